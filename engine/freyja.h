@@ -1,0 +1,312 @@
+/* freyja.h - the public C API of freyja, an embedded log-structured key-value
+ * store. The only header that an embedder includes.
+ *
+ * Every fallible function returns a freyja_status and takes, last, an optional
+ * freyja_error that it fills when the status is a fault (freyja_is_fault).
+ * Keys and values are bytes with a length: any byte, not NUL-terminated; a
+ * pointer may be NULL when its length is 0. A handle is used by one thread at
+ * a time, and by the process that opened it only: after fork() the child's
+ * calls return FREYJA_FORKED. */
+#ifndef FREYJA_H
+#define FREYJA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FREYJA_VERSION "0.1.0" /* of the library; the format's is in FORMAT.md */
+
+#define FREYJA_KEY_SIZE_MAX 65535u                     /* bytes */
+#define FREYJA_SEGMENT_SIZE_DEFAULT (256u << 20)       /* bytes */
+#define FREYJA_SEGMENT_SIZE_MIN 4096u                  /* bytes */
+#define FREYJA_SEGMENT_SIZE_MAX (UINT32_C(2048) << 20) /* bytes: 2 GiB */
+#define FREYJA_SYNC_MS_DEFAULT 1000                    /* milliseconds */
+
+#if defined(__GNUC__)
+#define FREYJA_API __attribute__((visibility("default")))
+#else
+#define FREYJA_API
+#endif
+
+/* Outcomes. The first group answers a question, the second are faults. */
+typedef enum freyja_status {
+  FREYJA_OK = 0,
+  FREYJA_NOTFOUND = 1, /* the key is proven absent */
+  FREYJA_EXISTS = 2,   /* insert: the key is there; nothing was written */
+  FREYJA_MISMATCH = 3, /* cas: the value is not the expected one; nothing was written */
+  FREYJA_END = 4,      /* an iterator has no more entries */
+
+  FREYJA_IO = 16,   /* the operating system refused; error.os_code is its errno */
+  FREYJA_CORRUPT,   /* bytes on disk fail verification; the message names file and offset */
+  FREYJA_FULL,      /* no space, quota or file size left; nothing was written */
+  FREYJA_LOCKED,    /* another handle holds the store */
+  FREYJA_READONLY,  /* a write to a store opened read-only */
+  FREYJA_POISONED,  /* an earlier sync failed: no more writes until it is reopened */
+  FREYJA_FORKED,    /* the handle belongs to the parent process */
+  FREYJA_CLOSED,    /* the handle, or the store of an iterator, is closed */
+  FREYJA_CONFLICT,  /* reserved for transactions */
+  FREYJA_LIMIT,     /* a key, value or setting is outside its limits; nothing was written */
+  FREYJA_MEMORY,    /* no memory; nothing was written */
+  FREYJA_FORMAT     /* the store's format is not one that this library reads */
+} freyja_status;
+
+/* What went wrong. `message` and `path` are always NUL-terminated. */
+typedef struct freyja_error {
+  freyja_status status;
+  int os_code;       /* errno, or 0 */
+  char message[224]; /* one sentence, without the path */
+  char path[288];    /* the file or directory it is about; may be empty; a long
+                        one keeps its end, after "..." */
+} freyja_error;
+
+/* Borrowed bytes. */
+typedef struct freyja_slice {
+  const void *data; /* may be NULL iff size is 0 */
+  size_t size;      /* bytes */
+} freyja_slice;
+
+/* The stable lower-case name of a status: "ok", "corrupt", "locked"... */
+FREYJA_API const char *freyja_status_name(freyja_status status);
+
+/* True for the statuses that are faults, and fill a freyja_error. */
+FREYJA_API bool freyja_is_fault(freyja_status status);
+
+/* ---- opening ---------------------------------------------------------- */
+
+typedef struct freyja freyja; /* an open store */
+
+typedef enum freyja_io {
+  FREYJA_IO_MMAP = 0,    /* reads and appends through mapped files: fastest */
+  FREYJA_IO_SYSCALL = 1, /* pread and pwrite: a failing disk is an error, not a signal */
+} freyja_io;
+
+typedef enum freyja_sync_mode {
+  FREYJA_SYNC_INTERVAL = 0, /* at a write, when sync_ms have passed since the last sync */
+  FREYJA_SYNC_NONE = 1,     /* at rotation, freyja_sync and freyja_close only */
+  FREYJA_SYNC_ALWAYS = 2,   /* before each write returns */
+} freyja_sync_mode;
+
+struct fj_os;
+
+/* Set every field by freyja_options_init before changing any. */
+typedef struct freyja_options {
+  bool readonly;              /* false. Writes nothing at all; excludes a writer meanwhile */
+  bool create;                /* true. Make the directory (one level) and the store if missing */
+  freyja_sync_mode sync_mode; /* FREYJA_SYNC_INTERVAL */
+  uint32_t sync_ms;           /* FREYJA_SYNC_MS_DEFAULT; 1 to 86,400,000 */
+  uint32_t segment_size;      /* FREYJA_SEGMENT_SIZE_DEFAULT bytes; a segment, its header
+                                 included, grows no larger; MIN to MAX above. May differ at
+                                 each open; holds for segments begun from then on */
+  freyja_io io;               /* FREYJA_IO_MMAP */
+  uint32_t hash_bits;         /* 64. Top bits of the index's hash in use, 1 to 64; kept by the
+                                 store from its creation on. Fewer only to test collisions */
+  const struct fj_os *os;     /* NULL: the operating system. For tests (engine/os.h) */
+} freyja_options;
+
+FREYJA_API void freyja_options_init(freyja_options *options);
+
+/* Opens the store in directory `path`, recovering it from whatever a crash
+ * left; options may be NULL for the defaults. On success *out is a handle for
+ * freyja_close; on failure it is NULL and nothing is held. Faults: IO, CORRUPT
+ * (the MANIFEST), LOCKED, FORMAT, LIMIT (an option), MEMORY, FULL, READONLY
+ * (a read-only open of a store that does not exist). Damage within data files
+ * does not prevent opening: see freyja_recovery and FREYJA_CORRUPT. */
+FREYJA_API freyja_status freyja_open(const char *path, const freyja_options *options,
+                                     freyja **out, freyja_error *error);
+
+/* Syncs and releases everything, even when it returns a fault (the first one
+ * met). Iterators of the store turn inert; views stay valid until released.
+ * NULL is allowed. In a forked child it releases without touching the files. */
+FREYJA_API freyja_status freyja_close(freyja *db, freyja_error *error);
+
+/* ---- reading and writing ---------------------------------------------- */
+
+/* A put that returned OK survives the death of the process, and power loss
+ * under FREYJA_SYNC_ALWAYS. A fault has changed nothing that a reader sees.
+ * Faults of the writing calls: LIMIT, FULL, IO, READONLY, POISONED, FORKED,
+ * MEMORY, CORRUPT (damage makes it impossible to tell whether the key exists).
+ * The key is 0 to FREYJA_KEY_SIZE_MAX bytes; the whole record (24 bytes, key,
+ * value, rounded up to 8) must fit a segment behind its 128-byte header. */
+FREYJA_API freyja_status freyja_put(freyja *db, const void *key, size_t key_size,
+                                    const void *value, size_t value_size, freyja_error *error);
+
+/* As put, but EXISTS if the key is there. */
+FREYJA_API freyja_status freyja_insert(freyja *db, const void *key, size_t key_size,
+                                       const void *value, size_t value_size,
+                                       freyja_error *error);
+
+/* Replaces the value if it equals *expected (NULL: the key is absent) by
+ * *desired (NULL: delete it); MISMATCH otherwise. */
+FREYJA_API freyja_status freyja_cas(freyja *db, const void *key, size_t key_size,
+                                    const freyja_slice *expected, const freyja_slice *desired,
+                                    freyja_error *error);
+
+/* OK if the key was there and is gone, NOTFOUND if it was not there. */
+FREYJA_API freyja_status freyja_delete(freyja *db, const void *key, size_t key_size,
+                                       freyja_error *error);
+
+/* Copies the value into buffer if it fits `capacity` bytes. *value_size gets
+ * the value's size in either case: when it is larger than capacity, nothing
+ * was copied; call again with room. OK or NOTFOUND; faults: CORRUPT, IO,
+ * FORKED, MEMORY, LIMIT. The bytes copied have passed their checksum. */
+FREYJA_API freyja_status freyja_get(freyja *db, const void *key, size_t key_size, void *buffer,
+                                    size_t capacity, size_t *value_size, freyja_error *error);
+
+/* OK if the key is there, NOTFOUND if not; does not read the value. */
+FREYJA_API freyja_status freyja_has(freyja *db, const void *key, size_t key_size,
+                                    freyja_error *error);
+
+/* A value that stays where it is: in the mapped file, or in a block of its own
+ * under FREYJA_IO_SYSCALL. */
+typedef struct freyja_view {
+  const void *data; /* valid until freyja_view_release, whatever happens to the store */
+  size_t size;      /* bytes */
+  void *owner;      /* the library's */
+} freyja_view;
+
+/* As freyja_get, without the copy. On OK *view must be released; otherwise it
+ * is all zeros. */
+FREYJA_API freyja_status freyja_get_view(freyja *db, const void *key, size_t key_size,
+                                         freyja_view *view, freyja_error *error);
+
+/* Releases a view and zeroes it; a zero view is allowed. Not thread-safe
+ * against other calls on the same store. */
+FREYJA_API void freyja_view_release(freyja_view *view);
+
+/* Makes everything written so far durable. A failure poisons the store. */
+FREYJA_API freyja_status freyja_sync(freyja *db, freyja_error *error);
+
+/* Seals the active segment and begins a new one; does nothing if it is empty. */
+FREYJA_API freyja_status freyja_rotate(freyja *db, freyja_error *error);
+
+/* ---- iterating -------------------------------------------------------- */
+
+typedef struct freyja_iterator freyja_iterator;
+
+typedef enum freyja_order {
+  FREYJA_ORDER_LOG = 0, /* as the records lie in the log: sequential reads */
+  FREYJA_ORDER_KEY = 1, /* by key, bytewise; sorts first: memory for all keys that match */
+} freyja_order;
+
+typedef struct freyja_iterator_options {
+  freyja_slice prefix; /* only keys that begin so; empty: all */
+  freyja_order order;  /* FREYJA_ORDER_LOG */
+  bool keys_only;      /* false. Values are neither read nor verified; entry.value is empty */
+} freyja_iterator_options;
+
+typedef struct freyja_entry {
+  freyja_slice key;   /* both valid until the next call on the iterator */
+  freyja_slice value;
+  uint64_t timestamp; /* microseconds since the epoch; increases with every write */
+} freyja_entry;
+
+/* Iterates the store as it is now, whatever is written meanwhile. options may
+ * be NULL. *out is for freyja_iterator_close. Faults: MEMORY, FORKED, IO. */
+FREYJA_API freyja_status freyja_iterator_open(freyja *db,
+                                              const freyja_iterator_options *options,
+                                              freyja_iterator **out, freyja_error *error);
+
+/* OK and the next entry, or END. CORRUPT when an entry fails its checksum (the
+ * next call goes on behind it), and in place of END, each time, when damage
+ * may hide entries. CLOSED when the store has been closed. */
+FREYJA_API freyja_status freyja_iterator_next(freyja_iterator *iterator, freyja_entry *entry,
+                                              freyja_error *error);
+
+/* Releases it; before or after its store is closed; NULL is allowed. */
+FREYJA_API void freyja_iterator_close(freyja_iterator *iterator);
+
+/* ---- looking inside ---------------------------------------------------- */
+
+/* What the last open found and did. */
+typedef struct freyja_recovery {
+  uint64_t records;       /* valid records read, tombstones included */
+  uint64_t bytes_cut;     /* torn bytes at the log's end, moved to lost/ */
+  uint64_t files_scanned; /* data files */
+  uint64_t damaged;       /* spans of bytes that fail verification and were left in place */
+  double milliseconds;    /* time that the open took */
+  freyja_error damage;    /* the first damage, with file and offset; status OK if none */
+} freyja_recovery;
+
+typedef struct freyja_stats {
+  uint64_t keys;          /* live keys */
+  uint64_t segments;      /* data files */
+  uint64_t bytes;         /* of all segments: headers and records, not the reserve */
+  uint64_t live_bytes;    /* of the records that keys point to; see freyja_segment */
+  uint64_t dead_bytes;    /* of the others */
+  uint64_t index_bytes;   /* memory of the key directory */
+  uint64_t generation;    /* of the MANIFEST: grows with every rotation */
+  uint64_t puts;          /* since the open: records written */
+  uint64_t deletes;       /* since the open: tombstones written */
+  uint64_t syncs;         /* since the open: syncs of the log */
+  uint64_t iterators;     /* open now */
+  bool poisoned;          /* writes are refused until it is reopened */
+  bool readonly;
+  freyja_io io;
+  freyja_sync_mode sync_mode;
+  uint32_t sync_ms;
+  uint32_t segment_size;  /* bytes */
+  char store_id[33];      /* 32 hex digits */
+  freyja_recovery recovery;
+} freyja_stats;
+
+/* One segment. The bytes of a record of more than 4 KiB count as live rounded
+ * up by at most 0.4 %. */
+typedef struct freyja_segment {
+  uint64_t id;         /* of the file `id`.data; never reused */
+  uint64_t rank;       /* 0 is the oldest; records of a higher rank win */
+  uint64_t bytes;      /* header and records */
+  uint64_t live_bytes;
+  uint64_t dead_bytes;
+  uint64_t keys;       /* put records */
+  uint64_t live_keys;  /* put records that a key points to */
+  uint64_t tombstones; /* tombstone records */
+  uint64_t oldest;     /* timestamps of its records, 0 if it has none */
+  uint64_t newest;
+  bool sealed;         /* false for the one being written */
+  bool damaged;        /* some of its bytes fail verification */
+} freyja_segment;
+
+/* Cheap: no input or output. */
+FREYJA_API void freyja_get_stats(freyja *db, freyja_stats *out);
+
+/* Fills out[0..min(capacity, n)-1] in rank order and returns n, the number of
+ * segments. out may be NULL if capacity is 0. */
+FREYJA_API size_t freyja_get_segments(freyja *db, freyja_segment *out, size_t capacity);
+
+/* ---- reading one data file --------------------------------------------- */
+
+/* Reads the records of a data file in order, without its store: for tools. */
+typedef struct freyja_log freyja_log;
+
+typedef enum freyja_kind { FREYJA_PUT = 1, FREYJA_TOMBSTONE = 2 } freyja_kind;
+
+typedef struct freyja_record {
+  uint64_t offset;    /* of its first byte in the file; a multiple of 8 */
+  uint32_t size;      /* bytes in the file, padding included */
+  freyja_kind kind;
+  bool collides;      /* another live key had the same hash (FORMAT.md) */
+  uint64_t timestamp; /* microseconds since the epoch */
+  freyja_slice key;   /* both valid until the next call */
+  freyja_slice value;
+} freyja_record;
+
+/* Opens the data file `path`; reading starts at `offset`: 0 or that of a
+ * record. Faults: IO, FORMAT, CORRUPT (its header), LIMIT (offset), MEMORY. */
+FREYJA_API freyja_status freyja_log_open(const char *path, uint64_t offset, freyja_log **out,
+                                         freyja_error *error);
+
+/* OK and the next record; END at the log's end (nothing or only zeros follow);
+ * CORRUPT once for each span that fails verification, going on behind it. */
+FREYJA_API freyja_status freyja_log_next(freyja_log *log, freyja_record *record,
+                                         freyja_error *error);
+
+FREYJA_API void freyja_log_close(freyja_log *log);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
