@@ -1,0 +1,207 @@
+/* append.c - writing to the active segment: reserving blocks ahead, appending
+ * by mapping or by pwrite, syncing, sealing. See segment.h. */
+#include "segment.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#define PAGE 4096u                       /* bytes; only a granularity, not the machine's */
+#define RESERVE_MIN (64u << 10)          /* bytes: small stores stay small */
+#define RESERVE_MAX (4u << 20)           /* bytes: one journal commit of the file system each */
+#define POPULATE_MAX (256u << 10)        /* bytes: bounds what one put waits for page faults */
+#define WRITE_BACK_STEP (UINT64_C(4) << 20) /* bytes that gather before the disk gets them */
+
+static freyja_status fail(fj_segment *segment, int code, const char *doing,
+                          freyja_error *error) {
+  char name[FJ_NAME_MAX];
+  fj_segment_name(name, segment->id);
+  return fj_fail_os(error, code, segment->pool->dir, name, doing);
+}
+
+static uint64_t at_most(uint64_t value, uint64_t limit) {
+  return value < limit ? value : limit;
+}
+
+static uint64_t round_up(uint64_t value) { return (value + PAGE - 1) & ~(uint64_t)(PAGE - 1); }
+
+/* ---- reserving ---------------------------------------------------------- */
+
+static int reserve_to(fj_segment *segment, uint64_t end) {
+  const fj_os *os = segment->os;
+  int code = 0;
+  do {
+    code = os->reserve(os->context, segment->file, segment->reserved, end - segment->reserved);
+  } while (code == -EINTR);
+  if (code == 0) segment->reserved = end;
+  return code;
+}
+
+/* Makes sure of blocks up to `end`. Where the file system cannot reserve,
+ * appends are pwrites from then on. */
+static freyja_status reserve(fj_segment *segment, uint64_t end, freyja_error *error) {
+  if (end <= segment->reserved || !segment->can_reserve) return FREYJA_OK;
+  uint64_t step = segment->reserved / 2;
+  if (step < RESERVE_MIN) step = RESERVE_MIN;
+  if (step > RESERVE_MAX) step = RESERVE_MAX;
+  uint64_t ahead = at_most(round_up(segment->reserved + step), segment->limit);
+  uint64_t needed = at_most(round_up(end), segment->limit);
+  int code = reserve_to(segment, ahead > needed ? ahead : needed);
+  if (code != 0 && ahead > needed) code = reserve_to(segment, needed); /* a nearly full disk */
+  if (code == 0) return FREYJA_OK;
+  if (code == -EOPNOTSUPP || code == -ENOSYS) {
+    segment->can_reserve = segment->mapped_writes = false;
+    return FREYJA_OK;
+  }
+  return fail(segment, code, "reserve space in", error);
+}
+
+/* Faults in pages ahead of the tail together, which is cheaper than one by one. */
+static void populate(fj_segment *segment, uint64_t end) {
+  if (end <= segment->populated) return;
+  uint64_t step = segment->tail / 2;
+  if (step < 4 * PAGE) step = 4 * PAGE;
+  if (step > POPULATE_MAX) step = POPULATE_MAX;
+  uint64_t start = segment->populated > segment->tail ? segment->populated : segment->tail;
+  uint64_t target = at_most(round_up(end + step), segment->reserved);
+  if (target <= start) return;
+  segment->os->populate(segment->os->context, segment->map + start, target - start);
+  segment->populated = target;
+}
+
+/* ---- appending ---------------------------------------------------------- */
+
+/* Makes a record that was perhaps written in part impossible to read. */
+static int undo(fj_segment *segment) {
+  const fj_os *os = segment->os;
+  if (!segment->can_reserve) {
+    int code = os->truncate(os->context, segment->file, segment->tail);
+    return code;
+  }
+  static const uint8_t zeros[FJ_RECORD_HEADER];
+  freyja_slice part = {zeros, sizeof zeros};
+  return fj_write(os, segment->file, &part, 1, segment->tail);
+}
+
+static freyja_status append_by_write(fj_segment *segment, const fj_draft *draft, uint64_t size,
+                                     bool *poison, freyja_error *error) {
+  static const uint8_t zeros[FJ_RECORD_ALIGN];
+  uint8_t header[FJ_RECORD_HEADER];
+  fj_record_encode_header(header, draft, fj_record_seed(segment->seed, segment->tail));
+  uint64_t padding = size - FJ_RECORD_HEADER - draft->key.size - draft->value.size;
+  freyja_slice parts[4] = {
+      {header, sizeof header}, draft->key, draft->value, {zeros, (size_t)padding}};
+  int code = fj_write(segment->os, segment->file, parts, 4, segment->tail);
+  if (code == 0) return FREYJA_OK;
+  *poison = undo(segment) != 0;
+  return fail(segment, code, "write to", error);
+}
+
+freyja_status fj_segment_append(fj_segment *segment, const fj_draft *draft, uint64_t size,
+                                bool *poison, freyja_error *error) {
+  assert(!segment->sealed);
+  assert(fj_segment_fits(segment, size));
+  uint64_t end = segment->tail + size;
+  if (end > segment->reserved) {
+    freyja_status status = reserve(segment, end, error);
+    if (status != FREYJA_OK) return status;
+  }
+  if (!segment->mapped_writes) return append_by_write(segment, draft, size, poison, error);
+  populate(segment, end);
+  assert(end <= segment->reserved); /* S2 */
+  fj_record_encode(segment->map + segment->tail, draft,
+                   fj_record_seed(segment->seed, segment->tail));
+  return FREYJA_OK;
+}
+
+void fj_segment_count(fj_segment *segment, uint8_t kind, uint64_t timestamp) {
+  if (kind == FJ_KIND_PUT) segment->keys++;
+  else segment->tombstones++;
+  if (segment->oldest == 0) segment->oldest = timestamp;
+  segment->newest = timestamp;
+}
+
+void fj_segment_publish(fj_segment *segment, const fj_draft *draft, uint64_t size) {
+  segment->tail += size;
+  fj_segment_count(segment, draft->kind, draft->timestamp);
+  /* The disk gets whole pages early, so that a sync, above all that of sealing,
+   * finds little left to wait for. */
+  if (segment->tail - segment->written_back >= WRITE_BACK_STEP) {
+    uint64_t end = segment->tail & ~(uint64_t)(PAGE - 1);
+    segment->os->write_back(segment->os->context, segment->file, segment->written_back,
+                            end - segment->written_back);
+    segment->written_back = end;
+  }
+}
+
+/* ---- syncing ------------------------------------------------------------ */
+
+/* A mark that cannot be written is no fault: an older one says less, but is true (S4). */
+static void write_mark(fj_segment *segment, uint64_t offset) {
+  uint8_t mark[16];
+  unsigned slot = segment->mark_slot;
+  uint64_t where = 64 + (uint64_t)slot * sizeof mark;
+  fj_put64(mark, offset);
+  fj_put64(mark + 8, fj_segment_mark_check(mark, segment->seed, slot));
+  if (segment->mapped_writes) {
+    memcpy(segment->map + where, mark, sizeof mark);
+  } else {
+    freyja_slice part = {mark, sizeof mark};
+    if (fj_write(segment->os, segment->file, &part, 1, where) != 0) return;
+  }
+  segment->mark = offset;
+  segment->mark_slot = (uint8_t)(1 - slot);
+}
+
+freyja_status fj_segment_sync(fj_segment *segment, uint64_t end, freyja_error *error) {
+  int code = fj_sync(segment->os, segment->file);
+  if (code != 0) return fail(segment, code, "sync", error);
+  if (end != segment->mark) write_mark(segment, end);
+  return FREYJA_OK;
+}
+
+freyja_status fj_segment_set_tail(fj_segment *segment, uint64_t tail, bool cut,
+                                  freyja_error *error) {
+  const fj_os *os = segment->os;
+  if (cut) {
+    int code = os->truncate(os->context, segment->file, tail);
+    if (code != 0) return fail(segment, code, "cut the torn end of", error);
+    if ((code = fj_sync(os, segment->file)) != 0) return fail(segment, code, "sync", error);
+    segment->reserved = tail;
+  }
+  segment->tail = segment->populated = tail;
+  segment->written_back = tail & ~(uint64_t)(PAGE - 1);
+  return FREYJA_OK;
+}
+
+freyja_status fj_segment_trim(fj_segment *segment, bool *poison, freyja_error *error) {
+  const fj_os *os = segment->os;
+  *poison = false;
+  if (segment->reserved > segment->tail) {
+    int code = os->truncate(os->context, segment->file, segment->tail);
+    if (code != 0) return fail(segment, code, "cut the reserve of", error);
+    segment->reserved = segment->populated = segment->tail;
+  }
+  freyja_status status = fj_segment_sync(segment, segment->tail, error);
+  *poison = status != FREYJA_OK;
+  return status;
+}
+
+void fj_segment_seal(fj_segment *segment) {
+  const fj_os *os = segment->os;
+  if (segment->map != NULL) (void)os->protect(os->context, segment->map, segment->map_size);
+  if (segment->file >= 0) (void)os->close(os->context, segment->file);
+  segment->file = -1;
+  segment->limit = segment->tail;
+  segment->mapped_writes = false;
+  segment->sealed = true;
+}
+
+freyja_status fj_segment_finish(fj_segment *segment, freyja_error *error) {
+  uint64_t mark = segment->mark;
+  bool poison = false;
+  if (mark == segment->tail && segment->reserved == segment->tail) return FREYJA_OK;
+  freyja_status status = fj_segment_trim(segment, &poison, error);
+  if (status != FREYJA_OK || segment->mark == mark) return status;
+  return fj_segment_sync(segment, segment->tail, error); /* the mark itself */
+}

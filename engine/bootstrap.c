@@ -1,0 +1,219 @@
+/* bootstrap.c - opening: the directory, the lock, the MANIFEST, recovery. */
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "recovery.h"
+#include "store.h"
+
+#define SYNC_MS_MAX 86400000u /* a day */
+
+static const char lock_name[] = "LOCK";
+
+void freyja_options_init(freyja_options *options) {
+  memset(options, 0, sizeof *options);
+  options->create = true;
+  options->sync_mode = FREYJA_SYNC_INTERVAL;
+  options->sync_ms = FREYJA_SYNC_MS_DEFAULT;
+  options->segment_size = FREYJA_SEGMENT_SIZE_DEFAULT;
+  options->io = FREYJA_IO_MMAP;
+  options->hash_bits = 64;
+}
+
+static freyja_status check_options(const freyja_options *o, freyja_error *error) {
+  if (o->segment_size < FREYJA_SEGMENT_SIZE_MIN || o->segment_size > FREYJA_SEGMENT_SIZE_MAX)
+    return fj_fail(error, FREYJA_LIMIT, NULL,
+                   "segment_size is %" PRIu32 " bytes; it may be %u to %" PRIu32, o->segment_size,
+                   FREYJA_SEGMENT_SIZE_MIN, FREYJA_SEGMENT_SIZE_MAX);
+  if (o->sync_mode == FREYJA_SYNC_INTERVAL && (o->sync_ms < 1 || o->sync_ms > SYNC_MS_MAX))
+    return fj_fail(error, FREYJA_LIMIT, NULL,
+                   "sync is %" PRIu32 " milliseconds; it may be 1 to %u", o->sync_ms,
+                   SYNC_MS_MAX);
+  if (o->hash_bits < 1 || o->hash_bits > 64)
+    return fj_fail(error, FREYJA_LIMIT, NULL, "hash_bits is %" PRIu32 "; it may be 1 to 64",
+                   o->hash_bits);
+  return FREYJA_OK;
+}
+
+/* ---- the directory -------------------------------------------------------- */
+
+/* Makes the directory's own entry durable, in the directory above it. */
+static freyja_status sync_parent(freyja *db, freyja_error *error) {
+  const fj_os *os = db->dir.os;
+  int parent = -1;
+  int code = os->open_dir(os->context, db->dir.fd, "..", &parent);
+  if (code == 0) {
+    code = fj_sync_dir(os, parent);
+    (void)os->close(os->context, parent);
+  }
+  return code == 0 ? FREYJA_OK : fj_fail_os(error, code, &db->dir, NULL, "sync the folder of");
+}
+
+static freyja_status open_directory(freyja *db, freyja_error *error) {
+  const fj_os *os = db->dir.os;
+  bool made = false;
+  int code = os->open_dir(os->context, -1, db->dir.path, &db->dir.fd);
+  if (code == -ENOENT && db->options.create && !db->options.readonly) {
+    code = os->make_dir(os->context, -1, db->dir.path);
+    if (code != 0 && code != -EEXIST)
+      return fj_fail_os(error, code, &db->dir, NULL, "create the store's folder");
+    made = true;
+    code = os->open_dir(os->context, -1, db->dir.path, &db->dir.fd);
+  }
+  if (code != 0) {
+    db->dir.fd = -1;
+    return fj_fail_os(error, code, &db->dir, NULL, "open the store's folder");
+  }
+  return made ? sync_parent(db, error) : FREYJA_OK;
+}
+
+/* ---- the lock ------------------------------------------------------------- */
+
+static freyja_status fail_locked(freyja *db, freyja_error *error) {
+  char text[24];
+  int64_t count =
+      fj_read(db->dir.os, db->lock_file, text, sizeof text - 1, 0);
+  uint64_t process = 0;
+  for (int64_t i = 0; i < count && text[i] >= '0' && text[i] <= '9'; i++)
+    process = process * 10 + (uint64_t)(text[i] - '0');
+  if (process == db->process)
+    return fj_fail(error, FREYJA_LOCKED, db->dir.path,
+                   "the store is open already in this process (%" PRIu64 ")", process);
+  if (process != 0)
+    return fj_fail(error, FREYJA_LOCKED, db->dir.path, "the store is open in process %" PRIu64,
+                   process);
+  return fj_fail(error, FREYJA_LOCKED, db->dir.path, "the store is open in another process");
+}
+
+/* Leaves our process id in the file, for others' messages: no promise rests on it. */
+static void sign_lock(freyja *db) {
+  char text[24];
+  int size = snprintf(text, sizeof text, "%" PRIu32 "\n", db->process);
+  freyja_slice part = {text, (size_t)size};
+  if (db->dir.os->truncate(db->dir.os->context, db->lock_file, 0) == 0)
+    (void)fj_write(db->dir.os, db->lock_file, &part, 1, 0);
+}
+
+static freyja_status take_lock(freyja *db, freyja_error *error) {
+  const fj_os *os = db->dir.os;
+  bool exclusive = !db->options.readonly;
+  fj_os_stat st;
+  int code = os->open(os->context, db->dir.fd, lock_name,
+                      exclusive ? FJ_OPEN_WRITE | FJ_OPEN_CREATE : 0, &db->lock_file);
+  if (code != 0) db->lock_file = -1;
+  if (code == -ENOENT && !exclusive) return FREYJA_OK; /* a copy on read-only media */
+  if (code != 0) return fj_fail_os(error, code, &db->dir, lock_name, "open");
+  code = os->stat(os->context, db->lock_file, &st);
+  if (code == 0 && !st.regular)
+    return fj_fail_at(error, FREYJA_IO, &db->dir, lock_name, "this is not a regular file");
+  if (code == 0) code = os->lock(os->context, db->lock_file, exclusive);
+  if (code == -EAGAIN) return fail_locked(db, error);
+  if (code != 0) return fj_fail_os(error, code, &db->dir, lock_name, "lock");
+  if (exclusive) sign_lock(db);
+  return FREYJA_OK;
+}
+
+/* ---- the MANIFEST --------------------------------------------------------- */
+
+/* A store without a segment; the first one comes by rotation. */
+static freyja_status create_store(freyja *db, freyja_error *error) {
+  const fj_os *os = db->dir.os;
+  fj_manifest *manifest = &db->manifest;
+  bool has_data = false;
+  freyja_status status = fj_recovery_has_data(&db->dir, &has_data, error);
+  if (status != FREYJA_OK) return status;
+  if (has_data)
+    return fj_fail_at(error, FREYJA_CORRUPT, &db->dir, "MANIFEST",
+                      "there are data files but no MANIFEST; nothing was changed");
+  if (db->options.readonly || !db->options.create)
+    return fj_fail_os(error, -ENOENT, &db->dir, NULL, "find a store in this folder");
+  int code = os->random(os->context, manifest->identity.id, FJ_STORE_ID);
+  if (code == 0)
+    code = os->random(os->context, &manifest->identity.hash_seed,
+                      sizeof manifest->identity.hash_seed);
+  if (code != 0) return fj_fail_os(error, code, &db->dir, NULL, "get random bytes for");
+  manifest->hash_bits = db->options.hash_bits;
+  manifest->next_id = 1;
+  manifest->created = os->now(os->context);
+  bool replaced = false;
+  return fj_manifest_write(&db->dir, manifest, &replaced, error);
+}
+
+static freyja_status load_manifest(freyja *db, freyja_error *error) {
+  bool found = false;
+  freyja_status status = fj_manifest_read(&db->dir, &db->manifest, &found, error);
+  if (status == FREYJA_OK && !found) status = create_store(db, error);
+  if (status == FREYJA_OK && !db->options.readonly)
+    status = fj_recovery_clean(&db->dir, &db->manifest, error);
+  return status;
+}
+
+/* ---- opening -------------------------------------------------------------- */
+
+static freyja_status open_store(freyja *db, freyja_error *error) {
+  const fj_os *os = db->dir.os;
+  uint64_t start = os->now(os->context);
+  freyja_status status = open_directory(db, error);
+  if (status == FREYJA_OK) status = take_lock(db, error);
+  if (status == FREYJA_OK) status = load_manifest(db, error);
+  if (status != FREYJA_OK) return status;
+  fj_index_destroy(&db->index);
+  fj_index_create(&db->index, &db->dir, &db->manifest.identity, db->options.io,
+                  db->options.readonly, db->manifest.hash_bits);
+  status = fj_recover(&db->index, &db->manifest, db->options.segment_size, &db->active,
+                      &db->recovery, error);
+  if (status != FREYJA_OK) return status;
+  if (db->options.readonly) {
+    db->active = NULL;
+  } else if (db->active == NULL) {
+    status = fj_store_rotate(db, error);
+  }
+  uint64_t end = os->now(os->context);
+  db->recovery.milliseconds = end > start ? (double)(end - start) / 1000.0 : 0.0;
+  return status;
+}
+
+static freyja *store_new(const char *path, const freyja_options *options) {
+  const fj_os *os = options->os;
+  freyja *db = os->allocate(os->context, sizeof *db);
+  size_t size = strlen(path) + 1;
+  char *copy = db == NULL ? NULL : os->allocate(os->context, size);
+  if (copy == NULL) {
+    os->release(os->context, db);
+    return NULL;
+  }
+  memset(db, 0, sizeof *db);
+  memcpy(copy, path, size);
+  db->dir.os = os;
+  db->dir.path = copy;
+  db->dir.fd = db->lock_file = -1;
+  db->options = *options;
+  db->process = os->process(os->context);
+  db->fork_guard = os->fork_guard(os->context);
+  fj_index_create(&db->index, &db->dir, &db->manifest.identity, options->io, options->readonly,
+                  64);
+  return db;
+}
+
+freyja_status freyja_open(const char *path, const freyja_options *options, freyja **out,
+                          freyja_error *error) {
+  freyja_options chosen;
+  freyja_options_init(&chosen);
+  if (options != NULL) chosen = *options;
+  if (chosen.os == NULL) chosen.os = fj_os_real();
+  *out = NULL;
+  freyja_status status = check_options(&chosen, error);
+  if (status != FREYJA_OK) return status;
+  freyja *db = store_new(path, &chosen);
+  if (db == NULL) return fj_fail_memory(error, "open a store");
+  status = open_store(db, error);
+  if (status == FREYJA_OK) {
+    *out = db;
+    return FREYJA_OK;
+  }
+  db->poisoned = true; /* closing must not write */
+  (void)freyja_close(db, NULL);
+  return status;
+}

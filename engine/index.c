@@ -1,0 +1,299 @@
+/* index.c - see index.h. */
+#include "index.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+void fj_index_create(fj_index *index, const fj_dir *dir, const fj_identity *identity,
+                     freyja_io io, bool readonly, uint32_t hash_bits) {
+  memset(index, 0, sizeof *index);
+  index->dir = dir;
+  index->pool.dir = dir;
+  index->pool.identity = *identity;
+  index->pool.io = io;
+  index->pool.readonly = readonly;
+  fj_keydir_create(&index->keydir, dir->os, hash_bits);
+}
+
+void fj_index_destroy(fj_index *index) {
+  const fj_os *os = index->dir->os;
+  fj_keydir_destroy(&index->keydir);
+  for (uint32_t i = 0; i < index->count; i++) {
+    fj_segment_detach(index->ranks[i]);
+    fj_segment_release(index->ranks[i]);
+  }
+  os->release(os->context, index->slots);
+  os->release(os->context, index->ranks);
+  os->release(os->context, index->damage);
+  memset(index, 0, sizeof *index);
+}
+
+/* ---- segments ------------------------------------------------------------ */
+
+freyja_status fj_index_grow(fj_index *index, freyja_error *error) {
+  if (index->count < index->capacity) return FREYJA_OK;
+  const fj_os *os = index->dir->os;
+  uint32_t capacity = index->capacity == 0 ? 16 : index->capacity * 2;
+  fj_segment **slots = os->allocate(os->context, capacity * sizeof *slots);
+  fj_segment **ranks = os->allocate(os->context, capacity * sizeof *ranks);
+  if (slots == NULL || ranks == NULL) {
+    os->release(os->context, slots);
+    os->release(os->context, ranks);
+    return fj_fail_memory(error, "add a segment");
+  }
+  if (index->count > 0) {
+    memcpy(slots, index->slots, index->count * sizeof *slots);
+    memcpy(ranks, index->ranks, index->count * sizeof *ranks);
+  }
+  os->release(os->context, index->slots);
+  os->release(os->context, index->ranks);
+  index->slots = slots;
+  index->ranks = ranks;
+  index->capacity = capacity;
+  return FREYJA_OK;
+}
+
+void fj_index_add(fj_index *index, fj_segment *segment) {
+  assert(index->count < index->capacity);
+  segment->slot = segment->rank = index->count;
+  index->slots[index->count] = index->ranks[index->count] = segment;
+  index->count++;
+}
+
+/* ---- damage -------------------------------------------------------------- */
+
+/* Remembers the span itself, if there is memory for it: the count and the first
+ * error are what nobody may miss. */
+static void remember(fj_index *index, const fj_damage *damage) {
+  const fj_os *os = index->dir->os;
+  if (index->damage_count >= FJ_DAMAGE_MAX) return;
+  if (index->damage == NULL)
+    index->damage = os->allocate(os->context, FJ_DAMAGE_MAX * sizeof *index->damage);
+  if (index->damage != NULL) index->damage[index->damage_count] = *damage;
+}
+
+static freyja_status fail_damaged(const fj_index *index, const fj_segment *segment,
+                                  uint64_t offset, const char *what, freyja_error *error) {
+  char name[FJ_NAME_MAX];
+  fj_segment_name(name, segment->id);
+  return fj_fail_at(error, FREYJA_CORRUPT, index->dir, name,
+                    "%s at offset %" PRIu64 " fails verification", what, offset);
+}
+
+void fj_index_add_damage(fj_index *index, fj_segment *segment, uint64_t offset, uint64_t size,
+                         bool unknown, const freyja_error *why) {
+  fj_damage damage = {segment->id, offset, size, unknown};
+  remember(index, &damage);
+  segment->damaged = true;
+  if (index->damage_count++ == 0) {
+    if (why != NULL && why->status != FREYJA_OK) index->first_damage = *why;
+    else
+      (void)fail_damaged(index, segment, offset, unknown ? "a record" : "a value",
+                         &index->first_damage);
+  }
+  if (!unknown) return;
+  index->has_unknown = true;
+  index->unknown_rank = segment->rank;
+  index->unknown_end = offset + size;
+}
+
+freyja_status fj_index_prove(const fj_index *index, const fj_found *found,
+                             freyja_error *error) {
+  if (!index->has_unknown) return FREYJA_OK;
+  if (found != NULL && found->segment->rank > index->unknown_rank) return FREYJA_OK;
+  if (found != NULL && found->segment->rank == index->unknown_rank &&
+      found->offset >= index->unknown_end)
+    return FREYJA_OK;
+  if (error != NULL) {
+    *error = index->first_damage;
+    (void)fj_fail(error, FREYJA_CORRUPT, index->first_damage.path, "%s%s",
+                  found == NULL ? "whether the key is there cannot be told: "
+                                : "a newer value of the key may be lost: ",
+                  index->first_damage.message);
+  }
+  return FREYJA_CORRUPT;
+}
+
+/* ---- finding -------------------------------------------------------------- */
+
+void fj_found_release(fj_found *found) {
+  if (found->block != NULL) found->os->release(found->os->context, found->block);
+  found->block = NULL;
+}
+
+/* Reads [offset, offset + size) of a segment that is not mapped. */
+static freyja_status read_block(fj_found *found, size_t size, const uint8_t **out,
+                                size_t *count, freyja_error *error) {
+  uint8_t *target = found->small;
+  if (size > sizeof found->small) {
+    target = found->block = found->os->allocate(found->os->context, size);
+    if (target == NULL) return fj_fail_memory(error, "read a value");
+  }
+  *out = target;
+  return fj_segment_read(found->segment, target, size, found->offset, count, error);
+}
+
+/* Makes the record that found->word points to readable: at least its header and
+ * `key_size` bytes more, or all of it if `whole`. False, without a fault, if what
+ * is there cannot be a record. */
+static freyja_status fetch(fj_index *index, fj_found *found, size_t key_size, bool whole,
+                           bool *possible, freyja_error *error) {
+  fj_segment *segment = index->slots[fj_word_segment(found->word)];
+  found->segment = segment;
+  found->offset = fj_word_offset(found->word);
+  uint64_t left = segment->tail - found->offset;
+  const uint8_t *p = fj_segment_at(segment, found->offset);
+  *possible = false;
+  uint64_t readable = left;
+  if (p == NULL) {
+    fj_found_release(found);
+    uint64_t want = whole ? fj_word_size(found->word) : FJ_RECORD_HEADER + key_size;
+    size_t count = 0;
+    freyja_status status =
+        read_block(found, (size_t)(want < left ? want : left), &p, &count, error);
+    if (status != FREYJA_OK) return status;
+    readable = count;
+  }
+  if (readable < FJ_RECORD_HEADER || !fj_record_parse(p, left, &found->record))
+    return FREYJA_OK;
+  uint64_t needed = whole ? found->record.size
+                          : FJ_RECORD_HEADER + (uint64_t)found->record.key_size;
+  /* Another key than the one asked for may be longer than what was read: it is
+   * told apart by its length. */
+  *possible = needed <= readable || (!whole && found->record.key_size != key_size);
+  return FREYJA_OK;
+}
+
+static bool has_key(const fj_record *record, const void *key, size_t size) {
+  return record->key_size == size && (size == 0 || memcmp(record->key, key, size) == 0);
+}
+
+/* A slot has our hash and its record another key: that is a collision only if the
+ * record is what was written; otherwise it may be our key, damaged. */
+static bool is_whole(const fj_index *index, const fj_found *found) {
+  const fj_record *record = &found->record;
+  uint64_t hash = fj_index_hash(index, record->key, record->key_size);
+  return fj_record_check_header(record, fj_record_seed(found->segment->seed, found->offset),
+                                hash);
+}
+
+/* Tells a collision from damage for a key that differs from the one asked for. */
+static freyja_status check_other(fj_index *index, fj_found *found, freyja_error *error) {
+  bool possible = true;
+  if (found->segment->map == NULL) {
+    freyja_status status =
+        fetch(index, found, found->record.key_size, false, &possible, error);
+    if (status != FREYJA_OK) return status;
+  }
+  if (possible && is_whole(index, found)) return FREYJA_OK;
+  return fail_damaged(index, found->segment, found->offset, "a record", error);
+}
+
+freyja_status fj_index_find(fj_index *index, const void *key, size_t key_size, uint64_t hash,
+                            bool whole, fj_found *found, freyja_error *error) {
+  found->block = NULL;
+  found->os = index->dir->os;
+  found->collides = false;
+  if (!fj_keydir_find(&index->keydir, hash & index->keydir.hash_mask, &found->place))
+    return FREYJA_NOTFOUND;
+  do {
+    bool possible = false;
+    found->word = found->place.slot->word;
+    freyja_status status = fetch(index, found, key_size, whole, &possible, error);
+    if (status != FREYJA_OK) return status;
+    if (!possible)
+      return fail_damaged(index, found->segment, found->offset, "a record", error);
+    if (has_key(&found->record, key, key_size)) {
+      uint64_t seed = fj_record_seed(found->segment->seed, found->offset);
+      if (!fj_record_check_header(&found->record, seed, hash))
+        return fail_damaged(index, found->segment, found->offset, "a record", error);
+      found->collides = found->collides || fj_word_collides(found->word);
+      return FREYJA_OK;
+    }
+    if ((status = check_other(index, found, error)) != FREYJA_OK) return status;
+    found->collides = true;
+  } while (fj_keydir_next(&found->place));
+  return FREYJA_NOTFOUND;
+}
+
+freyja_status fj_index_check_value(const fj_index *index, const fj_found *found,
+                                   freyja_error *error) {
+  uint64_t seed = fj_record_seed(found->segment->seed, found->offset);
+  if (fj_record_check_value(&found->record, seed)) return FREYJA_OK;
+  return fail_damaged(index, found->segment, found->offset, "a value", error);
+}
+
+/* ---- moving slots --------------------------------------------------------- */
+
+static void add_live(fj_index *index, uint64_t word) {
+  fj_segment *segment = index->slots[fj_word_segment(word)];
+  segment->live_keys++;
+  segment->live_bytes += fj_word_size(word);
+}
+
+static void remove_live(fj_index *index, uint64_t word) {
+  fj_segment *segment = index->slots[fj_word_segment(word)];
+  segment->live_keys--;
+  segment->live_bytes -= fj_word_size(word);
+}
+
+void fj_index_replace(fj_index *index, fj_place place, uint64_t word) {
+  remove_live(index, place.slot->word);
+  add_live(index, word);
+  fj_keydir_replace(place, word);
+}
+
+void fj_index_insert(fj_index *index, uint64_t hash, uint64_t word) {
+  add_live(index, word);
+  fj_keydir_insert(&index->keydir, hash & index->keydir.hash_mask, word);
+}
+
+void fj_index_delete(fj_index *index, fj_place place) {
+  remove_live(index, place.slot->word);
+  fj_keydir_delete(&index->keydir, place);
+}
+
+/* ---- applying a record of the log ----------------------------------------- */
+
+/* Whether the slot at found->place is of the record's key. */
+static freyja_status same_key(fj_index *index, fj_found *found, const fj_record *record,
+                              bool *same, freyja_error *error) {
+  found->word = found->place.slot->word;
+  *same = (record->flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(found->word);
+  if (*same) return FREYJA_OK;
+  bool possible = false;
+  freyja_status status = fetch(index, found, record->key_size, false, &possible, error);
+  if (status == FREYJA_OK && possible)
+    *same = has_key(&found->record, record->key, record->key_size);
+  return status;
+}
+
+freyja_status fj_index_apply(fj_index *index, fj_segment *segment, uint64_t offset,
+                             const fj_record *record, uint64_t key_hash, freyja_error *error) {
+  fj_found found;
+  found.block = NULL;
+  found.os = index->dir->os;
+  uint64_t hash = key_hash & index->keydir.hash_mask;
+  freyja_status status = fj_keydir_reserve(&index->keydir, hash, error);
+  if (status != FREYJA_OK) return status;
+  if (record->timestamp > index->last_timestamp) index->last_timestamp = record->timestamp;
+  bool same = false;
+  bool more = fj_keydir_find(&index->keydir, hash, &found.place);
+  while (more) {
+    status = same_key(index, &found, record, &same, error);
+    fj_found_release(&found);
+    if (status != FREYJA_OK) return status;
+    if (same) break;
+    more = fj_keydir_next(&found.place);
+  }
+  if (record->kind == FJ_KIND_TOMBSTONE) {
+    if (same) fj_index_delete(index, found.place);
+    return FREYJA_OK;
+  }
+  uint64_t word = fj_word_make(segment->slot, offset, record->size,
+                               (record->flags & FJ_FLAG_COLLIDES) != 0);
+  if (same) fj_index_replace(index, found.place, word);
+  else fj_index_insert(index, hash, word);
+  return FREYJA_OK;
+}

@@ -1,0 +1,108 @@
+/* index.h - the segments of a store as one log, and the keydir that points into
+ * it: finding a key's record, moving slots, the statistics that go with it, and
+ * what is known of damage.
+ *
+ * I1  A slot points to the latest record of its key, a put.
+ * I2  A hash match counts only after the record's own key was compared.
+ * I3  A segment's live_keys and live_bytes are those of the slots that point to it. */
+#ifndef FJ_INDEX_H
+#define FJ_INDEX_H
+
+#include "keydir.h"
+#include "scan.h"
+
+#define FJ_DAMAGE_MAX 1000u /* spans that are remembered; more are counted */
+
+/* Bytes that failed verification and were left where they are. */
+typedef struct fj_damage {
+  uint64_t id; /* of the segment */
+  uint64_t offset, size;
+  bool unknown; /* nobody can tell which keys it held */
+} fj_damage;
+
+typedef struct fj_index {
+  const fj_dir *dir;
+  fj_pool pool;
+  fj_keydir keydir;
+  fj_segment **slots; /* by segment slot; one reference each */
+  fj_segment **ranks; /* the same, oldest first */
+  uint32_t count;
+  uint32_t capacity;
+  uint64_t last_timestamp; /* of the newest record */
+
+  fj_damage *damage; /* damage_count, at most FJ_DAMAGE_MAX of them */
+  uint32_t damage_room;
+  uint64_t damage_count;
+  freyja_error first_damage;
+  /* The newest unknown damage: an older record may have been replaced by what
+   * was there, and an absent key may have been there. */
+  bool has_unknown;
+  uint32_t unknown_rank;
+  uint64_t unknown_end;
+} fj_index;
+
+/* A key's record, as found. */
+typedef struct fj_found {
+  fj_place place;
+  uint64_t word;
+  fj_segment *segment;
+  uint64_t offset;
+  fj_record record;  /* its pointers borrow from the mapping or from `block` */
+  uint8_t *block;    /* syscall mode: owned; fj_found_release */
+  const fj_os *os;
+  bool collides; /* another live key, or the record itself, makes the next flagged */
+  uint8_t small[256]; /* syscall mode: takes short records without an allocation */
+} fj_found;
+
+/* An empty index; fj_index_destroy releases what it comes to own. */
+void fj_index_create(fj_index *index, const fj_dir *dir, const fj_identity *identity,
+                     freyja_io io, bool readonly, uint32_t hash_bits);
+
+/* Releases all segments, of which views may keep some mapped. */
+void fj_index_destroy(fj_index *index);
+
+/* Makes room for one more segment, so that the next fj_index_add cannot fail. */
+freyja_status fj_index_grow(fj_index *index, freyja_error *error);
+
+/* Takes over a reference to the segment; it becomes the newest. */
+void fj_index_add(fj_index *index, fj_segment *segment);
+
+/* The hash of a key with this store's seed. */
+static inline uint64_t fj_index_hash(const fj_index *index, const void *key, size_t size) {
+  return fj_hash(key, size, index->pool.identity.hash_seed);
+}
+
+/* Finds the record of a key. OK, or NOTFOUND: then found->collides tells whether a live
+ * key has its hash. `whole`: the value is readable (not yet checked), otherwise
+ * perhaps only header and key. Faults: CORRUPT, IO, MEMORY. Release *found in
+ * any case. */
+freyja_status fj_index_find(fj_index *index, const void *key, size_t key_size, uint64_t hash,
+                            bool whole, fj_found *found, freyja_error *error);
+
+void fj_found_release(fj_found *found);
+
+/* OK, or CORRUPT if damage makes it unsure that a key that was found at
+ * found->offset, or not found (found NULL), really is so. */
+freyja_status fj_index_prove(const fj_index *index, const fj_found *found,
+                             freyja_error *error);
+
+/* Whether the value of a record that was found passes its sum: OK or CORRUPT. */
+freyja_status fj_index_check_value(const fj_index *index, const fj_found *found,
+                                   freyja_error *error);
+
+/* Moves the slot of a key that was found to another record, adds a slot (after
+ * fj_keydir_reserve), or removes one. */
+void fj_index_replace(fj_index *index, fj_place place, uint64_t word);
+void fj_index_insert(fj_index *index, uint64_t hash, uint64_t word);
+void fj_index_delete(fj_index *index, fj_place place);
+
+/* Applies a record that was read in the log's order (FORMAT.md, section 3).
+ * Faults: MEMORY, IO, LIMIT. */
+freyja_status fj_index_apply(fj_index *index, fj_segment *segment, uint64_t offset,
+                             const fj_record *record, uint64_t key_hash, freyja_error *error);
+
+/* Remembers damage. `why` may be NULL: then a text is made. */
+void fj_index_add_damage(fj_index *index, fj_segment *segment, uint64_t offset, uint64_t size,
+                         bool unknown, const freyja_error *why);
+
+#endif

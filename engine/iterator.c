@@ -1,0 +1,301 @@
+/* iterator.c - see iterator.h. */
+#include "iterator.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "positions.h"
+#include "sorted.h"
+
+/* A segment as the iterator knows it. */
+typedef struct fj_pin {
+  fj_segment *segment; /* one reference */
+  uint64_t end;        /* the log's end in it, then */
+} fj_pin;
+
+struct freyja_iterator {
+  fj_iterators *list; /* NULL once the store is closed */
+  freyja_iterator *next, *previous;
+  const fj_os *os;
+  fj_index *index;
+  fj_pin *pins; /* oldest first */
+  uint32_t pin_count;
+  uint32_t current;     /* the pin being read */
+  fj_scan scan;         /* of pins[current]; its offset is the cursor */
+  fj_positions changed; /* T1 */
+  bool tracking;        /* false once a sorted iterator has found all it will give */
+  bool keys_only;
+  bool hides; /* damage may hide entries: told at the end */
+  bool in_key_order;
+  fj_sorted sorted;
+  uint8_t *prefix;
+  size_t prefix_size;
+};
+
+/* ---- life ----------------------------------------------------------------- */
+
+static void unlink_iterator(freyja_iterator *it) {
+  if (it->list == NULL) return;
+  if (it->previous != NULL) it->previous->next = it->next;
+  else it->list->first = it->next;
+  if (it->next != NULL) it->next->previous = it->previous;
+  it->list->count--;
+  it->list = NULL;
+}
+
+/* Gives up everything but the object itself. */
+static void let_go(freyja_iterator *it) {
+  unlink_iterator(it);
+  if (it->pins != NULL && it->current < it->pin_count) fj_scan_close(&it->scan);
+  for (uint32_t i = 0; i < it->pin_count; i++) fj_segment_release(it->pins[i].segment);
+  it->pin_count = 0;
+  fj_positions_destroy(&it->changed);
+  fj_sorted_destroy(&it->sorted);
+  it->os->release(it->os->context, it->pins);
+  it->os->release(it->os->context, it->prefix);
+  it->pins = NULL;
+  it->prefix = NULL;
+}
+
+void freyja_iterator_close(freyja_iterator *iterator) {
+  if (iterator == NULL) return;
+  let_go(iterator);
+  iterator->os->release(iterator->os->context, iterator);
+}
+
+void fj_iterators_detach(fj_iterators *list) {
+  while (list->first != NULL) let_go(list->first);
+}
+
+/* Begins to read pins[current], if there is one. */
+static void begin_pin(freyja_iterator *it) {
+  if (it->current >= it->pin_count) return;
+  fj_pin *pin = &it->pins[it->current];
+  fj_scan_open(&it->scan, pin->segment, FJ_SEGMENT_HEADER, pin->end);
+}
+
+static freyja_status pin_segments(freyja_iterator *it, freyja_error *error) {
+  fj_index *index = it->index;
+  it->pins = it->os->allocate(it->os->context, index->count * sizeof *it->pins);
+  if (it->pins == NULL) return fj_fail_memory(error, "iterate");
+  for (uint32_t i = 0; i < index->count; i++) {
+    fj_segment *segment = index->ranks[i];
+    if (segment->missing) continue;
+    segment->references++;
+    it->pins[it->pin_count].segment = segment;
+    it->pins[it->pin_count++].end = segment->tail;
+  }
+  begin_pin(it);
+  return FREYJA_OK;
+}
+
+static freyja_status copy_prefix(freyja_iterator *it, freyja_slice prefix,
+                                 freyja_error *error) {
+  if (prefix.size == 0) return FREYJA_OK;
+  it->prefix = it->os->allocate(it->os->context, prefix.size);
+  if (it->prefix == NULL) return fj_fail_memory(error, "iterate");
+  memcpy(it->prefix, prefix.data, prefix.size);
+  it->prefix_size = prefix.size;
+  return FREYJA_OK;
+}
+
+/* ---- reading in the log's order ------------------------------------------- */
+
+/* Whether the record at the cursor was live when the iterator was made. */
+static bool was_live(freyja_iterator *it, uint64_t key_hash) {
+  fj_keydir *keydir = &it->index->keydir;
+  uint64_t position =
+      fj_word_position(fj_word_make(it->scan.segment->slot, it->scan.offset, 0, false));
+  fj_place place;
+  bool more = fj_keydir_find(keydir, key_hash & keydir->hash_mask, &place);
+  while (more) {
+    if (fj_word_position(place.slot->word) == position) return true;
+    more = fj_keydir_next(&place);
+  }
+  return fj_positions_has(&it->changed, position);
+}
+
+static bool has_prefix(const freyja_iterator *it, const fj_record *record) {
+  if (it->prefix_size == 0) return true;
+  return record->key_size >= it->prefix_size &&
+         memcmp(record->key, it->prefix, it->prefix_size) == 0;
+}
+
+/* Whether damage may hide a newer record of the key. */
+static bool is_doubtful(freyja_iterator *it) {
+  if (!it->index->has_unknown) return false;
+  fj_found found;
+  found.segment = it->scan.segment;
+  found.offset = it->scan.offset;
+  return fj_index_prove(it->index, &found, NULL) != FREYJA_OK;
+}
+
+/* The next live record of the log, its value unread; END behind the last. */
+static freyja_status next_live(freyja_iterator *it, fj_record *record, freyja_error *error) {
+  while (it->current < it->pin_count) {
+    fj_scan_found found;
+    uint64_t key_hash = 0;
+    freyja_status status = fj_scan_next(&it->scan, &found, record, &key_hash, error);
+    if (status != FREYJA_OK) return status;
+    if (found == FJ_SCAN_END) {
+      fj_scan_close(&it->scan);
+      it->current++;
+      begin_pin(it);
+    } else if (found == FJ_SCAN_BAD) {
+      it->hides = true;
+      if ((status = fj_scan_resume(&it->scan, it->scan.end, error)) != FREYJA_OK) return status;
+    } else {
+      if (record->kind == FJ_KIND_PUT && has_prefix(it, record) && was_live(it, key_hash) &&
+          !is_doubtful(it))
+        return FREYJA_OK;
+      fj_scan_skip(&it->scan, record);
+    }
+  }
+  return FREYJA_END;
+}
+
+static freyja_status fail_value(freyja_iterator *it, const fj_segment *segment,
+                                uint64_t offset, freyja_error *error) {
+  char name[FJ_NAME_MAX];
+  fj_segment_name(name, segment->id);
+  return fj_fail_at(error, FREYJA_CORRUPT, it->index->dir, name,
+                    "a value at offset %llu fails verification", (unsigned long long)offset);
+}
+
+/* What stands in place of END: damage that may hide entries is not passed over. */
+static freyja_status at_end(freyja_iterator *it, freyja_error *error) {
+  if (!it->hides) return FREYJA_END;
+  freyja_status status = fj_index_prove(it->index, NULL, error);
+  if (status != FREYJA_OK) return status;
+  return fj_fail_at(error, FREYJA_CORRUPT, it->index->dir, NULL,
+                    "a segment was damaged since the store was opened: entries are missing");
+}
+
+static void fill_entry(freyja_entry *entry, const fj_record *record, bool keys_only) {
+  entry->key.data = record->key;
+  entry->key.size = record->key_size;
+  entry->value.data = keys_only ? NULL : record->value;
+  entry->value.size = keys_only ? 0 : record->value_size;
+  entry->timestamp = record->timestamp;
+}
+
+static freyja_status next_in_log(freyja_iterator *it, freyja_entry *entry,
+                                 freyja_error *error) {
+  fj_record record;
+  freyja_status status = next_live(it, &record, error);
+  if (status == FREYJA_END) return at_end(it, error);
+  if (status != FREYJA_OK) return status;
+  bool valid = true;
+  if (!it->keys_only) status = fj_scan_value(&it->scan, &record, &valid, error);
+  if (status != FREYJA_OK) return status;
+  uint64_t offset = it->scan.offset;
+  fj_scan_skip(&it->scan, &record);
+  if (!valid) return fail_value(it, it->scan.segment, offset, error);
+  fill_entry(entry, &record, it->keys_only);
+  return FREYJA_OK;
+}
+
+/* ---- reading in the keys' order ------------------------------------------- */
+
+static freyja_status collect(freyja_iterator *it, freyja_error *error) {
+  fj_record record;
+  freyja_status status = FREYJA_OK;
+  while ((status = next_live(it, &record, error)) == FREYJA_OK) {
+    freyja_slice key = {record.key, record.key_size};
+    status = fj_sorted_add(&it->sorted, key, it->scan.segment, it->scan.offset, record.size,
+                           error);
+    if (status != FREYJA_OK) return status;
+    fj_scan_skip(&it->scan, &record);
+  }
+  if (status != FREYJA_END) return status;
+  fj_sorted_sort(&it->sorted);
+  it->tracking = false; /* from here on it reads records, whatever points to them */
+  fj_positions_destroy(&it->changed);
+  return FREYJA_OK;
+}
+
+static freyja_status next_in_order(freyja_iterator *it, freyja_entry *entry,
+                                   freyja_error *error) {
+  const fj_sorted_item *item = fj_sorted_next(&it->sorted);
+  if (item == NULL) return at_end(it, error);
+  entry->key.data = item->key;
+  entry->key.size = item->key_size;
+  entry->value.data = NULL;
+  entry->value.size = 0;
+  fj_record record;
+  freyja_status status = fj_sorted_read(&it->sorted, item, it->keys_only, &record, error);
+  if (status == FREYJA_CORRUPT) return fail_value(it, item->segment, item->offset, error);
+  if (status != FREYJA_OK) return status;
+  entry->timestamp = record.timestamp;
+  if (it->keys_only) return FREYJA_OK;
+  entry->value.data = record.value;
+  entry->value.size = record.value_size;
+  return FREYJA_OK;
+}
+
+/* ---- the interface -------------------------------------------------------- */
+
+freyja_status fj_iterator_create(fj_iterators *list, fj_index *index,
+                                 const freyja_iterator_options *options,
+                                 freyja_iterator **out, freyja_error *error) {
+  static const freyja_iterator_options defaults = {.order = FREYJA_ORDER_LOG};
+  const fj_os *os = index->dir->os;
+  if (options == NULL) options = &defaults;
+  *out = NULL;
+  freyja_iterator *it = os->allocate(os->context, sizeof *it);
+  if (it == NULL) return fj_fail_memory(error, "iterate");
+  memset(it, 0, sizeof *it);
+  it->os = os;
+  it->index = index;
+  it->keys_only = options->keys_only;
+  it->hides = index->has_unknown;
+  it->in_key_order = options->order == FREYJA_ORDER_KEY;
+  it->tracking = true;
+  fj_positions_create(&it->changed, os);
+  fj_sorted_create(&it->sorted, os);
+  it->list = list;
+  it->next = list->first;
+  if (list->first != NULL) list->first->previous = it;
+  list->first = it;
+  list->count++;
+  freyja_status status = copy_prefix(it, options->prefix, error);
+  if (status == FREYJA_OK) status = pin_segments(it, error);
+  if (status == FREYJA_OK && it->in_key_order) status = collect(it, error);
+  if (status != FREYJA_OK) freyja_iterator_close(it);
+  else *out = it;
+  return status;
+}
+
+freyja_status freyja_iterator_next(freyja_iterator *iterator, freyja_entry *entry,
+                                   freyja_error *error) {
+  if (iterator->list == NULL)
+    return fj_fail(error, FREYJA_CLOSED, NULL, "the iterator's store is closed");
+  return iterator->in_key_order ? next_in_order(iterator, entry, error)
+                                : next_in_log(iterator, entry, error);
+}
+
+freyja_status fj_iterators_reserve(fj_iterators *list, freyja_error *error) {
+  for (freyja_iterator *it = list->first; it != NULL; it = it->next) {
+    if (!it->tracking || it->current >= it->pin_count) continue;
+    if (!fj_positions_reserve(&it->changed))
+      return fj_fail_memory(error, "keep an iterator's view");
+  }
+  return FREYJA_OK;
+}
+
+/* Whether the iterator is still to come to that place. */
+static bool is_ahead(const freyja_iterator *it, const fj_segment *segment, uint64_t offset) {
+  if (!it->tracking || it->current >= it->pin_count) return false;
+  const fj_pin *last = &it->pins[it->pin_count - 1];
+  if (segment->rank > last->segment->rank) return false;
+  if (segment == last->segment && offset >= last->end) return false;
+  if (segment == it->scan.segment) return offset >= it->scan.offset;
+  return segment->rank > it->scan.segment->rank;
+}
+
+void fj_iterators_note(fj_iterators *list, const fj_segment *segment, uint64_t offset) {
+  for (freyja_iterator *it = list->first; it != NULL; it = it->next)
+    if (is_ahead(it, segment, offset))
+      fj_positions_add(&it->changed,
+                       fj_word_position(fj_word_make(segment->slot, offset, 0, false)));
+}

@@ -1,0 +1,140 @@
+/* keydir.h - the key directory: an in-memory hash index from the 64-bit hash of
+ * a key to where its latest record lies. It holds no keys: several slots may
+ * have the same hash, and the caller tells them apart by the records.
+ *
+ * Open addressing in 256 shards (by the top 8 bits of the hash) that grow one
+ * at a time. In a shard a hash belongs at (its next 32 bits) * capacity / 2^32,
+ * which never decreases with the hash, and slots are kept sorted by hash from
+ * there on: Robin Hood hashing (P. Celis, 1986) with an order-preserving hash, as in a
+ * linear-probing sort. So a search for what is absent ends at the first larger
+ * hash, a shard grows by one sequential pass, and reading the shards in order gives
+ * the hashes sorted.
+ *
+ * K1  The used slots of a shard have non-decreasing hashes.
+ * K2  No empty slot lies between the place where a hash belongs and its slot.
+ * K3  A used slot's word is not 0 (an offset is never 0: the segment's header
+ *     is there).
+ * K4  The last slot of a shard is empty: searches end without a bound. */
+#ifndef FJ_KEYDIR_H
+#define FJ_KEYDIR_H
+
+#include "error.h"
+
+#define FJ_SHARD_BITS 8u
+#define FJ_SHARDS (1u << FJ_SHARD_BITS)
+
+/* A slot's word: flags, a coarse size and a position.
+ *   bits 0..47   position: segment slot (20 bits), offset / 8 (28 bits)
+ *   bits 48..61  size of the record in 8-byte units, as a small float: 5 bits of
+ *                exponent, 9 of mantissa, rounded up; exact below 4 KiB
+ *   bit 62       the record is flagged `collides`
+ *   bit 63       zero */
+#define FJ_WORD_COLLIDES (UINT64_C(1) << 62)
+#define FJ_POSITION_MASK ((UINT64_C(1) << 48) - 1)
+
+typedef struct fj_slot {
+  uint64_t hash;
+  uint64_t word; /* 0: empty */
+} fj_slot;
+
+typedef struct fj_shard {
+  fj_slot *slots;    /* limit of them; NULL when nothing was ever put in */
+  uint32_t capacity; /* places that hashes belong to */
+  uint32_t limit;    /* slots: capacity and room for what is pushed over the end */
+  uint32_t count;    /* used slots */
+  uint32_t count_max; /* count at which it grows */
+} fj_shard;
+
+typedef struct fj_keydir {
+  const fj_os *os;
+  uint64_t hash_mask; /* bits of a key's hash that are in use */
+  uint64_t count;     /* used slots of all shards */
+  uint64_t bytes;     /* memory of all shards */
+  fj_shard shards[FJ_SHARDS];
+} fj_keydir;
+
+/* A place in the keydir, valid until its next change. */
+typedef struct fj_place {
+  fj_shard *shard;
+  fj_slot *slot;
+} fj_place;
+
+/* An empty keydir that uses the top hash_bits (1 to 64) of hashes. No allocation. */
+void fj_keydir_create(fj_keydir *keydir, const fj_os *os, uint32_t hash_bits);
+void fj_keydir_destroy(fj_keydir *keydir);
+
+static inline uint64_t fj_word_make(uint32_t segment_slot, uint64_t offset, uint64_t size,
+                                    bool collides) {
+  uint64_t units = size / 8;
+  unsigned exponent = 0;
+  while (units >= 512) {
+    units = (units + 1) / 2;
+    exponent++;
+  }
+  return (uint64_t)segment_slot << 28 | offset / 8 | units << 48 | (uint64_t)exponent << 57 |
+         (collides ? FJ_WORD_COLLIDES : 0);
+}
+
+static inline uint64_t fj_word_position(uint64_t word) { return word & FJ_POSITION_MASK; }
+static inline uint32_t fj_word_segment(uint64_t word) {
+  return (uint32_t)((word & FJ_POSITION_MASK) >> 28);
+}
+static inline uint64_t fj_word_offset(uint64_t word) {
+  return (word & ((UINT64_C(1) << 28) - 1)) * 8;
+}
+static inline bool fj_word_collides(uint64_t word) { return (word & FJ_WORD_COLLIDES) != 0; }
+
+/* Bytes of the record, rounded up; the same for the same size, wherever it lies. */
+static inline uint64_t fj_word_size(uint64_t word) {
+  return ((word >> 48 & 511) << (word >> 57 & 31)) * 8;
+}
+
+static inline fj_shard *fj_keydir_shard(fj_keydir *keydir, uint64_t hash) {
+  return &keydir->shards[hash >> (64 - FJ_SHARD_BITS)];
+}
+
+/* Where a hash belongs in its shard. */
+static inline fj_slot *fj_shard_home(const fj_shard *shard, uint64_t hash) {
+  uint64_t fraction = hash << FJ_SHARD_BITS >> 32;
+  return shard->slots + (fraction * shard->capacity >> 32);
+}
+
+/* Asks for the memory that finding the hash will read. */
+static inline void fj_keydir_prefetch(fj_keydir *keydir, uint64_t hash) {
+  const fj_shard *shard = fj_keydir_shard(keydir, hash);
+  if (shard->slots != NULL) __builtin_prefetch(fj_shard_home(shard, hash));
+}
+
+/* The first slot with that hash. False if there is none: then place->slot is
+ * where it would be inserted (NULL in an empty shard). */
+static inline bool fj_keydir_find(fj_keydir *keydir, uint64_t hash, fj_place *place) {
+  fj_shard *shard = fj_keydir_shard(keydir, hash);
+  place->shard = shard;
+  place->slot = NULL;
+  if (shard->slots == NULL) return false;
+  fj_slot *slot = fj_shard_home(shard, hash);
+  while (slot->word != 0 && slot->hash < hash) slot++;
+  place->slot = slot;
+  return slot->word != 0 && slot->hash == hash;
+}
+
+/* The next slot with the same hash. */
+static inline bool fj_keydir_next(fj_place *place) {
+  uint64_t hash = place->slot->hash;
+  place->slot++;
+  return place->slot->word != 0 && place->slot->hash == hash;
+}
+
+/* Makes sure that the next insert of this hash cannot fail. Invalidates places.
+ * Faults: MEMORY, LIMIT (2^31 keys in one shard). */
+freyja_status fj_keydir_reserve(fj_keydir *keydir, uint64_t hash, freyja_error *error);
+
+/* Adds a slot. Only after fj_keydir_reserve for the same hash. */
+void fj_keydir_insert(fj_keydir *keydir, uint64_t hash, uint64_t word);
+
+/* Points the slot at another record. */
+static inline void fj_keydir_replace(fj_place place, uint64_t word) { place.slot->word = word; }
+
+void fj_keydir_delete(fj_keydir *keydir, fj_place place);
+
+#endif

@@ -1,0 +1,41 @@
+/* manifest.h - the MANIFEST (FORMAT.md, section 4): which segments a store has,
+ * oldest first. Read whole, replaced whole. */
+#ifndef FJ_MANIFEST_H
+#define FJ_MANIFEST_H
+
+#include "segment.h"
+
+#define FJ_SEGMENTS_MAX (1u << 20) /* what a position of 48 bits can tell apart */
+
+typedef struct fj_manifest_entry {
+  uint64_t id;
+  uint64_t size; /* bytes if sealed, 0 for the active one, which is the last */
+} fj_manifest_entry;
+
+typedef struct fj_manifest {
+  fj_identity identity;
+  uint32_t hash_bits;  /* 1 to 64 */
+  uint64_t generation; /* 0: not on disk yet */
+  uint64_t next_id;    /* larger than every file id ever used */
+  uint64_t created;    /* microseconds since the epoch */
+  uint32_t count;
+  fj_manifest_entry *entries; /* owned: fj_manifest_clear */
+} fj_manifest;
+
+/* Reads it. *found is false, and *out empty, if there is none. *out is empty
+ * after a fault. Faults: CORRUPT, FORMAT, IO, MEMORY. */
+freyja_status fj_manifest_read(const fj_dir *dir, fj_manifest *out, bool *found,
+                               freyja_error *error);
+
+/* Replaces the one on disk by this one with the generation after its own,
+ * durably, and then sets that in it. After a fault the old one or the new one
+ * is on disk; *replaced tells if it may be the new one. */
+freyja_status fj_manifest_write(const fj_dir *dir, fj_manifest *manifest, bool *replaced,
+                                freyja_error *error);
+
+/* Makes room for one more entry. Faults: MEMORY, LIMIT. */
+freyja_status fj_manifest_grow(const fj_dir *dir, fj_manifest *manifest, freyja_error *error);
+
+void fj_manifest_clear(const fj_dir *dir, fj_manifest *manifest);
+
+#endif

@@ -1,0 +1,362 @@
+/* os.c - the operating system: Linux, and what of it is POSIX elsewhere. The
+ * only file of the engine that makes system calls. No state. */
+#include "os.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>  /* renameat */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14; older kernels refuse it, which does no harm */
+#endif
+
+#define WRITE_PARTS_MAX 8u /* pieces of one write: header, key, value, padding and room */
+
+static int result(int value) { return value < 0 ? -errno : 0; }
+
+/* -- directories -- */
+
+static int os_make_dir(void *context, int dir, const char *path) {
+  (void)context;
+  return result(mkdirat(dir < 0 ? AT_FDCWD : dir, path, 0700));
+}
+
+static int os_open_dir(void *context, int dir, const char *path, int *out) {
+  (void)context;
+  int mode = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+  /* The user's own path may be a link; a directory within a store may not. */
+  *out = dir < 0 ? open(path, mode) : openat(dir, path, mode | O_NOFOLLOW);
+  return result(*out);
+}
+
+static int os_list(void *context, int dir, fj_os_visit visit, void *argument) {
+  (void)context;
+  /* An open file of its own, so that the position of `dir` is not shared. */
+  int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return -errno;
+  DIR *stream = fdopendir(fd);
+  if (stream == NULL) {
+    int code = -errno;
+    (void)close(fd);
+    return code;
+  }
+  int code = 0;
+  for (;;) {
+    errno = 0;
+    const struct dirent *entry = readdir(stream);
+    if (entry == NULL) {
+      code = -errno;
+      break;
+    }
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+    if ((code = visit(argument, entry->d_name)) != 0) break;
+  }
+  (void)closedir(stream);
+  return code;
+}
+
+static int os_sync_dir(void *context, int dir) {
+  (void)context;
+  return result(fsync(dir));
+}
+
+static int os_rename(void *context, int dir, const char *from, const char *to) {
+  (void)context;
+  return result(renameat(dir, from, dir, to));
+}
+
+static int os_unlink(void *context, int dir, const char *name) {
+  (void)context;
+  return result(unlinkat(dir, name, 0));
+}
+
+/* -- files -- */
+
+static int os_open(void *context, int dir, const char *name, unsigned flags, int *file) {
+  (void)context;
+  int mode = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+  mode |= (flags & FJ_OPEN_WRITE) ? O_RDWR : O_RDONLY;
+  if (flags & FJ_OPEN_CREATE) mode |= O_CREAT;
+  if (flags & FJ_OPEN_EXCLUSIVE) mode |= O_EXCL;
+  *file = openat(dir < 0 ? AT_FDCWD : dir, name, mode, 0600);
+  return result(*file);
+}
+
+static int os_close(void *context, int file) {
+  (void)context;
+  return result(close(file));
+}
+
+static int os_stat(void *context, int file, fj_os_stat *out) {
+  (void)context;
+  struct stat st;
+  if (fstat(file, &st) != 0) return -errno;
+  out->size = st.st_size > 0 ? (uint64_t)st.st_size : 0;
+  out->regular = S_ISREG(st.st_mode);
+  return 0;
+}
+
+static int64_t os_read(void *context, int file, void *buffer, size_t size, uint64_t offset) {
+  (void)context;
+  ssize_t count = pread(file, buffer, size, (off_t)offset);
+  return count < 0 ? -errno : count;
+}
+
+static int64_t os_write(void *context, int file, const freyja_slice *parts, size_t count,
+                        uint64_t offset) {
+  (void)context;
+  struct iovec vector[WRITE_PARTS_MAX];
+  if (count > WRITE_PARTS_MAX) return -EINVAL;
+  for (size_t i = 0; i < count; i++) {
+    vector[i].iov_base = (void *)(uintptr_t)parts[i].data; /* pwritev only reads it */
+    vector[i].iov_len = parts[i].size;
+  }
+  ssize_t written = pwritev(file, vector, (int)count, (off_t)offset);
+  return written < 0 ? -errno : written;
+}
+
+static int os_sync(void *context, int file) {
+  (void)context;
+  return result(fdatasync(file));
+}
+
+static int os_truncate(void *context, int file, uint64_t size) {
+  (void)context;
+  return result(ftruncate(file, (off_t)size));
+}
+
+static int os_reserve(void *context, int file, uint64_t offset, uint64_t size) {
+  (void)context;
+  /* Not posix_fallocate: where the file system cannot, that writes zeros byte by byte. */
+  return result(fallocate(file, 0, (off_t)offset, (off_t)size));
+}
+
+static void os_write_back(void *context, int file, uint64_t offset, uint64_t size) {
+  (void)context;
+  (void)sync_file_range(file, (off_t)offset, (off_t)size, SYNC_FILE_RANGE_WRITE);
+}
+
+static int os_lock(void *context, int file, bool exclusive) {
+  (void)context;
+  struct flock lock;
+  memset(&lock, 0, sizeof lock);
+  lock.l_type = exclusive ? F_WRLCK : F_RDLCK;
+  lock.l_whence = SEEK_SET;
+  /* Of the open file, not of the process: another open in this process is refused
+   * too, and closing an unrelated descriptor of the file does not drop it. */
+  if (fcntl(file, F_OFD_SETLK, &lock) == 0) return 0;
+  return errno == EACCES ? -EAGAIN : -errno;
+}
+
+/* -- mapped files -- */
+
+static int os_map(void *context, int file, uint64_t size, bool writable, uint8_t **out) {
+  (void)context;
+  int protection = PROT_READ | (writable ? PROT_WRITE : 0);
+  void *map = mmap(NULL, (size_t)size, protection, MAP_SHARED, file, 0);
+  if (map == MAP_FAILED) return -errno;
+  *out = map;
+  return 0;
+}
+
+static void os_unmap(void *context, uint8_t *map, uint64_t size) {
+  (void)context;
+  (void)munmap(map, (size_t)size);
+}
+
+static int os_protect(void *context, uint8_t *map, uint64_t size) {
+  (void)context;
+  return result(mprotect(map, (size_t)size, PROT_READ));
+}
+
+static void os_populate(void *context, uint8_t *map, uint64_t size) {
+  (void)context;
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  uintptr_t start = (uintptr_t)map & ~(page - 1);
+  size_t length = (size_t)((uintptr_t)map - start + size);
+  (void)madvise((void *)start, length, MADV_POPULATE_WRITE);
+}
+
+/* -- memory -- */
+
+static void *os_allocate(void *context, size_t size) {
+  (void)context;
+  return malloc(size == 0 ? 1 : size);
+}
+
+static void os_release(void *context, void *block) {
+  (void)context;
+  free(block);
+}
+
+static void *os_allocate_pages(void *context, size_t size) {
+  (void)context;
+  void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return pages == MAP_FAILED ? NULL : pages;
+}
+
+static void os_release_pages(void *context, void *pages, size_t size) {
+  (void)context;
+  if (pages != NULL) (void)munmap(pages, size);
+}
+
+/* -- the rest -- */
+
+static uint64_t microseconds(clockid_t clock) {
+  struct timespec ts;
+  if (clock_gettime(clock, &ts) != 0 || ts.tv_sec < 0) return 0;
+  return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
+}
+
+static uint64_t os_now(void *context) {
+  (void)context;
+  return microseconds(CLOCK_REALTIME);
+}
+
+static uint64_t os_monotonic(void *context) {
+  (void)context;
+#ifdef CLOCK_MONOTONIC_COARSE
+  return microseconds(CLOCK_MONOTONIC_COARSE);
+#else
+  return microseconds(CLOCK_MONOTONIC);
+#endif
+}
+
+static int os_random(void *context, void *buffer, size_t size) {
+  (void)context;
+  uint8_t *bytes = buffer;
+  while (size > 0) {
+    ssize_t count = getrandom(bytes, size, 0);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return -errno;
+    bytes += count;
+    size -= (size_t)count;
+  }
+  return 0;
+}
+
+static uint32_t os_process(void *context) {
+  (void)context;
+  return (uint32_t)getpid();
+}
+
+static const volatile uint32_t *os_fork_guard(void *context) {
+#ifdef MADV_WIPEONFORK
+  size_t size = (size_t)sysconf(_SC_PAGESIZE);
+  void *page = os_allocate_pages(context, size);
+  if (page == NULL) return NULL;
+  if (madvise(page, size, MADV_WIPEONFORK) == 0) {
+    *(uint32_t *)page = 1;
+    return page;
+  }
+  os_release_pages(context, page, size);
+#else
+  (void)context;
+#endif
+  return NULL;
+}
+
+static void os_release_fork_guard(void *context, const volatile uint32_t *guard) {
+  os_release_pages(context, (void *)(uintptr_t)guard, (size_t)sysconf(_SC_PAGESIZE));
+}
+
+static const fj_os real_os = {
+    .context = NULL,
+    .make_dir = os_make_dir,
+    .open_dir = os_open_dir,
+    .list = os_list,
+    .sync_dir = os_sync_dir,
+    .rename = os_rename,
+    .unlink = os_unlink,
+    .open = os_open,
+    .close = os_close,
+    .stat = os_stat,
+    .read = os_read,
+    .write = os_write,
+    .sync = os_sync,
+    .truncate = os_truncate,
+    .reserve = os_reserve,
+    .write_back = os_write_back,
+    .lock = os_lock,
+    .map = os_map,
+    .unmap = os_unmap,
+    .protect = os_protect,
+    .populate = os_populate,
+    .allocate = os_allocate,
+    .release = os_release,
+    .allocate_pages = os_allocate_pages,
+    .release_pages = os_release_pages,
+    .now = os_now,
+    .monotonic = os_monotonic,
+    .random = os_random,
+    .process = os_process,
+    .fork_guard = os_fork_guard,
+    .release_fork_guard = os_release_fork_guard,
+};
+
+const fj_os *fj_os_real(void) { return &real_os; }
+
+/* ---- loops over the table ---------------------------------------------- */
+
+int64_t fj_read(const fj_os *os, int file, void *buffer, size_t size, uint64_t offset) {
+  size_t done = 0;
+  while (done < size) {
+    int64_t count =
+        os->read(os->context, file, (uint8_t *)buffer + done, size - done, offset + done);
+    if (count == -EINTR) continue;
+    if (count < 0) return count;
+    if (count == 0) break; /* the file's end */
+    done += (size_t)count;
+  }
+  return (int64_t)done;
+}
+
+int fj_write(const fj_os *os, int file, const freyja_slice *parts, size_t count,
+             uint64_t offset) {
+  freyja_slice rest[WRITE_PARTS_MAX];
+  if (count > WRITE_PARTS_MAX) return -EINVAL;
+  memcpy(rest, parts, count * sizeof *rest);
+  size_t first = 0;
+  for (;;) {
+    while (first < count && rest[first].size == 0) first++;
+    if (first == count) return 0;
+    int64_t written = os->write(os->context, file, rest + first, count - first, offset);
+    if (written == -EINTR) continue;
+    if (written < 0) return (int)written;
+    if (written == 0) return -EIO; /* no progress and no reason: do not spin */
+    offset += (uint64_t)written;
+    size_t left = (size_t)written;
+    while (left > 0) {
+      size_t step = left < rest[first].size ? left : rest[first].size;
+      rest[first].data = (const uint8_t *)rest[first].data + step;
+      rest[first].size -= step;
+      left -= step;
+      if (rest[first].size == 0) first++;
+    }
+  }
+}
+
+int fj_sync(const fj_os *os, int file) {
+  int code = 0;
+  do {
+    code = os->sync(os->context, file);
+  } while (code == -EINTR);
+  return code;
+}
+
+int fj_sync_dir(const fj_os *os, int dir) {
+  int code = 0;
+  do {
+    code = os->sync_dir(os->context, dir);
+  } while (code == -EINTR);
+  return code;
+}

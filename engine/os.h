@@ -1,0 +1,102 @@
+/* os.h - everything the engine asks of the operating system, as a table of
+ * functions, so that tests can put a simulated disk, clock and allocator in its
+ * place. os.c holds the real one and is the only file that makes system calls.
+ *
+ * Functions return 0 (or a count) on success and a negative errno otherwise.
+ * read and write may be short and may fail with -EINTR; fj_read and fj_write
+ * below loop. No function keeps a pointer that it was given. */
+#ifndef FJ_OS_H
+#define FJ_OS_H
+
+#include "freyja.h"
+
+#define FJ_NAME_MAX 40u /* bytes of a file name in a store, NUL included */
+
+/* Flags of fj_os.open. Files are created with mode 0600, never followed if
+ * they are symbolic links, never waited for if they are FIFOs. */
+enum { FJ_OPEN_WRITE = 1, FJ_OPEN_CREATE = 2, FJ_OPEN_EXCLUSIVE = 4 };
+
+typedef struct fj_os_stat {
+  uint64_t size; /* bytes */
+  bool regular;  /* a regular file */
+} fj_os_stat;
+
+typedef struct fj_os fj_os;
+
+/* Called by fj_os.list for each name; a non-zero result ends the listing. */
+typedef int (*fj_os_visit)(void *argument, const char *name);
+
+struct fj_os {
+  void *context; /* first argument of every function */
+
+  /* -- directories: `dir` is a descriptor from open_dir -- */
+  int (*make_dir)(void *context, int dir, const char *path); /* dir -1: path as it is */
+  int (*open_dir)(void *context, int dir, const char *path, int *out); /* dir -1: as above */
+  int (*list)(void *context, int dir, fj_os_visit visit, void *argument);
+  int (*sync_dir)(void *context, int dir);
+  int (*rename)(void *context, int dir, const char *from, const char *to);
+  int (*unlink)(void *context, int dir, const char *name);
+
+  /* -- files -- */
+  int (*open)(void *context, int dir, const char *name, unsigned flags, int *file);
+  int (*close)(void *context, int file); /* also for directories */
+  int (*stat)(void *context, int file, fj_os_stat *out);
+  int64_t (*read)(void *context, int file, void *buffer, size_t size, uint64_t offset);
+  int64_t (*write)(void *context, int file, const freyja_slice *parts, size_t count,
+                   uint64_t offset);
+  int (*sync)(void *context, int file); /* data, and what is needed to find it (fdatasync) */
+  int (*truncate)(void *context, int file, uint64_t size);
+  /* Gives blocks to the range and grows the file to its end; -EOPNOTSUPP if it cannot. */
+  int (*reserve)(void *context, int file, uint64_t offset, uint64_t size);
+  /* Starts writing a range to the disk without waiting for it: a hint. */
+  void (*write_back)(void *context, int file, uint64_t offset, uint64_t size);
+  /* Locks the whole file for this open file, shared or exclusive; -EAGAIN if held. */
+  int (*lock)(void *context, int file, bool exclusive);
+
+  /* -- mapped files: a mapping may reach beyond the file's end -- */
+  int (*map)(void *context, int file, uint64_t size, bool writable, uint8_t **out);
+  void (*unmap)(void *context, uint8_t *map, uint64_t size);
+  int (*protect)(void *context, uint8_t *map, uint64_t size); /* no more writes to it */
+  /* Faults in a range that is about to be written: a hint. */
+  void (*populate)(void *context, uint8_t *map, uint64_t size);
+
+  /* -- memory -- */
+  void *(*allocate)(void *context, size_t size); /* NULL if there is none; not zeroed */
+  void (*release)(void *context, void *block);   /* NULL is allowed */
+  /* Zeroed pages that go back to the system when released; NULL if there are none. */
+  void *(*allocate_pages)(void *context, size_t size);
+  void (*release_pages)(void *context, void *pages, size_t size);
+
+  /* -- the rest -- */
+  uint64_t (*now)(void *context);       /* microseconds since the epoch; may jump */
+  uint64_t (*monotonic)(void *context); /* microseconds; never goes back; cheap, a few ms coarse */
+  int (*random)(void *context, void *buffer, size_t size);
+  uint32_t (*process)(void *context); /* the process's id */
+  /* A word that is 1 in this process and 0 in its forked children; NULL if that
+   * cannot be had, and then process() tells. */
+  const volatile uint32_t *(*fork_guard)(void *context);
+  void (*release_fork_guard)(void *context, const volatile uint32_t *guard);
+};
+
+/* The operating system; never NULL. */
+const fj_os *fj_os_real(void);
+
+/* A store's directory. */
+typedef struct fj_dir {
+  const fj_os *os;
+  int fd;     /* -1 when closed */
+  char *path; /* as the user gave it, for messages; owned */
+} fj_dir;
+
+/* Reads up to `size` bytes at `offset` until the file ends. Returns the count, or -errno. */
+int64_t fj_read(const fj_os *os, int file, void *buffer, size_t size, uint64_t offset);
+
+/* Writes all of the parts at `offset`. Returns 0, or -errno: then any of it may be there. */
+int fj_write(const fj_os *os, int file, const freyja_slice *parts, size_t count,
+             uint64_t offset);
+
+/* sync and sync_dir, again when interrupted. */
+int fj_sync(const fj_os *os, int file);
+int fj_sync_dir(const fj_os *os, int dir);
+
+#endif

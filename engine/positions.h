@@ -1,0 +1,26 @@
+/* positions.h - a set of positions in the log (keydir.h), for iterators. */
+#ifndef FJ_POSITIONS_H
+#define FJ_POSITIONS_H
+
+#include "os.h"
+
+typedef struct fj_positions {
+  const fj_os *os;
+  uint64_t *slots; /* capacity of them, a power of two; 0: empty */
+  size_t capacity;
+  size_t count;
+} fj_positions;
+
+/* An empty set; no allocation. */
+void fj_positions_create(fj_positions *set, const fj_os *os);
+void fj_positions_destroy(fj_positions *set);
+
+/* Makes room for one more; false if there is no memory. */
+bool fj_positions_reserve(fj_positions *set);
+
+/* Adds a position, which is not 0; after fj_positions_reserve. */
+void fj_positions_add(fj_positions *set, uint64_t position);
+
+bool fj_positions_has(const fj_positions *set, uint64_t position);
+
+#endif

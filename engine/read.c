@@ -1,0 +1,102 @@
+/* read.c - get, has, views; opening iterators. */
+#include <string.h>
+
+#include "store.h"
+
+/* A block that a view owns, in syscall mode. */
+typedef struct fj_block {
+  const fj_os *os;
+  uint8_t bytes[];
+} fj_block;
+
+/* Views tell their owner's kind by the lowest bit: 1 for a block. */
+#define OWNER_IS_BLOCK 1u
+
+static freyja_status find(freyja *db, const void *key, size_t key_size, bool whole,
+                          fj_found *found, freyja_error *error) {
+  found->block = NULL;
+  if (!fj_store_is_process(db)) return fj_store_check_process(db, error);
+  if (key_size > FREYJA_KEY_SIZE_MAX) return FREYJA_NOTFOUND;
+  uint64_t hash = fj_index_hash(&db->index, key, key_size);
+  freyja_status status = fj_index_find(&db->index, key, key_size, hash, whole, found, error);
+  if (status == FREYJA_NOTFOUND && !db->index.has_unknown) return status;
+  if (status != FREYJA_OK && status != FREYJA_NOTFOUND) return status;
+  freyja_status proof =
+      fj_index_prove(&db->index, status == FREYJA_OK ? found : NULL, error);
+  if (proof != FREYJA_OK) return proof;
+  if (status == FREYJA_OK && whole) status = fj_index_check_value(&db->index, found, error);
+  return status;
+}
+
+freyja_status freyja_get(freyja *db, const void *key, size_t key_size, void *buffer,
+                         size_t capacity, size_t *value_size, freyja_error *error) {
+  fj_found found;
+  freyja_status status = find(db, key, key_size, true, &found, error);
+  if (status == FREYJA_OK) {
+    size_t size = found.record.value_size;
+    *value_size = size;
+    if (size <= capacity && size > 0) memcpy(buffer, found.record.value, size);
+  }
+  fj_found_release(&found);
+  return status;
+}
+
+freyja_status freyja_has(freyja *db, const void *key, size_t key_size, freyja_error *error) {
+  fj_found found;
+  freyja_status status = find(db, key, key_size, false, &found, error);
+  fj_found_release(&found);
+  return status;
+}
+
+/* ---- views ---------------------------------------------------------------- */
+
+static freyja_status copy_to_block(const fj_found *found, freyja_view *view,
+                                   freyja_error *error) {
+  const fj_os *os = found->os;
+  fj_block *block = os->allocate(os->context, sizeof *block + found->record.value_size);
+  if (block == NULL) return fj_fail_memory(error, "read a value");
+  block->os = os;
+  memcpy(block->bytes, found->record.value, found->record.value_size);
+  view->data = block->bytes;
+  view->size = found->record.value_size;
+  view->owner = (void *)((uintptr_t)block | OWNER_IS_BLOCK);
+  return FREYJA_OK;
+}
+
+freyja_status freyja_get_view(freyja *db, const void *key, size_t key_size, freyja_view *view,
+                              freyja_error *error) {
+  fj_found found;
+  memset(view, 0, sizeof *view);
+  freyja_status status = find(db, key, key_size, true, &found, error);
+  if (status == FREYJA_OK && found.segment->map == NULL) {
+    status = copy_to_block(&found, view, error);
+  } else if (status == FREYJA_OK) {
+    view->data = found.record.value;
+    view->size = found.record.value_size;
+    view->owner = found.segment;
+    found.segment->references++;
+  }
+  fj_found_release(&found);
+  return status;
+}
+
+void freyja_view_release(freyja_view *view) {
+  uintptr_t owner = (uintptr_t)view->owner;
+  if ((owner & OWNER_IS_BLOCK) != 0) {
+    fj_block *block = (fj_block *)(owner & ~(uintptr_t)OWNER_IS_BLOCK);
+    block->os->release(block->os->context, block);
+  } else {
+    fj_segment_release(view->owner);
+  }
+  memset(view, 0, sizeof *view);
+}
+
+/* ---- iterators ------------------------------------------------------------ */
+
+freyja_status freyja_iterator_open(freyja *db, const freyja_iterator_options *options,
+                                   freyja_iterator **out, freyja_error *error) {
+  *out = NULL;
+  freyja_status status = fj_store_check_process(db, error);
+  if (status != FREYJA_OK) return status;
+  return fj_iterator_create(&db->iterators, &db->index, options, out, error);
+}

@@ -1,0 +1,113 @@
+/* record.h - the bytes of one record (FORMAT.md, section 3): the only code that
+ * knows its offsets. No I/O, no allocation, no state: safe from any thread.
+ *
+ * R1  A value's length is believed only after the header's check has passed.
+ * R2  Both sums are seeded by the position, so that a record that is stale,
+ *     moved or of another store does not verify.
+ * R3  The header's check covers the key too (through its hash): a record whose
+ *     value is damaged still names its key. */
+#ifndef FJ_RECORD_H
+#define FJ_RECORD_H
+
+#include "hash.h"
+
+#include "freyja.h"
+
+/* On disk: never renumber. */
+#define FJ_RECORD_HEADER 24u /* bytes */
+#define FJ_RECORD_ALIGN 8u   /* bytes; a record begins and ends at a multiple */
+#define FJ_KIND_PUT 1u
+#define FJ_KIND_TOMBSTONE 2u
+#define FJ_FLAG_COLLIDES 1u /* flags; the other bits are 0 */
+
+_Static_assert((int)FJ_KIND_PUT == (int)FREYJA_PUT, "kinds of the API are those on disk");
+_Static_assert((int)FJ_KIND_TOMBSTONE == (int)FREYJA_TOMBSTONE, "as above");
+
+/* A record as it lies at `key - 24`. */
+typedef struct fj_record {
+  uint32_t check;      /* as stored */
+  uint32_t value_sum;  /* as stored */
+  uint32_t value_size; /* bytes */
+  uint16_t key_size;   /* bytes */
+  uint8_t kind;        /* FJ_KIND_PUT or FJ_KIND_TOMBSTONE */
+  uint8_t flags;
+  uint64_t timestamp; /* microseconds since the epoch */
+  const uint8_t *key;
+  const uint8_t *value;
+  uint64_t size; /* bytes in the file, padding included */
+} fj_record;
+
+/* Bytes that a record of these sizes takes in a file. */
+static inline uint64_t fj_record_size(uint64_t key_size, uint64_t value_size) {
+  return (FJ_RECORD_HEADER + key_size + value_size + FJ_RECORD_ALIGN - 1) &
+         ~(uint64_t)(FJ_RECORD_ALIGN - 1);
+}
+
+/* The seed of a record's sums: its segment's seed and where it begins. */
+static inline uint64_t fj_record_seed(uint64_t segment_seed, uint64_t offset) {
+  return segment_seed + offset;
+}
+
+static inline uint32_t fj_record_header_sum(const uint8_t *header, uint64_t seed,
+                                            uint64_t key_hash) {
+  return (uint32_t)fj_hash(header + 4, FJ_RECORD_HEADER - 4, seed + key_hash);
+}
+
+/* The timestamp binds the value to its header (a record that was cut away and
+ * written again at the same offset has another). */
+static inline uint32_t fj_record_value_sum(const void *value, size_t size, uint64_t seed,
+                                           uint64_t timestamp) {
+  return (uint32_t)fj_hash(value, size, seed + timestamp);
+}
+
+/* Reads the header at p, where `available` bytes (at least FJ_RECORD_HEADER)
+ * can be read. False if these cannot be a record that ends within them: the
+ * kind, a flag or a length is impossible. Checks no sum. */
+static inline bool fj_record_parse(const uint8_t *p, uint64_t available, fj_record *out) {
+  out->check = fj_get32(p);
+  out->value_sum = fj_get32(p + 4);
+  out->value_size = fj_get32(p + 8);
+  out->key_size = fj_get16(p + 12);
+  out->kind = p[14];
+  out->flags = p[15];
+  out->timestamp = fj_get64(p + 16);
+  out->key = p + FJ_RECORD_HEADER;
+  out->value = out->key + out->key_size;
+  out->size = fj_record_size(out->key_size, out->value_size);
+  if (out->kind != FJ_KIND_PUT && (out->kind != FJ_KIND_TOMBSTONE || out->value_size != 0))
+    return false;
+  return (out->flags & ~FJ_FLAG_COLLIDES) == 0 && out->size <= available;
+}
+
+/* Whether header and key are as they were written; key_hash is that of the
+ * record's key, with the store's hash seed. */
+static inline bool fj_record_check_header(const fj_record *record, uint64_t seed,
+                                          uint64_t key_hash) {
+  return record->check ==
+         fj_record_header_sum(record->key - FJ_RECORD_HEADER, seed, key_hash);
+}
+
+/* Whether the value is as it was written. Only after the header's check (R1). */
+static inline bool fj_record_check_value(const fj_record *record, uint64_t seed) {
+  return record->value_sum ==
+         fj_record_value_sum(record->value, record->value_size, seed, record->timestamp);
+}
+
+/* What is to be written; the key's hash has the store's seed. */
+typedef struct fj_draft {
+  freyja_slice key;   /* at most FREYJA_KEY_SIZE_MAX bytes */
+  freyja_slice value; /* empty for a tombstone */
+  uint64_t key_hash;
+  uint64_t timestamp;
+  uint8_t kind;
+  uint8_t flags;
+} fj_draft;
+
+/* Writes the header of `draft` for a record with that seed. */
+void fj_record_encode_header(uint8_t out[FJ_RECORD_HEADER], const fj_draft *draft,
+                             uint64_t seed);
+
+/* Writes the whole record, padding included: fj_record_size bytes at out. */
+void fj_record_encode(uint8_t *out, const fj_draft *draft, uint64_t seed);
+
+#endif

@@ -1,0 +1,65 @@
+/* report.c - statistics. */
+#include <string.h>
+
+#include "store.h"
+
+/* A rounded live size may pass the bytes that there are by a little. */
+static uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
+
+static void fill_segment(const fj_segment *segment, freyja_segment *out) {
+  uint64_t records = segment->missing ? 0 : segment->tail - FJ_SEGMENT_HEADER;
+  memset(out, 0, sizeof *out);
+  out->id = segment->id;
+  out->rank = segment->rank;
+  out->bytes = segment->tail;
+  out->live_bytes = segment->live_bytes < records ? segment->live_bytes : records;
+  out->dead_bytes = less(records, out->live_bytes);
+  out->keys = segment->keys;
+  out->live_keys = segment->live_keys;
+  out->tombstones = segment->tombstones;
+  out->oldest = segment->oldest;
+  out->newest = segment->newest;
+  out->sealed = segment->sealed;
+  out->damaged = segment->damaged;
+}
+
+size_t freyja_get_segments(freyja *db, freyja_segment *out, size_t capacity) {
+  for (size_t i = 0; i < db->index.count && i < capacity; i++)
+    fill_segment(db->index.ranks[i], &out[i]);
+  return db->index.count;
+}
+
+static void add_segments(const freyja *db, freyja_stats *out) {
+  for (uint32_t i = 0; i < db->index.count; i++) {
+    freyja_segment segment;
+    fill_segment(db->index.ranks[i], &segment);
+    out->bytes += segment.bytes;
+    out->live_bytes += segment.live_bytes;
+    out->dead_bytes += segment.dead_bytes;
+  }
+}
+
+void freyja_get_stats(freyja *db, freyja_stats *out) {
+  static const char digits[] = "0123456789abcdef";
+  memset(out, 0, sizeof *out);
+  out->keys = db->index.keydir.count;
+  out->segments = db->index.count;
+  add_segments(db, out);
+  out->index_bytes = db->index.keydir.bytes;
+  out->generation = db->manifest.generation;
+  out->puts = db->puts;
+  out->deletes = db->deletes;
+  out->syncs = db->syncs;
+  out->iterators = db->iterators.count;
+  out->poisoned = db->poisoned;
+  out->readonly = db->options.readonly;
+  out->io = db->options.io;
+  out->sync_mode = db->options.sync_mode;
+  out->sync_ms = db->options.sync_ms;
+  out->segment_size = db->options.segment_size;
+  for (size_t i = 0; i < FJ_STORE_ID; i++) {
+    out->store_id[2 * i] = digits[db->manifest.identity.id[i] >> 4];
+    out->store_id[2 * i + 1] = digits[db->manifest.identity.id[i] & 15];
+  }
+  out->recovery = db->recovery;
+}

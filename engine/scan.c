@@ -1,0 +1,114 @@
+/* scan.c - see scan.h. */
+#include "scan.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define BUFFER_MIN (256u << 10) /* bytes a read in syscall mode */
+
+void fj_scan_open(fj_scan *scan, fj_segment *segment, uint64_t offset, uint64_t end) {
+  assert(offset % FJ_RECORD_ALIGN == 0);
+  memset(scan, 0, sizeof *scan);
+  scan->segment = segment;
+  scan->offset = offset;
+  scan->end = end;
+}
+
+void fj_scan_close(fj_scan *scan) {
+  if (scan->buffer != NULL)
+    scan->segment->os->release(scan->segment->os->context, scan->buffer);
+  scan->buffer = NULL;
+}
+
+/* Gives the buffer room for `size` bytes; its content is lost. */
+static freyja_status enlarge(fj_scan *scan, size_t size, freyja_error *error) {
+  const fj_os *os = scan->segment->os;
+  if (size < BUFFER_MIN) size = BUFFER_MIN;
+  if (size <= scan->capacity) return FREYJA_OK;
+  os->release(os->context, scan->buffer);
+  scan->capacity = scan->filled = 0;
+  scan->buffer = os->allocate(os->context, size);
+  if (scan->buffer == NULL) return fj_fail_memory(error, "read a record");
+  scan->capacity = size;
+  return FREYJA_OK;
+}
+
+/* Makes [offset, offset + size) readable at *out; *available is how much of it is
+ * there: less only where the file turned out to be shorter. */
+static freyja_status fetch(fj_scan *scan, uint64_t offset, uint64_t size, const uint8_t **out,
+                           uint64_t *available, freyja_error *error) {
+  *out = fj_segment_at(scan->segment, offset);
+  *available = size;
+  if (*out != NULL) return FREYJA_OK;
+  bool inside = offset >= scan->start && offset + size <= scan->start + scan->filled;
+  if (!inside) {
+    freyja_status status = enlarge(scan, (size_t)size, error);
+    if (status != FREYJA_OK) return status;
+    uint64_t left = scan->end - offset;
+    size_t want = left < scan->capacity ? (size_t)left : scan->capacity;
+    scan->filled = 0;
+    status = fj_segment_read(scan->segment, scan->buffer, want, offset, &scan->filled, error);
+    if (status != FREYJA_OK) return status;
+    scan->start = offset;
+    if (scan->filled < size) *available = scan->filled;
+  }
+  *out = scan->buffer + (offset - scan->start);
+  return FREYJA_OK;
+}
+
+freyja_status fj_scan_next(fj_scan *scan, fj_scan_found *found, fj_record *record,
+                           uint64_t *key_hash, freyja_error *error) {
+  const fj_segment *segment = scan->segment;
+  const uint8_t *p = NULL;
+  uint64_t available = 0;
+  *found = scan->offset >= scan->end ? FJ_SCAN_END : FJ_SCAN_BAD;
+  uint64_t left = scan->end - scan->offset;
+  if (*found == FJ_SCAN_END || left < FJ_RECORD_HEADER) return FREYJA_OK;
+  freyja_status status = fetch(scan, scan->offset, FJ_RECORD_HEADER, &p, &available, error);
+  if (status != FREYJA_OK || available < FJ_RECORD_HEADER) return status;
+  if (!fj_record_parse(p, left, record)) return FREYJA_OK;
+  uint64_t head = FJ_RECORD_HEADER + (uint64_t)record->key_size;
+  status = fetch(scan, scan->offset, head, &p, &available, error);
+  if (status != FREYJA_OK || available < head) return status;
+  record->key = p + FJ_RECORD_HEADER;
+  record->value = NULL; /* until fj_scan_value */
+  *key_hash = fj_hash(record->key, record->key_size, segment->pool->identity.hash_seed);
+  scan->hashed += record->key_size;
+  if (fj_record_check_header(record, fj_record_seed(segment->seed, scan->offset), *key_hash)) {
+    scan->hashed -= record->key_size;
+    *found = FJ_SCAN_RECORD;
+  }
+  return FREYJA_OK;
+}
+
+freyja_status fj_scan_value(fj_scan *scan, fj_record *record, bool *valid,
+                            freyja_error *error) {
+  const uint8_t *p = NULL;
+  uint64_t available = 0;
+  *valid = false;
+  freyja_status status = fetch(scan, scan->offset, record->size, &p, &available, error);
+  if (status != FREYJA_OK || available < record->size) return status;
+  record->key = p + FJ_RECORD_HEADER;
+  record->value = record->key + record->key_size;
+  *valid = fj_record_check_value(record, fj_record_seed(scan->segment->seed, scan->offset));
+  return FREYJA_OK;
+}
+
+freyja_status fj_scan_resume(fj_scan *scan, uint64_t limit, freyja_error *error) {
+  /* Each candidate that passes the look at its fields has its key hashed. In real
+   * damage those are few; in a file made for it they could be long keys at every
+   * step, and then the rest is given up as damaged. */
+  uint64_t hashed_max = scan->hashed + 4 * (scan->end - scan->offset) + FREYJA_KEY_SIZE_MAX;
+  while (scan->offset < limit) {
+    fj_scan_found found;
+    fj_record record;
+    uint64_t key_hash = 0;
+    scan->offset += FJ_RECORD_ALIGN;
+    if (scan->offset >= limit || scan->hashed > hashed_max) break;
+    freyja_status status = fj_scan_next(scan, &found, &record, &key_hash, error);
+    if (status != FREYJA_OK) return status;
+    if (found == FJ_SCAN_RECORD) return FREYJA_OK;
+  }
+  scan->offset = limit;
+  return FREYJA_OK;
+}

@@ -1,0 +1,51 @@
+/* scan.h - reading the records of a segment in order, from the mapping or
+ * through a buffer. Used by recovery, iterators and the log reader. */
+#ifndef FJ_SCAN_H
+#define FJ_SCAN_H
+
+#include "segment.h"
+
+typedef struct fj_scan {
+  fj_segment *segment;
+  uint64_t offset; /* of the record that fj_scan_next told of, or will */
+  uint64_t end;    /* no record reaches beyond it */
+  uint64_t hashed; /* key bytes hashed in vain while looking for a record */
+  uint8_t *buffer; /* syscall mode: bytes [start, start + filled) of the file */
+  size_t capacity;
+  uint64_t start;
+  size_t filled;
+} fj_scan;
+
+/* What lies at scan->offset. */
+typedef enum fj_scan_found {
+  FJ_SCAN_RECORD, /* a header and key that pass their check; the value is unchecked */
+  FJ_SCAN_BAD,    /* bytes that are no record */
+  FJ_SCAN_END,    /* nothing: the end is reached */
+} fj_scan_found;
+
+/* Begins at `offset`, which must be that of a record. No allocation. */
+void fj_scan_open(fj_scan *scan, fj_segment *segment, uint64_t offset, uint64_t end);
+void fj_scan_close(fj_scan *scan);
+
+/* Looks at scan->offset. For a record fills *record, of which key and value
+ * borrow from the scan until its next call, and the hash of its key. Does not
+ * move on: fj_scan_skip does. Faults: IO, MEMORY. */
+freyja_status fj_scan_next(fj_scan *scan, fj_scan_found *found, fj_record *record,
+                           uint64_t *key_hash, freyja_error *error);
+
+/* Makes the value of the record readable and tells whether it passes its sum.
+ * Key and value of *record may move. Faults: IO, MEMORY. */
+freyja_status fj_scan_value(fj_scan *scan, fj_record *record, bool *valid,
+                            freyja_error *error);
+
+/* Moves behind the record. */
+static inline void fj_scan_skip(fj_scan *scan, const fj_record *record) {
+  scan->offset += record->size;
+}
+
+/* After FJ_SCAN_BAD: moves to the next place before `limit` where a record
+ * passes its check, or to `limit`. Time in proportion to the bytes, whatever
+ * they are. Faults: IO, MEMORY. */
+freyja_status fj_scan_resume(fj_scan *scan, uint64_t limit, freyja_error *error);
+
+#endif

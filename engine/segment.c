@@ -1,0 +1,360 @@
+/* segment.c - the life of a segment: create, open, read, release, and the
+ * bound on open files. See segment.h. */
+#include "segment.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FILES_MAX 12u /* open sealed files in syscall mode: well below `ulimit -n 32` */
+#define MARK_OFFSET 64u
+#define MARK_SIZE 16u
+
+static const uint8_t magic[8] = {'f', 'r', 'e', 'y', 'j', 'a', 'D', 1};
+
+void fj_segment_name(char name[FJ_NAME_MAX], uint64_t id) {
+  (void)snprintf(name, FJ_NAME_MAX, "%" PRIu64 ".data", id);
+}
+
+bool fj_segment_parse_name(const char *name, uint64_t *id) {
+  uint64_t value = 0;
+  const char *p = name;
+  if (*p < '1' || *p > '9') return false;
+  for (; *p >= '0' && *p <= '9'; p++) {
+    uint64_t digit = (uint64_t)(*p - '0');
+    if (value > (UINT64_MAX - digit) / 10) return false;
+    value = value * 10 + digit;
+  }
+  *id = value;
+  return strcmp(p, ".data") == 0;
+}
+
+/* ---- header ------------------------------------------------------------- */
+
+static uint64_t segment_seed(const fj_identity *identity, uint64_t id) {
+  return fj_hash(identity->id, FJ_STORE_ID, id);
+}
+
+static void encode_header(uint8_t out[FJ_SEGMENT_HEADER], const fj_identity *identity,
+                          uint64_t id, uint64_t created) {
+  memset(out, 0, FJ_SEGMENT_HEADER);
+  memcpy(out, magic, sizeof magic);
+  fj_put32(out + 8, FJ_SEGMENT_HEADER);
+  memcpy(out + 16, identity->id, FJ_STORE_ID);
+  fj_put64(out + 32, identity->hash_seed);
+  fj_put64(out + 40, id);
+  fj_put64(out + 48, created);
+  fj_put64(out + 56, fj_hash(out, 56, 0));
+}
+
+uint64_t fj_segment_mark_check(const uint8_t offset[8], uint64_t seed, unsigned slot) {
+  return fj_hash(offset, 8, seed + 1 + slot);
+}
+
+/* The highest mark that verifies; the other slot takes the next. */
+static void decode_marks(fj_segment *segment, const uint8_t *header) {
+  segment->mark = FJ_SEGMENT_HEADER;
+  segment->mark_slot = 0;
+  for (unsigned slot = 0; slot < 2; slot++) {
+    const uint8_t *p = header + MARK_OFFSET + MARK_SIZE * slot;
+    uint64_t offset = fj_get64(p);
+    if (fj_get64(p + 8) != fj_segment_mark_check(p, segment->seed, slot)) continue;
+    if (offset < segment->mark || offset % FJ_RECORD_ALIGN != 0) continue;
+    if (offset > FREYJA_SEGMENT_SIZE_MAX) continue;
+    segment->mark = offset;
+    segment->mark_slot = (uint8_t)(1 - slot);
+  }
+}
+
+/* Whether `header` is that of `segment`. A header that is not is no fault but
+ * for a newer format; *why then says what is wrong. */
+static freyja_status check_header(fj_segment *segment, const uint8_t *header, size_t size,
+                                  const char *name, freyja_error *why, freyja_error *error) {
+  const fj_dir *dir = segment->pool->dir;
+  const fj_identity *identity = &segment->pool->identity;
+  segment->mark = FJ_SEGMENT_HEADER;
+  if (size >= sizeof magic && memcmp(header, magic, sizeof magic - 1) == 0 &&
+      header[7] != magic[7] && size >= 64 && fj_get64(header + 56) == fj_hash(header, 56, 0))
+    return fj_fail_at(error, FREYJA_FORMAT, dir, name,
+                      "format version %u is not one that this library reads", header[7]);
+  segment->damaged = true; /* until shown otherwise */
+  if (size < FJ_SEGMENT_HEADER) {
+    segment->missing = true;
+    (void)fj_fail_at(why, FREYJA_CORRUPT, dir, name,
+                     "the file ends within its header (offset 0)");
+  } else if (memcmp(header, magic, sizeof magic) != 0 ||
+             fj_get64(header + 56) != fj_hash(header, 56, 0)) {
+    (void)fj_fail_at(why, FREYJA_CORRUPT, dir, name, "the file's header is damaged (offset 0)");
+  } else if (memcmp(header + 16, identity->id, FJ_STORE_ID) != 0 ||
+             fj_get64(header + 40) != segment->id) {
+    segment->missing = true;
+    (void)fj_fail_at(why, FREYJA_CORRUPT, dir, name,
+                     "the file is of another store or segment (offset 16)");
+  } else {
+    segment->damaged = false;
+    decode_marks(segment, header);
+  }
+  return FREYJA_OK;
+}
+
+freyja_status fj_segment_adopt(fj_segment *segment, const uint8_t *header, size_t size,
+                               freyja_error *error) {
+  const char *path = segment->pool->dir->path;
+  if (size < FJ_SEGMENT_HEADER || memcmp(header, magic, sizeof magic - 1) != 0)
+    return fj_fail(error, FREYJA_CORRUPT, path, "this is not a data file");
+  if (fj_get64(header + 56) != fj_hash(header, 56, 0))
+    return fj_fail(error, FREYJA_CORRUPT, path, "the file's header is damaged (offset 0)");
+  if (header[7] != magic[7])
+    return fj_fail(error, FREYJA_FORMAT, path,
+                   "format version %u is not one that this library reads", header[7]);
+  fj_identity *identity = &segment->pool->identity;
+  memcpy(identity->id, header + 16, FJ_STORE_ID);
+  identity->hash_seed = fj_get64(header + 32);
+  segment->id = fj_get64(header + 40);
+  segment->seed = segment_seed(identity, segment->id);
+  decode_marks(segment, header);
+  return FREYJA_OK;
+}
+
+/* ---- life --------------------------------------------------------------- */
+
+static freyja_status segment_new(fj_pool *pool, uint64_t id, uint64_t limit, fj_segment **out,
+                                 freyja_error *error) {
+  const fj_os *os = pool->dir->os;
+  fj_segment *segment = os->allocate(os->context, sizeof *segment);
+  if (segment == NULL) return fj_fail_memory(error, "open a segment");
+  memset(segment, 0, sizeof *segment);
+  segment->os = os;
+  segment->pool = pool;
+  segment->id = id;
+  segment->seed = segment_seed(&pool->identity, id);
+  segment->references = 1;
+  segment->file = -1;
+  segment->tail = segment->mark = FJ_SEGMENT_HEADER;
+  segment->limit = limit;
+  segment->can_reserve = true;
+  *out = segment;
+  return FREYJA_OK;
+}
+
+/* Maps `size` bytes of the file; in syscall mode does nothing. */
+static int map_file(fj_segment *segment, uint64_t size, bool writable) {
+  if (segment->pool->io != FREYJA_IO_MMAP) return 0;
+  const fj_os *os = segment->os;
+  int code = os->map(os->context, segment->file, size, writable, &segment->map);
+  if (code == 0) segment->map_size = size;
+  return code;
+}
+
+freyja_status fj_segment_create(fj_pool *pool, uint64_t id, uint64_t limit, fj_segment **out,
+                                freyja_error *error) {
+  const fj_os *os = pool->dir->os;
+  fj_segment *segment = NULL;
+  char name[FJ_NAME_MAX];
+  uint8_t header[FJ_SEGMENT_HEADER];
+  bool created = false;
+  const char *doing = "create";
+
+  *out = NULL;
+  fj_segment_name(name, id);
+  freyja_status status = segment_new(pool, id, limit, &segment, error);
+  if (status != FREYJA_OK) return status;
+  int code = os->open(os->context, pool->dir->fd, name,
+                      FJ_OPEN_WRITE | FJ_OPEN_CREATE | FJ_OPEN_EXCLUSIVE, &segment->file);
+  if (code != 0) {
+    segment->file = -1;
+    goto fail;
+  }
+  created = true;
+  encode_header(header, &pool->identity, id, os->now(os->context));
+  freyja_slice part = {header, sizeof header};
+  doing = "write";
+  if ((code = fj_write(os, segment->file, &part, 1, 0)) != 0) goto fail;
+  segment->reserved = FJ_SEGMENT_HEADER;
+  doing = "sync";
+  if ((code = fj_sync(os, segment->file)) != 0) goto fail;
+  if ((code = fj_sync_dir(os, pool->dir->fd)) != 0) goto fail;
+  doing = "map";
+  if ((code = map_file(segment, limit, true)) != 0) goto fail;
+  segment->mapped_writes = segment->map != NULL;
+  *out = segment;
+  return FREYJA_OK;
+
+fail:
+  status = fj_fail_os(error, code, pool->dir, name, doing);
+  if (created) (void)os->unlink(os->context, pool->dir->fd, name);
+  fj_segment_release(segment);
+  return status;
+}
+
+/* What `code` of opening a data file says: 1 if the file is not one (no fault),
+ * otherwise 0. */
+static bool is_no_file(int code) {
+  return code == -ENOENT || code == -ELOOP || code == -EISDIR || code == -ENXIO ||
+         code == -ENODEV || code == -EMLINK;
+}
+
+static freyja_status mark_missing(fj_segment *segment, const char *name, freyja_error *why,
+                                  const char *what) {
+  segment->damaged = segment->missing = true;
+  (void)fj_fail_at(why, FREYJA_CORRUPT, segment->pool->dir, name, "%s (offset 0)", what);
+  return FREYJA_OK;
+}
+
+/* Opens, checks and maps the file; damage is told in *why. */
+static freyja_status open_file(fj_segment *segment, const char *name, uint64_t sealed_size,
+                               freyja_error *why, freyja_error *error) {
+  fj_pool *pool = segment->pool;
+  const fj_os *os = segment->os;
+  bool writable = sealed_size == 0 && !pool->readonly;
+  int code = os->open(os->context, pool->dir->fd, name, writable ? FJ_OPEN_WRITE : 0,
+                      &segment->file);
+  if (code != 0) {
+    segment->file = -1;
+    if (code == -ENOENT) return mark_missing(segment, name, why, "the file is missing");
+    if (is_no_file(code)) return mark_missing(segment, name, why, "this is not a regular file");
+    return fj_fail_os(error, code, pool->dir, name, "open");
+  }
+  fj_os_stat st;
+  if ((code = os->stat(os->context, segment->file, &st)) != 0)
+    return fj_fail_os(error, code, pool->dir, name, "examine");
+  if (!st.regular) return mark_missing(segment, name, why, "this is not a regular file");
+  uint8_t header[FJ_SEGMENT_HEADER];
+  int64_t count = fj_read(os, segment->file, header, sizeof header, 0);
+  if (count < 0) return fj_fail_os(error, (int)count, pool->dir, name, "read");
+  freyja_status status = check_header(segment, header, (size_t)count, name, why, error);
+  if (status != FREYJA_OK || segment->missing) return status;
+
+  segment->reserved = st.size;
+  segment->sealed = sealed_size != 0;
+  if (segment->sealed) {
+    segment->limit = sealed_size < st.size ? sealed_size : st.size;
+  } else if (st.size > segment->limit) {
+    segment->limit = st.size;
+  }
+  uint64_t map_size = writable ? segment->limit : segment->sealed ? segment->limit : st.size;
+  if ((code = map_file(segment, map_size, writable)) != 0)
+    return fj_fail_os(error, code, pool->dir, name, "map");
+  segment->mapped_writes = writable && segment->map != NULL;
+  return FREYJA_OK;
+}
+
+static void close_file(fj_segment *segment) {
+  if (segment->file >= 0) (void)segment->os->close(segment->os->context, segment->file);
+  segment->file = -1;
+}
+
+freyja_status fj_segment_open(fj_pool *pool, uint64_t id, uint64_t sealed_size, uint64_t limit,
+                              fj_segment **out, freyja_error *why, freyja_error *error) {
+  fj_segment *segment = NULL;
+  char name[FJ_NAME_MAX];
+  *out = NULL;
+  memset(why, 0, sizeof *why);
+  fj_segment_name(name, id);
+  freyja_status status = segment_new(pool, id, limit, &segment, error);
+  if (status != FREYJA_OK) return status;
+  status = open_file(segment, name, sealed_size, why, error);
+  if (status != FREYJA_OK) {
+    fj_segment_release(segment);
+    return status;
+  }
+  if (segment->missing) segment->sealed = true;
+  if (segment->sealed) close_file(segment);
+  *out = segment;
+  return FREYJA_OK;
+}
+
+/* ---- open files of sealed segments (syscall mode) ------------------------ */
+
+static void pool_unlink(fj_segment *segment) {
+  fj_pool *pool = segment->pool;
+  *(segment->newer != NULL ? &segment->newer->older : &pool->newest) = segment->older;
+  *(segment->older != NULL ? &segment->older->newer : &pool->oldest) = segment->newer;
+  segment->newer = segment->older = NULL;
+  pool->open_files--;
+}
+
+static void pool_link(fj_segment *segment) {
+  fj_pool *pool = segment->pool;
+  segment->older = pool->newest;
+  segment->newer = NULL;
+  *(pool->newest != NULL ? &pool->newest->newer : &pool->oldest) = segment;
+  pool->newest = segment;
+  pool->open_files++;
+}
+
+static bool is_pooled(const fj_segment *segment) {
+  return segment->sealed && segment->file >= 0 && segment->pool != NULL;
+}
+
+static bool close_oldest(fj_pool *pool) {
+  fj_segment *oldest = pool->oldest;
+  if (oldest == NULL) return false;
+  pool_unlink(oldest);
+  close_file(oldest);
+  return true;
+}
+
+/* Makes segment->file usable. */
+static freyja_status use_file(fj_segment *segment, freyja_error *error) {
+  if (segment->file >= 0 && !segment->sealed) return FREYJA_OK;
+  fj_pool *pool = segment->pool;
+  if (segment->file >= 0) {
+    if (pool->newest != segment) {
+      pool_unlink(segment);
+      pool_link(segment);
+    }
+    return FREYJA_OK;
+  }
+  const fj_os *os = segment->os;
+  char name[FJ_NAME_MAX];
+  fj_segment_name(name, segment->id);
+  while (pool->open_files >= FILES_MAX) (void)close_oldest(pool);
+  int code = 0;
+  do {
+    code = os->open(os->context, pool->dir->fd, name, 0, &segment->file);
+  } while ((code == -EMFILE || code == -ENFILE) && close_oldest(pool));
+  if (code != 0) {
+    segment->file = -1;
+    return fj_fail_os(error, code, pool->dir, name, "open");
+  }
+  pool_link(segment);
+  return FREYJA_OK;
+}
+
+void fj_segment_detach(fj_segment *segment) {
+  if (is_pooled(segment)) pool_unlink(segment);
+  close_file(segment);
+  segment->pool = NULL;
+}
+
+void fj_segment_release(fj_segment *segment) {
+  if (segment == NULL) return;
+  assert(segment->references > 0);
+  if (--segment->references > 0) return;
+  const fj_os *os = segment->os;
+  if (is_pooled(segment) && (segment->newer != NULL || segment->older != NULL ||
+                             segment->pool->newest == segment))
+    pool_unlink(segment);
+  close_file(segment);
+  if (segment->map != NULL) os->unmap(os->context, segment->map, segment->map_size);
+  os->release(os->context, segment);
+}
+
+/* ---- reading ------------------------------------------------------------- */
+
+freyja_status fj_segment_read(fj_segment *segment, void *buffer, size_t size, uint64_t offset,
+                              size_t *count, freyja_error *error) {
+  freyja_status status = use_file(segment, error);
+  if (status != FREYJA_OK) return status;
+  int64_t done = fj_read(segment->os, segment->file, buffer, size, offset);
+  if (done < 0) {
+    char name[FJ_NAME_MAX];
+    fj_segment_name(name, segment->id);
+    return fj_fail_os(error, (int)done, segment->pool->dir, name, "read");
+  }
+  *count = (size_t)done;
+  return FREYJA_OK;
+}

@@ -1,0 +1,155 @@
+/* segment.h - one data file (FORMAT.md, section 2): its header, its durable
+ * mark, appending, reading. Knows nothing of keys.
+ *
+ * S1  Bytes [FJ_SEGMENT_HEADER, tail) are records that were published; bytes
+ *     behind the tail are zero or belong to a write that failed.
+ * S2  tail <= reserved <= the file's size while a segment is written with
+ *     mapped appends: a store to the mapping never meets the file's end or a
+ *     full disk.
+ * S3  Only the newest segment of a store is written; the others are sealed:
+ *     synced, cut to their tail, mapped read-only.
+ * S4  mark <= what is known to be on the disk; a failed sync never moves it. */
+#ifndef FJ_SEGMENT_H
+#define FJ_SEGMENT_H
+
+#include "error.h"
+#include "record.h"
+
+#define FJ_SEGMENT_HEADER 128u /* bytes; on disk: never change */
+#define FJ_STORE_ID 16u        /* bytes of a store's id; on disk: never change */
+
+/* What every file of a store shares. */
+typedef struct fj_identity {
+  uint8_t id[FJ_STORE_ID];
+  uint64_t hash_seed;
+} fj_identity;
+
+typedef struct fj_pool fj_pool;
+
+typedef struct fj_segment {
+  const fj_os *os;     /* outlives the pool: the last reference may be a view's */
+  fj_pool *pool;       /* what the segments of a store share; NULL once it is closed */
+  uint64_t id;         /* of the file */
+  uint64_t seed;       /* of the sums in it */
+  uint32_t slot;       /* in the store's segment table: part of positions */
+  uint32_t rank;       /* 0 is the oldest */
+  uint32_t references; /* the table's, and those of views and iterators */
+  int file;            /* -1 when not open */
+  uint8_t *map;        /* NULL when there is no mapping (syscall mode) */
+  uint64_t map_size;
+  uint64_t tail;     /* S1 */
+  uint64_t reserved; /* S2; end of the blocks that the file has */
+  uint64_t limit;    /* bytes it may grow to; equals tail once sealed */
+  uint64_t mark;     /* S4 */
+  uint64_t populated;    /* end of what was faulted in ahead */
+  uint64_t written_back; /* end of what the disk was asked to take */
+  bool sealed;
+  bool mapped_writes; /* appends go through the mapping */
+  bool can_reserve;   /* false once the file system has said that it cannot */
+  bool damaged;       /* some of its bytes fail verification */
+  bool missing;       /* the file is not there or not ours: nothing to read */
+  uint8_t mark_slot;  /* where the next mark goes: 0 or 1 */
+
+  /* Statistics; live_* are the store's to change. */
+  uint64_t keys, tombstones, live_keys, live_bytes;
+  uint64_t oldest, newest;
+
+  struct fj_segment *newer, *older; /* in the pool's list of open files */
+} fj_segment;
+
+/* What all segments of a store have in common, and the bound on open files:
+ * in syscall mode sealed segments are opened when read and closed again, the
+ * longest unused first. */
+struct fj_pool {
+  const fj_dir *dir;
+  fj_identity identity;
+  freyja_io io;
+  bool readonly;
+  uint32_t open_files;
+  fj_segment *newest, *oldest; /* open sealed files, by last use */
+};
+
+/* Writes the name of segment `id` into name. */
+void fj_segment_name(char name[FJ_NAME_MAX], uint64_t id);
+
+/* The number in a name that fj_segment_name makes; false for other names. */
+bool fj_segment_parse_name(const char *name, uint64_t *id);
+
+/* Makes the file of segment `id`, its header synced, ready for appends. *out
+ * has one reference. Faults: FULL, IO, MEMORY; then no file is left. */
+freyja_status fj_segment_create(fj_pool *pool, uint64_t id, uint64_t limit, fj_segment **out,
+                                freyja_error *error);
+
+/* Opens an existing one, checking its header. `sealed_size` is the size that
+ * the MANIFEST gives, 0 for the active one, which gets `limit` or its own size
+ * as its limit, whichever is larger; its tail is at the header's end until
+ * fj_segment_set_tail. A file that is missing, shorter than its size, no
+ * regular file or of another store is no fault: the segment is `damaged`, and
+ * *why says what is wrong with it (empty otherwise). Faults: IO, MEMORY, FORMAT. */
+freyja_status fj_segment_open(fj_pool *pool, uint64_t id, uint64_t sealed_size, uint64_t limit,
+                              fj_segment **out, freyja_error *why, freyja_error *error);
+
+/* For a file read without its store: takes identity, id and seed from the
+ * header into the segment and its pool. Faults: CORRUPT, FORMAT. */
+freyja_status fj_segment_adopt(fj_segment *segment, const uint8_t *header, size_t size,
+                               freyja_error *error);
+
+/* Takes the segment from its pool and closes its file; what still refers to it
+ * can go on using its mapping. */
+void fj_segment_detach(fj_segment *segment);
+
+/* Gives up a reference; the last one unmaps and closes. NULL is allowed. */
+void fj_segment_release(fj_segment *segment);
+
+/* The bytes [offset, offset + size) as a pointer into the mapping, or NULL in
+ * syscall mode. The range must lie within the tail or what is being recovered. */
+static inline const uint8_t *fj_segment_at(const fj_segment *segment, uint64_t offset) {
+  return segment->map == NULL ? NULL : segment->map + offset;
+}
+
+/* Reads up to `size` bytes; *count is short only at the file's end. */
+freyja_status fj_segment_read(fj_segment *segment, void *buffer, size_t size, uint64_t offset,
+                              size_t *count, freyja_error *error);
+
+/* The check of a mark in `slot` whose offset is encoded at `offset`. */
+uint64_t fj_segment_mark_check(const uint8_t offset[8], uint64_t seed, unsigned slot);
+
+/* ---- appending: only to the active segment (append.c) ------------------ */
+
+/* Whether a record of `size` bytes fits below the limit. */
+static inline bool fj_segment_fits(const fj_segment *segment, uint64_t size) {
+  return size <= segment->limit - segment->tail;
+}
+
+/* Writes the record behind the tail, which stays where it is. It must fit.
+ * On a fault nothing can be seen of it, now or after a crash; *poison tells
+ * that this could not be made sure. */
+freyja_status fj_segment_append(fj_segment *segment, const fj_draft *draft, uint64_t size,
+                                bool *poison, freyja_error *error);
+
+/* Moves the tail behind the record just appended and counts it. */
+void fj_segment_publish(fj_segment *segment, const fj_draft *draft, uint64_t size);
+
+/* Counts a record in the statistics. */
+void fj_segment_count(fj_segment *segment, uint8_t kind, uint64_t timestamp);
+
+/* Makes [0, end) durable, then moves the mark there. After a fault nothing is
+ * known of what was written since the last sync. */
+freyja_status fj_segment_sync(fj_segment *segment, uint64_t end, freyja_error *error);
+
+/* Sets the tail of the active segment that is being recovered. `cut`: what lies
+ * behind is not all zeros and is removed, durably. Then appends go on. */
+freyja_status fj_segment_set_tail(fj_segment *segment, uint64_t tail, bool cut,
+                                  freyja_error *error);
+
+/* Gives back what is reserved behind the tail and makes everything durable;
+ * appends can go on. Faults: IO; *poison tells that a sync failed. */
+freyja_status fj_segment_trim(fj_segment *segment, bool *poison, freyja_error *error);
+
+/* No more appends, after fj_segment_trim: read-only from here on. */
+void fj_segment_seal(fj_segment *segment);
+
+/* Before closing: as trim, and the mark is durable too. */
+freyja_status fj_segment_finish(fj_segment *segment, freyja_error *error);
+
+#endif

@@ -1,0 +1,123 @@
+/* store.c - the checks, syncing and rotation that all writing goes through, and
+ * closing. See store.h. */
+#include "store.h"
+
+#include <assert.h>
+#include <string.h>
+
+freyja_status fj_store_check_process(const freyja *db, freyja_error *error) {
+  if (fj_store_is_process(db)) return FREYJA_OK;
+  return fj_fail(error, FREYJA_FORKED, db->dir.path,
+                 "the store was opened before a fork, by the parent process; open it again");
+}
+
+freyja_status fj_store_check_write(freyja *db, freyja_error *error) {
+  if (!fj_store_is_process(db)) return fj_store_check_process(db, error);
+  if (db->options.readonly)
+    return fj_fail(error, FREYJA_READONLY, db->dir.path, "the store was opened read-only");
+  if (db->poisoned || db->active == NULL)
+    return fj_fail(error, FREYJA_POISONED, db->dir.path,
+                   "an earlier sync failed: what is on the disk is not known until the store "
+                   "is opened again");
+  return FREYJA_OK;
+}
+
+freyja_status fj_store_sync(freyja *db, freyja_error *error) {
+  fj_segment *active = db->active;
+  if (active->mark == active->tail) return FREYJA_OK;
+  db->syncs++;
+  freyja_status status = fj_segment_sync(active, active->tail, error);
+  if (status != FREYJA_OK) db->poisoned = true;
+  return status;
+}
+
+freyja_status freyja_sync(freyja *db, freyja_error *error) {
+  freyja_status status = fj_store_check_write(db, error);
+  if (status == FREYJA_READONLY) return FREYJA_OK; /* nothing was written */
+  return status == FREYJA_OK ? fj_store_sync(db, error) : status;
+}
+
+/* ---- rotation ------------------------------------------------------------- */
+
+/* Puts `next` behind the last segment in the MANIFEST, which seals that one. */
+static freyja_status commit_segment(freyja *db, const fj_segment *next, freyja_error *error) {
+  fj_manifest *manifest = &db->manifest;
+  fj_manifest_entry *last = manifest->count == 0 ? NULL : &manifest->entries[manifest->count - 1];
+  uint64_t last_size = last == NULL ? 0 : last->size;
+  if (last != NULL && last->size == 0) {
+    const fj_segment *sealed = db->index.ranks[db->index.count - 1];
+    /* A damaged one may be shorter than it once was: that must not be forgotten. */
+    last->size = sealed->tail > sealed->mark ? sealed->tail : sealed->mark;
+  }
+  manifest->entries[manifest->count].id = next->id;
+  manifest->entries[manifest->count].size = 0;
+  manifest->count++;
+  bool replaced = false;
+  freyja_status status = fj_manifest_write(&db->dir, manifest, &replaced, error);
+  if (status == FREYJA_OK) return status;
+  if (replaced) db->poisoned = true; /* either of the two may be there after a crash */
+  manifest->count--;
+  if (last != NULL) last->size = last_size;
+  return status;
+}
+
+/* The file of a segment that no MANIFEST came to name. */
+static void discard(freyja *db, fj_segment *segment) {
+  char name[FJ_NAME_MAX];
+  const fj_os *os = db->dir.os;
+  fj_segment_name(name, segment->id);
+  if (!db->poisoned) (void)os->unlink(os->context, db->dir.fd, name);
+  fj_segment_release(segment);
+}
+
+freyja_status fj_store_rotate(freyja *db, freyja_error *error) {
+  fj_index *index = &db->index;
+  fj_segment *last = index->count == 0 ? NULL : index->ranks[index->count - 1];
+  fj_segment *next = NULL;
+  freyja_status status = fj_index_grow(index, error);
+  if (status == FREYJA_OK) status = fj_manifest_grow(&db->dir, &db->manifest, error);
+  if (status != FREYJA_OK) return status;
+  uint64_t id = db->manifest.next_id++;
+  status = fj_segment_create(&index->pool, id, db->options.segment_size, &next, error);
+  if (status != FREYJA_OK) return status;
+  if (last != NULL && !last->sealed) {
+    bool poison = false;
+    db->syncs++;
+    status = fj_segment_trim(last, &poison, error);
+    if (poison) db->poisoned = true;
+  }
+  if (status == FREYJA_OK) status = commit_segment(db, next, error);
+  if (status != FREYJA_OK) {
+    discard(db, next);
+    return status;
+  }
+  if (last != NULL && !last->sealed) fj_segment_seal(last);
+  fj_index_add(index, next);
+  db->active = next;
+  return FREYJA_OK;
+}
+
+freyja_status freyja_rotate(freyja *db, freyja_error *error) {
+  freyja_status status = fj_store_check_write(db, error);
+  if (status != FREYJA_OK || db->active->tail == FJ_SEGMENT_HEADER) return status;
+  return fj_store_rotate(db, error);
+}
+
+/* ---- closing -------------------------------------------------------------- */
+
+freyja_status freyja_close(freyja *db, freyja_error *error) {
+  if (db == NULL) return FREYJA_OK;
+  const fj_os *os = db->dir.os;
+  freyja_status status = FREYJA_OK;
+  fj_iterators_detach(&db->iterators);
+  if (db->active != NULL && !db->poisoned && fj_store_is_process(db))
+    status = fj_segment_finish(db->active, error);
+  fj_index_destroy(&db->index);
+  fj_manifest_clear(&db->dir, &db->manifest);
+  if (db->fork_guard != NULL) os->release_fork_guard(os->context, db->fork_guard);
+  if (db->lock_file >= 0) (void)os->close(os->context, db->lock_file);
+  if (db->dir.fd >= 0) (void)os->close(os->context, db->dir.fd);
+  os->release(os->context, db->dir.path);
+  os->release(os->context, db);
+  return status;
+}

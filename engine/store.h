@@ -1,0 +1,48 @@
+/* store.h - an open store: what the files of the top layer (store.c, bootstrap.c,
+ * write.c, read.c, report.c) share.
+ *
+ * D1  Bytes, then the published tail, then the slot: a reader that follows a
+ *     slot finds a whole record.
+ * D2  Whatever can fail (memory, space, a sync that was asked for) has happened
+ *     before the slot changes: a write that fails changes nothing.
+ * D3  Once poisoned, nothing is written any more. */
+#ifndef FJ_STORE_H
+#define FJ_STORE_H
+
+#include "iterator.h"
+#include "manifest.h"
+
+struct freyja {
+  fj_dir dir;
+  int lock_file; /* -1: none (read-only media) */
+  freyja_options options;
+  const volatile uint32_t *fork_guard; /* NULL: `process` tells */
+  uint32_t process;
+  fj_manifest manifest;
+  fj_index index;
+  fj_segment *active; /* of the index; NULL when read-only */
+  fj_iterators iterators;
+  bool poisoned;
+  uint64_t last_sync; /* os->monotonic; of the last sync, or of the first write after it */
+  uint64_t puts, deletes, syncs;
+  freyja_recovery recovery;
+};
+
+/* OK in the process that opened the store, else FORKED. */
+freyja_status fj_store_check_process(const freyja *db, freyja_error *error);
+
+/* OK if the store may be written: else FORKED, READONLY or POISONED. */
+freyja_status fj_store_check_write(freyja *db, freyja_error *error);
+
+/* Makes what was written durable; a failure poisons. */
+freyja_status fj_store_sync(freyja *db, freyja_error *error);
+
+/* Seals the last segment, if there is one, and begins another. */
+freyja_status fj_store_rotate(freyja *db, freyja_error *error);
+
+static inline bool fj_store_is_process(const freyja *db) {
+  if (db->fork_guard != NULL) return *db->fork_guard == 1;
+  return db->dir.os->process(db->dir.os->context) == db->process;
+}
+
+#endif

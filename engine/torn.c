@@ -1,0 +1,94 @@
+/* torn.c - see torn.h. */
+#include "torn.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define CHUNK (64u << 10) /* bytes read at a time */
+
+static const char lost[] = "lost";
+
+static size_t last_nonzero(const uint8_t *bytes, size_t size) {
+  while (size > 0 && bytes[size - 1] == 0) size--;
+  return size;
+}
+
+freyja_status fj_torn_size(fj_segment *segment, uint64_t *size, freyja_error *error) {
+  const fj_os *os = segment->os;
+  uint8_t *chunk = os->allocate(os->context, CHUNK);
+  if (chunk == NULL) return fj_fail_memory(error, "look for a torn tail");
+  freyja_status status = FREYJA_OK;
+  *size = 0;
+  uint64_t offset = segment->tail;
+  for (;;) {
+    size_t count = 0;
+    status = fj_segment_read(segment, chunk, CHUNK, offset, &count, error);
+    if (status != FREYJA_OK || count == 0) break;
+    size_t used = last_nonzero(chunk, count);
+    if (used > 0) *size = offset + used - segment->tail;
+    offset += count;
+  }
+  os->release(os->context, chunk);
+  return status;
+}
+
+/* Copies the bytes to an open file and syncs it. */
+static freyja_status copy(fj_segment *segment, uint64_t size, int file, const char *name,
+                          const fj_dir *dir, uint8_t *chunk, freyja_error *error) {
+  for (uint64_t done = 0; done < size;) {
+    size_t want = size - done < CHUNK ? (size_t)(size - done) : CHUNK;
+    size_t count = 0;
+    freyja_status status =
+        fj_segment_read(segment, chunk, want, segment->tail + done, &count, error);
+    if (status != FREYJA_OK) return status;
+    if (count == 0) break; /* the file shrank meanwhile */
+    freyja_slice part = {chunk, count};
+    int code = fj_write(segment->os, file, &part, 1, done);
+    if (code != 0) return fj_fail_os(error, code, dir, name, "write");
+    done += count;
+  }
+  int code = fj_sync(segment->os, file);
+  return code == 0 ? FREYJA_OK : fj_fail_os(error, code, dir, name, "sync");
+}
+
+static freyja_status save_in(const fj_dir *dir, int folder, fj_segment *segment, uint64_t size,
+                             freyja_error *error) {
+  const fj_os *os = segment->os;
+  char name[64];
+  (void)snprintf(name, sizeof name, "%" PRIu64 ".%" PRIu64 ".cut", segment->id, segment->tail);
+  int code = os->unlink(os->context, folder, name);
+  if (code != 0 && code != -ENOENT) return fj_fail_os(error, code, dir, lost, "replace in");
+  int file = -1;
+  code = os->open(os->context, folder, name,
+                  FJ_OPEN_WRITE | FJ_OPEN_CREATE | FJ_OPEN_EXCLUSIVE, &file);
+  if (code != 0) return fj_fail_os(error, code, dir, lost, "create a file in");
+  freyja_status status = FREYJA_OK;
+  uint8_t *chunk = os->allocate(os->context, CHUNK);
+  if (chunk == NULL) status = fj_fail_memory(error, "keep a torn tail");
+  else status = copy(segment, size, file, lost, dir, chunk, error);
+  os->release(os->context, chunk);
+  (void)os->close(os->context, file);
+  if (status != FREYJA_OK) {
+    (void)os->unlink(os->context, folder, name);
+    return status;
+  }
+  code = fj_sync_dir(os, folder);
+  return code == 0 ? FREYJA_OK : fj_fail_os(error, code, dir, lost, "sync");
+}
+
+freyja_status fj_torn_save(fj_segment *segment, uint64_t size, freyja_error *error) {
+  const fj_dir *dir = segment->pool->dir;
+  const fj_os *os = segment->os;
+  int code = os->make_dir(os->context, dir->fd, lost);
+  if (code != 0 && code != -EEXIST) return fj_fail_os(error, code, dir, lost, "create");
+  if (code == 0 && (code = fj_sync_dir(os, dir->fd)) != 0)
+    return fj_fail_os(error, code, dir, NULL, "sync");
+  int folder = -1;
+  code = os->open_dir(os->context, dir->fd, lost, &folder);
+  if (code != 0) return fj_fail_os(error, code, dir, lost, "open");
+  freyja_status status = save_in(dir, folder, segment, size, error);
+  (void)os->close(os->context, folder);
+  return status;
+}
