@@ -8,8 +8,8 @@
 
 #define PAGE 4096u                       /* bytes; only a granularity, not the machine's */
 #define RESERVE_MIN (64u << 10)          /* bytes: small stores stay small */
-#define RESERVE_MAX (4u << 20)           /* bytes: one journal commit of the file system each */
-#define POPULATE_MAX (256u << 10)        /* bytes: bounds what one put waits for page faults */
+#define RESERVE_MAX (256u << 20)         /* bytes; far from the file's end the system
+                                            faults in larger pieces */
 #define WRITE_BACK_STEP (UINT64_C(4) << 20) /* bytes that gather before the disk gets them */
 
 static freyja_status fail(fj_segment *segment, int code, const char *doing,
@@ -41,7 +41,7 @@ static int reserve_to(fj_segment *segment, uint64_t end) {
  * appends are pwrites from then on. */
 static freyja_status reserve(fj_segment *segment, uint64_t end, freyja_error *error) {
   if (end <= segment->reserved || !segment->can_reserve) return FREYJA_OK;
-  uint64_t step = segment->reserved / 2;
+  uint64_t step = segment->reserved; /* doubling, so that the steps are few */
   if (step < RESERVE_MIN) step = RESERVE_MIN;
   if (step > RESERVE_MAX) step = RESERVE_MAX;
   uint64_t ahead = at_most(round_up(segment->reserved + step), segment->limit);
@@ -54,19 +54,6 @@ static freyja_status reserve(fj_segment *segment, uint64_t end, freyja_error *er
     return FREYJA_OK;
   }
   return fail(segment, code, "reserve space in", error);
-}
-
-/* Faults in pages ahead of the tail together, which is cheaper than one by one. */
-static void populate(fj_segment *segment, uint64_t end) {
-  if (end <= segment->populated) return;
-  uint64_t step = segment->tail / 2;
-  if (step < 4 * PAGE) step = 4 * PAGE;
-  if (step > POPULATE_MAX) step = POPULATE_MAX;
-  uint64_t start = segment->populated > segment->tail ? segment->populated : segment->tail;
-  uint64_t target = at_most(round_up(end + step), segment->reserved);
-  if (target <= start) return;
-  segment->os->populate(segment->os->context, segment->map + start, target - start);
-  segment->populated = target;
 }
 
 /* ---- appending ---------------------------------------------------------- */
@@ -87,7 +74,7 @@ static freyja_status append_by_write(fj_segment *segment, const fj_draft *draft,
                                      bool *poison, freyja_error *error) {
   static const uint8_t zeros[FJ_RECORD_ALIGN];
   uint8_t header[FJ_RECORD_HEADER];
-  fj_record_encode_header(header, draft, fj_record_seed(segment->seed, segment->tail));
+  fj_record_encode_header(header, draft);
   uint64_t padding = size - FJ_RECORD_HEADER - draft->key.size - draft->value.size;
   freyja_slice parts[4] = {
       {header, sizeof header}, draft->key, draft->value, {zeros, (size_t)padding}};
@@ -97,8 +84,8 @@ static freyja_status append_by_write(fj_segment *segment, const fj_draft *draft,
   return fail(segment, code, "write to", error);
 }
 
-freyja_status fj_segment_append(fj_segment *segment, const fj_draft *draft, uint64_t size,
-                                bool *poison, freyja_error *error) {
+freyja_status fj_segment_stage(fj_segment *segment, const fj_draft *draft, uint64_t size,
+                               freyja_error *error) {
   assert(!segment->sealed);
   assert(fj_segment_fits(segment, size));
   uint64_t end = segment->tail + size;
@@ -106,11 +93,16 @@ freyja_status fj_segment_append(fj_segment *segment, const fj_draft *draft, uint
     freyja_status status = reserve(segment, end, error);
     if (status != FREYJA_OK) return status;
   }
-  if (!segment->mapped_writes) return append_by_write(segment, draft, size, poison, error);
-  populate(segment, end);
+  if (!segment->mapped_writes) return FREYJA_OK;
   assert(end <= segment->reserved); /* S2 */
-  fj_record_encode(segment->map + segment->tail, draft,
-                   fj_record_seed(segment->seed, segment->tail));
+  fj_record_encode_body(segment->map + segment->tail, draft);
+  return FREYJA_OK;
+}
+
+freyja_status fj_segment_append(fj_segment *segment, const fj_draft *draft, uint64_t size,
+                                bool *poison, freyja_error *error) {
+  if (!segment->mapped_writes) return append_by_write(segment, draft, size, poison, error);
+  fj_record_encode_header(segment->map + segment->tail, draft);
   return FREYJA_OK;
 }
 
@@ -169,7 +161,7 @@ freyja_status fj_segment_set_tail(fj_segment *segment, uint64_t tail, bool cut,
     if ((code = fj_sync(os, segment->file)) != 0) return fail(segment, code, "sync", error);
     segment->reserved = tail;
   }
-  segment->tail = segment->populated = tail;
+  segment->tail = tail;
   segment->written_back = tail & ~(uint64_t)(PAGE - 1);
   return FREYJA_OK;
 }
@@ -180,7 +172,7 @@ freyja_status fj_segment_trim(fj_segment *segment, bool *poison, freyja_error *e
   if (segment->reserved > segment->tail) {
     int code = os->truncate(os->context, segment->file, segment->tail);
     if (code != 0) return fail(segment, code, "cut the reserve of", error);
-    segment->reserved = segment->populated = segment->tail;
+    segment->reserved = segment->tail;
   }
   freyja_status status = fj_segment_sync(segment, segment->tail, error);
   *poison = status != FREYJA_OK;

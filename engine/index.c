@@ -244,9 +244,9 @@ void fj_index_replace(fj_index *index, fj_place place, uint64_t word) {
   fj_keydir_replace(place, word);
 }
 
-void fj_index_insert(fj_index *index, uint64_t hash, uint64_t word) {
+void fj_index_insert(fj_index *index, fj_place place, uint64_t hash, uint64_t word) {
   add_live(index, word);
-  fj_keydir_insert(&index->keydir, hash & index->keydir.hash_mask, word);
+  fj_keydir_insert(&index->keydir, place, hash & index->keydir.hash_mask, word);
 }
 
 void fj_index_delete(fj_index *index, fj_place place) {
@@ -275,8 +275,7 @@ freyja_status fj_index_apply(fj_index *index, fj_segment *segment, uint64_t offs
   found.block = NULL;
   found.os = index->dir->os;
   uint64_t hash = key_hash & index->keydir.hash_mask;
-  freyja_status status = fj_keydir_reserve(&index->keydir, hash, error);
-  if (status != FREYJA_OK) return status;
+  freyja_status status = FREYJA_OK;
   if (record->timestamp > index->last_timestamp) index->last_timestamp = record->timestamp;
   bool same = false;
   bool more = fj_keydir_find(&index->keydir, hash, &found.place);
@@ -293,7 +292,11 @@ freyja_status fj_index_apply(fj_index *index, fj_segment *segment, uint64_t offs
   }
   uint64_t word = fj_word_make(segment->slot, offset, record->size,
                                (record->flags & FJ_FLAG_COLLIDES) != 0);
-  if (same) fj_index_replace(index, found.place, word);
-  else fj_index_insert(index, hash, word);
-  return FREYJA_OK;
+  if (same) {
+    fj_index_replace(index, found.place, word);
+    return FREYJA_OK;
+  }
+  status = fj_keydir_reserve(&index->keydir, hash, &found.place, error);
+  if (status == FREYJA_OK) fj_index_insert(index, found.place, hash, word);
+  return status;
 }

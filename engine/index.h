@@ -90,10 +90,10 @@ freyja_status fj_index_prove(const fj_index *index, const fj_found *found,
 freyja_status fj_index_check_value(const fj_index *index, const fj_found *found,
                                    freyja_error *error);
 
-/* Moves the slot of a key that was found to another record, adds a slot (after
- * fj_keydir_reserve), or removes one. */
+/* Moves the slot of a key that was found to another record, adds a slot (at a
+ * place that fj_keydir_reserve returned for the masked hash), or removes one. */
 void fj_index_replace(fj_index *index, fj_place place, uint64_t word);
-void fj_index_insert(fj_index *index, uint64_t hash, uint64_t word);
+void fj_index_insert(fj_index *index, fj_place place, uint64_t hash, uint64_t word);
 void fj_index_delete(fj_index *index, fj_place place);
 
 /* Applies a record that was read in the log's order (FORMAT.md, section 3).

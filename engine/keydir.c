@@ -4,20 +4,23 @@
 #include <assert.h>
 #include <string.h>
 
-#define CAPACITY_MIN 12u /* slots of a new shard */
-#define LIMIT_MAX (UINT32_C(1) << 31)
+#define CAPACITY_MIN 12u                /* slots of a shard in the first region */
+#define CAPACITY_MAX (UINT32_C(1) << 30)
+#define DISCARD_STEP ((size_t)2 << 20)  /* bytes: a huge page */
 
-/* Tables from this size on come as pages, which go back to the system when the
- * shard has outgrown them; the allocator would keep them in holes. */
-#define PAGES_MIN (64u << 10) /* bytes */
+/* A region is filled to 13/16 and then grows by a quarter: 16 bytes a slot make
+ * 20 to 25 bytes a key, 22 on average. Sorted slots keep the searches short at
+ * such a load. */
+static uint64_t fill(uint32_t capacity) {
+  uint64_t slots = (uint64_t)capacity * FJ_SHARDS;
+  return slots - slots / 16 * 3;
+}
 
-/* A shard is filled to 7/8 and then grows by a quarter: 16 bytes a slot make 18
- * to 23 bytes a key. Sorted slots keep the searches short at such a load. */
-static uint32_t fill(uint32_t capacity) { return capacity - capacity / 8; }
-
-/* Room behind the last place for what is pushed over the end. Displacements at
- * a load of 7/8 rarely pass 100; where they do, the shard grows early. */
-static uint32_t overflow(uint32_t capacity) { return 8 + (capacity < 1024 ? capacity / 8 : 128); }
+/* Room behind the last place for what is pushed over the end. At a load of 7/8
+ * fewer than 1 shard in 10^7 needs more than 64; then the region grows early. */
+static uint32_t overflow(uint32_t capacity) {
+  return capacity < 512 ? 8 + capacity / 8 : 72;
+}
 
 void fj_keydir_create(fj_keydir *keydir, const fj_os *os, uint32_t hash_bits) {
   assert(hash_bits >= 1 && hash_bits <= 64);
@@ -26,51 +29,24 @@ void fj_keydir_create(fj_keydir *keydir, const fj_os *os, uint32_t hash_bits) {
   keydir->hash_mask = hash_bits == 64 ? UINT64_MAX : ~(UINT64_MAX >> hash_bits);
 }
 
-/* ---- memory -------------------------------------------------------------- */
-
-static size_t table_bytes(uint32_t limit) {
-  size_t bytes = (size_t)limit * sizeof(fj_slot);
-  return bytes < PAGES_MIN ? bytes : (bytes + 4095) & ~(size_t)4095;
-}
-
-static fj_slot *table_create(fj_keydir *keydir, uint32_t limit) {
-  const fj_os *os = keydir->os;
-  size_t bytes = table_bytes(limit);
-  fj_slot *slots = NULL;
-  if (bytes >= PAGES_MIN) {
-    slots = os->allocate_pages(os->context, bytes);
-  } else {
-    slots = os->allocate(os->context, bytes);
-    if (slots != NULL) memset(slots, 0, bytes);
-  }
-  if (slots != NULL) keydir->bytes += bytes;
-  return slots;
-}
-
-static void table_destroy(fj_keydir *keydir, fj_slot *slots, uint32_t limit) {
-  if (slots == NULL) return;
-  const fj_os *os = keydir->os;
-  size_t bytes = table_bytes(limit);
-  if (bytes >= PAGES_MIN) os->release_pages(os->context, slots, bytes);
-  else os->release(os->context, slots);
-  keydir->bytes -= bytes;
+static void region_destroy(const fj_os *os, fj_region *region) {
+  if (region->slots != NULL) os->release_pages(os->context, region->slots, region->bytes);
+  memset(region, 0, sizeof *region);
 }
 
 void fj_keydir_destroy(fj_keydir *keydir) {
-  for (uint32_t i = 0; i < FJ_SHARDS; i++) {
-    fj_shard *shard = &keydir->shards[i];
-    table_destroy(keydir, shard->slots, shard->limit);
-    memset(shard, 0, sizeof *shard);
-  }
-  keydir->count = 0;
+  region_destroy(keydir->os, &keydir->region);
+  region_destroy(keydir->os, &keydir->old);
+  memset(keydir->shards, 0, sizeof keydir->shards);
+  keydir->count = keydir->count_max = 0;
 }
 
 /* ---- growing ------------------------------------------------------------- */
 
-/* Copies the slots of `from` in order to where they belong in `to`; false if
- * they would be pushed over its end. */
-static bool spread(const fj_shard *from, fj_shard *to) {
-  fj_slot *next = to->slots; /* the first slot behind those already placed */
+/* Copies the slots of `from` in order to where they belong in `to`, which is
+ * empty; false if they would be pushed over its end. */
+static bool spread(const fj_shard *from, const fj_shard *to) {
+  fj_slot *next = to->slots;                       /* behind those already placed */
   const fj_slot *last = to->slots + to->limit - 1; /* K4 */
   const fj_slot *end = from->slots + from->limit;
   for (const fj_slot *slot = from->slots; slot != end; slot++) {
@@ -83,68 +59,159 @@ static bool spread(const fj_shard *from, fj_shard *to) {
   return true;
 }
 
-/* Gives the shard a table of at least `capacity` places. */
-static freyja_status grow(fj_keydir *keydir, fj_shard *shard, uint64_t capacity,
-                          freyja_error *error) {
-  for (;; capacity *= 2) {
-    if (capacity > LIMIT_MAX / 2)
-      return fj_fail(error, FREYJA_LIMIT, NULL, "too many keys with nearly the same hash");
-    fj_shard grown = {.capacity = (uint32_t)capacity, .count = shard->count};
-    grown.limit = grown.capacity + overflow(grown.capacity);
-    grown.count_max = fill(grown.capacity);
-    /* Keys that share one hash need room behind their place, whatever it is. */
-    if (grown.limit < shard->count + 2) continue;
-    grown.slots = table_create(keydir, grown.limit);
-    if (grown.slots == NULL) return fj_fail_memory(error, "grow the key directory");
-    if (shard->slots == NULL || spread(shard, &grown)) {
-      table_destroy(keydir, shard->slots, shard->limit);
-      *shard = grown;
-      return FREYJA_OK;
-    }
-    table_destroy(keydir, grown.slots, grown.limit);
+static fj_shard shard_in(const fj_region *region, uint32_t number, uint32_t count) {
+  fj_shard shard = {.slots = region->slots + (size_t)number * region->limit,
+                    .capacity = region->capacity,
+                    .limit = region->limit,
+                    .count = count};
+  return shard;
+}
+
+static bool has_moved(const fj_keydir *keydir, uint32_t number) {
+  return keydir->shards[number].slots == shard_in(&keydir->region, number, 0).slots;
+}
+
+/* Moves a shard to the new region; false if it does not fit there. */
+static bool move_shard(fj_keydir *keydir, uint32_t number) {
+  fj_shard *shard = &keydir->shards[number];
+  fj_shard target = shard_in(&keydir->region, number, shard->count);
+  if (shard->count > 0 && !spread(shard, &target)) {
+    memset(target.slots, 0, target.limit * sizeof *target.slots);
+    return false;
   }
+  *shard = target;
+  return true;
 }
 
-/* Where a new slot of that hash goes, and the empty slot that takes up the push. */
-static fj_slot *find_gap(const fj_shard *shard, uint64_t hash, fj_slot **empty) {
-  fj_slot *slot = fj_shard_home(shard, hash);
-  while (slot->word != 0 && slot->hash <= hash) slot++;
-  fj_slot *gap = slot;
-  while (gap->word != 0) gap++;
-  *empty = gap;
-  return slot;
+/* Gives the pages that the shards before `moved` had back to the system. */
+static void discard_behind(fj_keydir *keydir) {
+  fj_region *old = &keydir->old;
+  size_t passed = (size_t)keydir->moved * old->limit * sizeof(fj_slot);
+  size_t step = (passed - old->discarded) / DISCARD_STEP * DISCARD_STEP;
+  if (step == 0) return;
+  keydir->os->discard_pages(keydir->os->context, (uint8_t *)old->slots + old->discarded, step);
+  old->discarded += step;
 }
 
-freyja_status fj_keydir_reserve(fj_keydir *keydir, uint64_t hash, freyja_error *error) {
-  fj_shard *shard = fj_keydir_shard(keydir, hash);
+/* Moves the next shard that has not moved. False if it does not fit. */
+static bool move_next(fj_keydir *keydir) {
+  while (keydir->moved < FJ_SHARDS && has_moved(keydir, keydir->moved)) keydir->moved++;
+  if (keydir->moved < FJ_SHARDS && !move_shard(keydir, keydir->moved)) return false;
+  if (keydir->moved < FJ_SHARDS) keydir->moved++;
+  discard_behind(keydir);
+  if (keydir->moved == FJ_SHARDS) region_destroy(keydir->os, &keydir->old);
+  return true;
+}
+
+static freyja_status region_create(const fj_os *os, uint64_t capacity, fj_region *out,
+                                   freyja_error *error) {
+  if (capacity > CAPACITY_MAX)
+    return fj_fail(error, FREYJA_LIMIT, NULL, "too many keys with nearly the same hash");
+  memset(out, 0, sizeof *out);
+  out->capacity = (uint32_t)capacity;
+  out->limit = out->capacity + overflow(out->capacity);
+  out->bytes = (size_t)out->limit * FJ_SHARDS * sizeof(fj_slot);
+  out->slots = os->allocate_pages(os->context, out->bytes);
+  return out->slots == NULL ? fj_fail_memory(error, "grow the key directory") : FREYJA_OK;
+}
+
+/* Begins a region with shards of that capacity; the shards are to move there. */
+static freyja_status begin_region(fj_keydir *keydir, uint64_t capacity, freyja_error *error) {
+  fj_region grown;
+  assert(keydir->old.slots == NULL);
+  freyja_status status = region_create(keydir->os, capacity, &grown, error);
+  if (status != FREYJA_OK) return status;
+  keydir->old = keydir->region;
+  keydir->region = grown;
+  keydir->count_max = fill(grown.capacity);
+  keydir->moved = 0;
+  return FREYJA_OK;
+}
+
+static uint64_t next_capacity(uint32_t capacity) {
+  return capacity == 0 ? CAPACITY_MIN : (uint64_t)capacity + (capacity + 3) / 4;
+}
+
+/* A shard does not fit the region, whatever the load: everything moves to one that is
+ * large enough, at once. Only hashes that are hardly random come to this. */
+static freyja_status rebuild(fj_keydir *keydir, uint64_t capacity, freyja_error *error) {
+  fj_region grown;
+  for (;; capacity *= 2) {
+    freyja_status status = region_create(keydir->os, capacity, &grown, error);
+    if (status != FREYJA_OK) return status;
+    fj_shard shards[FJ_SHARDS];
+    bool fits = true;
+    for (uint32_t i = 0; i < FJ_SHARDS && fits; i++) {
+      shards[i] = shard_in(&grown, i, keydir->shards[i].count);
+      /* One more than there are, and K4, for the insert to come. */
+      fits = keydir->shards[i].count + 2 <= grown.limit &&
+             (keydir->shards[i].count == 0 || spread(&keydir->shards[i], &shards[i]));
+    }
+    if (fits) {
+      memcpy(keydir->shards, shards, sizeof shards);
+      break;
+    }
+    region_destroy(keydir->os, &grown);
+  }
+  region_destroy(keydir->os, &keydir->old);
+  region_destroy(keydir->os, &keydir->region);
+  keydir->region = grown;
+  keydir->count_max = fill(grown.capacity);
+  return FREYJA_OK;
+}
+
+/* The end of a search for the hash in vain. */
+static void seek(fj_keydir *keydir, uint64_t hash, fj_place *place) {
+  bool more = fj_keydir_find(keydir, hash, place);
+  while (more) more = fj_keydir_next(place);
+}
+
+/* Does what growing there is to do before an insert: begins it, or moves one shard. */
+static freyja_status grow(fj_keydir *keydir, uint32_t number, freyja_error *error) {
+  if (keydir->old.slots == NULL && keydir->count >= keydir->count_max) {
+    bool first = keydir->region.slots == NULL;
+    freyja_status status =
+        begin_region(keydir, next_capacity(keydir->region.capacity), error);
+    if (status != FREYJA_OK) return status;
+    for (uint32_t i = 0; first && i < FJ_SHARDS; i++)
+      keydir->shards[i] = shard_in(&keydir->region, i, 0);
+  }
+  if (keydir->old.slots == NULL) return FREYJA_OK;
+  /* The shard of the insert needs the room first; then one in turn. */
+  if ((has_moved(keydir, number) || move_shard(keydir, number)) && move_next(keydir))
+    return FREYJA_OK;
+  return rebuild(keydir, next_capacity(keydir->region.capacity), error);
+}
+
+freyja_status fj_keydir_reserve(fj_keydir *keydir, uint64_t hash, fj_place *place,
+                                freyja_error *error) {
   freyja_status status = FREYJA_OK;
-  if (shard->count >= shard->count_max) {
-    uint64_t capacity = shard->slots == NULL
-                            ? CAPACITY_MIN
-                            : (uint64_t)shard->capacity + (shard->capacity + 3) / 4;
-    status = grow(keydir, shard, capacity, error);
+  uint32_t number = (uint32_t)(hash >> (64 - FJ_SHARD_BITS));
+  if (keydir->old.slots != NULL || keydir->count >= keydir->count_max) {
+    status = grow(keydir, number, error);
+    if (status == FREYJA_OK) seek(keydir, hash, place);
   }
   while (status == FREYJA_OK) {
-    fj_slot *empty = NULL;
-    (void)find_gap(shard, hash, &empty);
-    if (empty + 1 < shard->slots + shard->limit) break; /* K4 */
-    status = grow(keydir, shard, (uint64_t)shard->capacity + (shard->capacity + 3) / 4, error);
+    fj_slot *gap = place->slot;
+    while (gap->word != 0) gap++;
+    place->gap = gap;
+    if (gap + 1 < place->shard->slots + place->shard->limit) break; /* K4 */
+    status = rebuild(keydir, next_capacity(keydir->region.capacity), error);
+    if (status == FREYJA_OK) seek(keydir, hash, place);
   }
   return status;
 }
 
 /* ---- changing ------------------------------------------------------------ */
 
-void fj_keydir_insert(fj_keydir *keydir, uint64_t hash, uint64_t word) {
-  assert(word != 0); /* K3 */
-  fj_shard *shard = fj_keydir_shard(keydir, hash);
-  fj_slot *empty = NULL;
-  fj_slot *slot = find_gap(shard, hash, &empty);
-  assert(empty + 1 < shard->slots + shard->limit); /* K4 */
-  memmove(slot + 1, slot, (size_t)(empty - slot) * sizeof *slot); /* K1 */
+void fj_keydir_insert(fj_keydir *keydir, fj_place place, uint64_t hash, uint64_t word) {
+  assert(word != 0);            /* K3 */
+  assert(place.gap->word == 0); /* reserved, and nothing changed since */
+  fj_slot *slot = place.slot;
+  memmove(slot + 1, slot, (size_t)(place.gap - slot) * sizeof *slot); /* K1 */
   slot->hash = hash;
   slot->word = word;
-  shard->count++;
+  place.shard->count++;
   keydir->count++;
 }
 

@@ -2,19 +2,26 @@
  * a key to where its latest record lies. It holds no keys: several slots may
  * have the same hash, and the caller tells them apart by the records.
  *
- * Open addressing in 256 shards (by the top 8 bits of the hash) that grow one
- * at a time. In a shard a hash belongs at (its next 32 bits) * capacity / 2^32,
- * which never decreases with the hash, and slots are kept sorted by hash from
- * there on: Robin Hood hashing (P. Celis, 1986) with an order-preserving hash, as in a
- * linear-probing sort. So a search for what is absent ends at the first larger
- * hash, a shard grows by one sequential pass, and reading the shards in order gives
- * the hashes sorted.
+ * Open addressing in 256 shards (by the top 8 bits of the hash). In a shard a hash
+ * belongs at (its next 32 bits) * capacity / 2^32, which never decreases with the
+ * hash, and slots are kept sorted by hash from there on: Robin Hood hashing (P. Celis,
+ * 1986) with an order-preserving hash. So a search for what is absent ends at
+ * the first larger hash, a shard is copied to a larger table by one sequential
+ * pass, and reading the shards in order gives the hashes sorted.
+ *
+ * All shards lie side by side in one region of memory, large enough for huge pages.
+ * When the keydir is full, a region larger by a quarter is begun, and the shards
+ * move over one at a time, one with each insert, while the old region's pages go
+ * back to the system behind them: no insert waits for the whole table, and old and
+ * new are never both in memory.
  *
  * K1  The used slots of a shard have non-decreasing hashes.
  * K2  No empty slot lies between the place where a hash belongs and its slot.
  * K3  A used slot's word is not 0 (an offset is never 0: the segment's header
  *     is there).
- * K4  The last slot of a shard is empty: searches end without a bound. */
+ * K4  The last slot of a shard is empty: searches end without a bound.
+ * K5  Shards [0, moved) are in the new region; of the others, those are that had to
+ *     move out of turn. */
 #ifndef FJ_KEYDIR_H
 #define FJ_KEYDIR_H
 
@@ -38,25 +45,37 @@ typedef struct fj_slot {
 } fj_slot;
 
 typedef struct fj_shard {
-  fj_slot *slots;    /* limit of them; NULL when nothing was ever put in */
+  fj_slot *slots;    /* limit of them; NULL while the keydir was never put into */
   uint32_t capacity; /* places that hashes belong to */
   uint32_t limit;    /* slots: capacity and room for what is pushed over the end */
   uint32_t count;    /* used slots */
-  uint32_t count_max; /* count at which it grows */
 } fj_shard;
+
+/* The memory of all shards: shard i begins at slot i * limit. */
+typedef struct fj_region {
+  fj_slot *slots;
+  size_t bytes;
+  size_t discarded;  /* bytes at its beginning that went back to the system */
+  uint32_t capacity; /* of each shard */
+  uint32_t limit;
+} fj_region;
 
 typedef struct fj_keydir {
   const fj_os *os;
   uint64_t hash_mask; /* bits of a key's hash that are in use */
   uint64_t count;     /* used slots of all shards */
-  uint64_t bytes;     /* memory of all shards */
+  uint64_t count_max; /* count at which it grows */
+  fj_region region;   /* the newest */
+  fj_region old;      /* while shards move over; slots NULL otherwise */
+  uint32_t moved;     /* K5 */
   fj_shard shards[FJ_SHARDS];
 } fj_keydir;
 
 /* A place in the keydir, valid until its next change. */
 typedef struct fj_place {
   fj_shard *shard;
-  fj_slot *slot;
+  fj_slot *slot; /* found, or where the hash would be inserted; NULL in an empty shard */
+  fj_slot *gap;  /* after fj_keydir_reserve: the empty slot that takes up the push */
 } fj_place;
 
 /* An empty keydir that uses the top hash_bits (1 to 64) of hashes. No allocation. */
@@ -102,11 +121,13 @@ static inline fj_slot *fj_shard_home(const fj_shard *shard, uint64_t hash) {
 /* Asks for the memory that finding the hash will read. */
 static inline void fj_keydir_prefetch(fj_keydir *keydir, uint64_t hash) {
   const fj_shard *shard = fj_keydir_shard(keydir, hash);
-  if (shard->slots != NULL) __builtin_prefetch(fj_shard_home(shard, hash));
+  if (shard->slots == NULL) return;
+  const fj_slot *home = fj_shard_home(shard, hash);
+  __builtin_prefetch(home);
+  __builtin_prefetch(home + 4); /* the next line: searches often end there */
 }
 
-/* The first slot with that hash. False if there is none: then place->slot is
- * where it would be inserted (NULL in an empty shard). */
+/* The first slot with that hash. False if there is none. */
 static inline bool fj_keydir_find(fj_keydir *keydir, uint64_t hash, fj_place *place) {
   fj_shard *shard = fj_keydir_shard(keydir, hash);
   place->shard = shard;
@@ -118,19 +139,25 @@ static inline bool fj_keydir_find(fj_keydir *keydir, uint64_t hash, fj_place *pl
   return slot->word != 0 && slot->hash == hash;
 }
 
-/* The next slot with the same hash. */
+/* The next slot with the same hash; false if that was the last. */
 static inline bool fj_keydir_next(fj_place *place) {
   uint64_t hash = place->slot->hash;
   place->slot++;
   return place->slot->word != 0 && place->slot->hash == hash;
 }
 
-/* Makes sure that the next insert of this hash cannot fail. Invalidates places.
- * Faults: MEMORY, LIMIT (2^31 keys in one shard). */
-freyja_status fj_keydir_reserve(fj_keydir *keydir, uint64_t hash, freyja_error *error);
+/* Bytes of memory in use. */
+static inline uint64_t fj_keydir_bytes(const fj_keydir *keydir) {
+  return keydir->region.bytes + keydir->old.bytes - keydir->old.discarded;
+}
 
-/* Adds a slot. Only after fj_keydir_reserve for the same hash. */
-void fj_keydir_insert(fj_keydir *keydir, uint64_t hash, uint64_t word);
+/* Makes sure that inserting the hash at *place, where a search for it ended in
+ * vain, cannot fail; may move *place. Faults: MEMORY, LIMIT (2^30 keys in a shard). */
+freyja_status fj_keydir_reserve(fj_keydir *keydir, uint64_t hash, fj_place *place,
+                                freyja_error *error);
+
+/* Adds a slot at the place that fj_keydir_reserve returned. */
+void fj_keydir_insert(fj_keydir *keydir, fj_place place, uint64_t hash, uint64_t word);
 
 /* Points the slot at another record. */
 static inline void fj_keydir_replace(fj_place place, uint64_t word) { place.slot->word = word; }

@@ -15,10 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14; older kernels refuse it, which does no harm */
-#endif
-
+#define HUGE_PAGE ((size_t)2 << 20) /* bytes; a hint */
 #define WRITE_PARTS_MAX 8u /* pieces of one write: header, key, value, padding and room */
 
 static int result(int value) { return value < 0 ? -errno : 0; }
@@ -178,14 +175,6 @@ static int os_protect(void *context, uint8_t *map, uint64_t size) {
   return result(mprotect(map, (size_t)size, PROT_READ));
 }
 
-static void os_populate(void *context, uint8_t *map, uint64_t size) {
-  (void)context;
-  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-  uintptr_t start = (uintptr_t)map & ~(page - 1);
-  size_t length = (size_t)((uintptr_t)map - start + size);
-  (void)madvise((void *)start, length, MADV_POPULATE_WRITE);
-}
-
 /* -- memory -- */
 
 static void *os_allocate(void *context, size_t size) {
@@ -198,10 +187,28 @@ static void os_release(void *context, void *block) {
   free(block);
 }
 
+/* Aligned to huge pages if it takes more than one: then the system may use them. */
 static void *os_allocate_pages(void *context, size_t size) {
   (void)context;
-  void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  return pages == MAP_FAILED ? NULL : pages;
+  size_t slack = size > HUGE_PAGE ? HUGE_PAGE : 0;
+  uint8_t *start = mmap(NULL, size + slack, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (start == MAP_FAILED) return NULL;
+  if (slack == 0) return start;
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  size_t head = (size_t)-(uintptr_t)start & (HUGE_PAGE - 1);
+  size_t used = (size + page - 1) / page * page;
+  if (head > 0) (void)munmap(start, head);
+  if (size + slack > head + used) (void)munmap(start + head + used, size + slack - head - used);
+#ifdef MADV_HUGEPAGE
+  (void)madvise(start + head, size, MADV_HUGEPAGE);
+#endif
+  return start + head;
+}
+
+static void os_discard_pages(void *context, void *pages, size_t size) {
+  (void)context;
+  (void)madvise(pages, size, MADV_DONTNEED);
 }
 
 static void os_release_pages(void *context, void *pages, size_t size) {
@@ -217,18 +224,22 @@ static uint64_t microseconds(clockid_t clock) {
   return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
 }
 
+#ifdef CLOCK_MONOTONIC_COARSE
+#define CLOCK_EPOCH CLOCK_REALTIME_COARSE
+#define CLOCK_STEADY CLOCK_MONOTONIC_COARSE
+#else
+#define CLOCK_EPOCH CLOCK_REALTIME
+#define CLOCK_STEADY CLOCK_MONOTONIC
+#endif
+
 static uint64_t os_now(void *context) {
   (void)context;
-  return microseconds(CLOCK_REALTIME);
+  return microseconds(CLOCK_EPOCH);
 }
 
 static uint64_t os_monotonic(void *context) {
   (void)context;
-#ifdef CLOCK_MONOTONIC_COARSE
-  return microseconds(CLOCK_MONOTONIC_COARSE);
-#else
-  return microseconds(CLOCK_MONOTONIC);
-#endif
+  return microseconds(CLOCK_STEADY);
 }
 
 static int os_random(void *context, void *buffer, size_t size) {
@@ -290,10 +301,10 @@ static const fj_os real_os = {
     .map = os_map,
     .unmap = os_unmap,
     .protect = os_protect,
-    .populate = os_populate,
     .allocate = os_allocate,
     .release = os_release,
     .allocate_pages = os_allocate_pages,
+    .discard_pages = os_discard_pages,
     .release_pages = os_release_pages,
     .now = os_now,
     .monotonic = os_monotonic,

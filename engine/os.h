@@ -57,19 +57,22 @@ struct fj_os {
   int (*map)(void *context, int file, uint64_t size, bool writable, uint8_t **out);
   void (*unmap)(void *context, uint8_t *map, uint64_t size);
   int (*protect)(void *context, uint8_t *map, uint64_t size); /* no more writes to it */
-  /* Faults in a range that is about to be written: a hint. */
-  void (*populate)(void *context, uint8_t *map, uint64_t size);
 
   /* -- memory -- */
   void *(*allocate)(void *context, size_t size); /* NULL if there is none; not zeroed */
   void (*release)(void *context, void *block);   /* NULL is allowed */
-  /* Zeroed pages that go back to the system when released; NULL if there are none. */
+  /* Zeroed pages, huge ones where the system has them, for `size` bytes; NULL if there are none. */
   void *(*allocate_pages)(void *context, size_t size);
+  /* Gives a part of them back; it may still be read (anything) until it is released. */
+  void (*discard_pages)(void *context, void *pages, size_t size);
   void (*release_pages)(void *context, void *pages, size_t size);
 
   /* -- the rest -- */
-  uint64_t (*now)(void *context);       /* microseconds since the epoch; may jump */
-  uint64_t (*monotonic)(void *context); /* microseconds; never goes back; cheap, a few ms coarse */
+  /* Microseconds since the epoch, which may jump, and from some moment on, which never
+   * go back. Both are asked at every write: cheap counts more than exact, and they may
+   * stand still for a few milliseconds. */
+  uint64_t (*now)(void *context);
+  uint64_t (*monotonic)(void *context);
   int (*random)(void *context, void *buffer, size_t size);
   uint32_t (*process)(void *context); /* the process's id */
   /* A word that is 1 in this process and 0 in its forked children; NULL if that

@@ -93,21 +93,21 @@ static inline bool fj_record_check_value(const fj_record *record, uint64_t seed)
          fj_record_value_sum(record->value, record->value_size, seed, record->timestamp);
 }
 
-/* What is to be written; the key's hash has the store's seed. */
+/* What is to be written. */
 typedef struct fj_draft {
   freyja_slice key;   /* at most FREYJA_KEY_SIZE_MAX bytes */
   freyja_slice value; /* empty for a tombstone */
-  uint64_t key_hash;
+  uint64_t key_hash;  /* with the store's hash seed */
+  uint64_t seed;      /* of the place where it will lie */
   uint64_t timestamp;
+  uint32_t value_sum; /* fj_record_value_sum with that seed and timestamp */
   uint8_t kind;
   uint8_t flags;
 } fj_draft;
 
-/* Writes the header of `draft` for a record with that seed. */
-void fj_record_encode_header(uint8_t out[FJ_RECORD_HEADER], const fj_draft *draft,
-                             uint64_t seed);
+void fj_record_encode_header(uint8_t out[FJ_RECORD_HEADER], const fj_draft *draft);
 
-/* Writes the whole record, padding included: fj_record_size bytes at out. */
-void fj_record_encode(uint8_t *out, const fj_draft *draft, uint64_t seed);
+/* Writes key, value and padding of the record that begins at out; not the header. */
+void fj_record_encode_body(uint8_t *out, const fj_draft *draft);
 
 #endif

@@ -45,7 +45,7 @@ void freyja_get_stats(freyja *db, freyja_stats *out) {
   out->keys = db->index.keydir.count;
   out->segments = db->index.count;
   add_segments(db, out);
-  out->index_bytes = db->index.keydir.bytes;
+  out->index_bytes = fj_keydir_bytes(&db->index.keydir);
   out->generation = db->manifest.generation;
   out->puts = db->puts;
   out->deletes = db->deletes;

@@ -41,7 +41,6 @@ typedef struct fj_segment {
   uint64_t reserved; /* S2; end of the blocks that the file has */
   uint64_t limit;    /* bytes it may grow to; equals tail once sealed */
   uint64_t mark;     /* S4 */
-  uint64_t populated;    /* end of what was faulted in ahead */
   uint64_t written_back; /* end of what the disk was asked to take */
   bool sealed;
   bool mapped_writes; /* appends go through the mapping */
@@ -121,7 +120,12 @@ static inline bool fj_segment_fits(const fj_segment *segment, uint64_t size) {
   return size <= segment->limit - segment->tail;
 }
 
-/* Writes the record behind the tail, which stays where it is. It must fit.
+/* Makes room for the record behind the tail, where it must fit below the limit, and puts
+ * what of it needs no header there already. Nothing can be seen of it. Faults: FULL, IO. */
+freyja_status fj_segment_stage(fj_segment *segment, const fj_draft *draft, uint64_t size,
+                               freyja_error *error);
+
+/* Writes the staged record behind the tail, which stays where it is.
  * On a fault nothing can be seen of it, now or after a crash; *poison tells
  * that this could not be made sure. */
 freyja_status fj_segment_append(fj_segment *segment, const fj_draft *draft, uint64_t size,

@@ -50,80 +50,81 @@ static freyja_status sync_if_due(freyja *db, freyja_error *error) {
   return fj_store_sync(db, error);
 }
 
-/* Everything that may fail before the record is written: a segment with room, room in
- * the keydir and in the iterators. */
-static freyja_status prepare(freyja *db, uint64_t hash, uint64_t size, bool is_new,
-                             freyja_error *error) {
+/* Makes a segment with room for a record of `size` bytes the active one, and
+ * settles what the draft needs to know of its place there: the timestamp and the
+ * value's sum. Before the key is looked up, so that this work and the wait for
+ * the keydir's memory overlap. */
+static freyja_status place_draft(freyja *db, fj_draft *draft, freyja_error *error) {
+  uint64_t size = fj_record_size(draft->key.size, draft->value.size);
+  fj_keydir_prefetch(&db->index.keydir, draft->key_hash & db->index.keydir.hash_mask);
   freyja_status status = sync_if_due(db, error);
   if (status == FREYJA_OK && !fj_segment_fits(db->active, size))
     status = fj_store_rotate(db, error);
-  if (status == FREYJA_OK && is_new)
-    status = fj_keydir_reserve(&db->index.keydir, hash & db->index.keydir.hash_mask, error);
-  if (status == FREYJA_OK && !is_new && db->iterators.first != NULL)
-    status = fj_iterators_reserve(&db->iterators, error);
-  return status;
+  if (status == FREYJA_OK) status = next_timestamp(db, &draft->timestamp, error);
+  if (status != FREYJA_OK) return status;
+  draft->seed = fj_record_seed(db->active->seed, db->active->tail);
+  draft->value_sum = fj_record_value_sum(draft->value.data, draft->value.size, draft->seed,
+                                         draft->timestamp);
+  return fj_segment_stage(db->active, draft, size, error);
 }
 
 /* Points the keydir at the record that was just appended at `offset`. */
-static void publish(freyja *db, const fj_draft *draft, const fj_found *old, uint64_t offset,
-                    uint64_t size) {
+static void publish(freyja *db, const fj_draft *draft, const fj_found *found, bool is_new,
+                    uint64_t offset, uint64_t size) {
   fj_segment *active = db->active;
   fj_segment_publish(active, draft, size); /* D1 */
   db->index.last_timestamp = draft->timestamp;
-  if (old != NULL && db->iterators.first != NULL)
-    fj_iterators_note(&db->iterators, old->segment, old->offset);
+  if (!is_new && db->iterators.first != NULL)
+    fj_iterators_note(&db->iterators, found->segment, found->offset);
   if (draft->kind == FJ_KIND_TOMBSTONE) {
     db->deletes++;
-    fj_index_delete(&db->index, old->place);
+    fj_index_delete(&db->index, found->place);
     return;
   }
   db->puts++;
   uint64_t word = fj_word_make(active->slot, offset, size, draft->flags & FJ_FLAG_COLLIDES);
-  if (old != NULL) fj_index_replace(&db->index, old->place, word);
-  else fj_index_insert(&db->index, draft->key_hash, word);
+  if (is_new) fj_index_insert(&db->index, found->place, draft->key_hash, word);
+  else fj_index_replace(&db->index, found->place, word);
 }
 
-/* Writes the draft, of which the timestamp is still missing, and points the
- * keydir at it. `old` is the key's record, NULL if there is none. */
-static freyja_status commit(freyja *db, fj_draft *draft, const fj_found *old,
+/* Writes the draft, which has its place, and points the keydir at it. *found is the
+ * key's record, or where a search for it ended (is_new). */
+static freyja_status commit(freyja *db, fj_draft *draft, fj_found *found, bool is_new,
                             freyja_error *error) {
   uint64_t size = fj_record_size(draft->key.size, draft->value.size);
-  bool poison = false;
-  freyja_status status = prepare(db, draft->key_hash, size, old == NULL, error);
-  if (status == FREYJA_OK) status = next_timestamp(db, &draft->timestamp, error);
-  if (status != FREYJA_OK) return status;
+  uint64_t hash = draft->key_hash & db->index.keydir.hash_mask;
   fj_segment *active = db->active;
   uint64_t offset = active->tail;
-  status = fj_segment_append(active, draft, size, &poison, error);
-  if (poison) db->poisoned = true;
-  if (status != FREYJA_OK) return status;
-  if (db->options.sync_mode == FREYJA_SYNC_ALWAYS) {
+  bool poison = false;
+  freyja_status status = FREYJA_OK;
+  if (found->collides) draft->flags |= FJ_FLAG_COLLIDES;
+  if (is_new) status = fj_keydir_reserve(&db->index.keydir, hash, &found->place, error);
+  else if (db->iterators.first != NULL) status = fj_iterators_reserve(&db->iterators, error);
+  if (status == FREYJA_OK) status = fj_segment_append(active, draft, size, &poison, error);
+  if (status == FREYJA_OK && db->options.sync_mode == FREYJA_SYNC_ALWAYS) {
     db->syncs++;
     status = fj_segment_sync(active, offset + size, error);
-    if (status != FREYJA_OK) {
-      db->poisoned = true;
-      return status;
-    }
+    poison = status != FREYJA_OK;
   }
-  publish(db, draft, old, offset, size);
-  return FREYJA_OK;
+  if (poison) db->poisoned = true;
+  if (status == FREYJA_OK) publish(db, draft, found, is_new, offset, size); /* D2 */
+  return status;
 }
 
-static fj_draft make_draft(const void *key, size_t key_size, uint64_t hash, uint8_t kind) {
-  fj_draft draft = {.key = {key, key_size}, .key_hash = hash, .kind = kind};
+static fj_draft make_draft(const freyja *db, uint8_t kind, const void *key, size_t key_size,
+                           const void *value, size_t value_size) {
+  fj_draft draft = {.key = {key, key_size},
+                    .value = {value, value_size},
+                    .key_hash = fj_index_hash(&db->index, key, key_size),
+                    .kind = kind};
   return draft;
 }
 
-static freyja_status write_value(freyja *db, fj_draft *draft, freyja_status found_status,
-                                 const fj_found *found, freyja_error *error) {
-  if (found->collides) draft->flags |= FJ_FLAG_COLLIDES;
-  return commit(db, draft, found_status == FREYJA_OK ? found : NULL, error);
-}
-
-/* Finds the key; NOTFOUND and OK are sure, or else CORRUPT. */
-static freyja_status find_surely(freyja *db, const void *key, size_t key_size, uint64_t hash,
-                                 bool whole, fj_found *found, freyja_error *error) {
-  freyja_status status = fj_index_find(&db->index, key, key_size, hash, whole, found, error);
+/* Finds the draft's key; NOTFOUND and OK are sure, or else CORRUPT. */
+static freyja_status find_surely(freyja *db, const fj_draft *draft, bool whole,
+                                 fj_found *found, freyja_error *error) {
+  freyja_status status = fj_index_find(&db->index, draft->key.data, draft->key.size,
+                                       draft->key_hash, whole, found, error);
   if (status != FREYJA_OK && status != FREYJA_NOTFOUND) return status;
   freyja_status proof =
       fj_index_prove(&db->index, status == FREYJA_OK ? found : NULL, error);
@@ -137,14 +138,12 @@ freyja_status freyja_put(freyja *db, const void *key, size_t key_size, const voi
   freyja_status status = fj_store_check_write(db, error);
   if (status == FREYJA_OK) status = check_sizes(db, key_size, value_size, error);
   if (status != FREYJA_OK) return status;
-  uint64_t hash = fj_index_hash(&db->index, key, key_size);
-  fj_draft draft = make_draft(key, key_size, hash, FJ_KIND_PUT);
-  draft.value.data = value;
-  draft.value.size = value_size;
+  fj_draft draft = make_draft(db, FJ_KIND_PUT, key, key_size, value, value_size);
+  if ((status = place_draft(db, &draft, error)) != FREYJA_OK) return status;
   fj_found found;
-  status = fj_index_find(&db->index, key, key_size, hash, false, &found, error);
+  status = fj_index_find(&db->index, key, key_size, draft.key_hash, false, &found, error);
   if (status == FREYJA_OK || status == FREYJA_NOTFOUND)
-    status = write_value(db, &draft, status, &found, error);
+    status = commit(db, &draft, &found, status == FREYJA_NOTFOUND, error);
   fj_found_release(&found);
   return status;
 }
@@ -154,42 +153,34 @@ freyja_status freyja_insert(freyja *db, const void *key, size_t key_size, const 
   freyja_status status = fj_store_check_write(db, error);
   if (status == FREYJA_OK) status = check_sizes(db, key_size, value_size, error);
   if (status != FREYJA_OK) return status;
-  uint64_t hash = fj_index_hash(&db->index, key, key_size);
-  fj_draft draft = make_draft(key, key_size, hash, FJ_KIND_PUT);
-  draft.value.data = value;
-  draft.value.size = value_size;
+  fj_draft draft = make_draft(db, FJ_KIND_PUT, key, key_size, value, value_size);
+  if ((status = place_draft(db, &draft, error)) != FREYJA_OK) return status;
   fj_found found;
-  status = find_surely(db, key, key_size, hash, false, &found, error);
-  if (status == FREYJA_NOTFOUND) status = write_value(db, &draft, status, &found, error);
+  status = find_surely(db, &draft, false, &found, error);
+  if (status == FREYJA_NOTFOUND) status = commit(db, &draft, &found, true, error);
   else if (status == FREYJA_OK) status = FREYJA_EXISTS;
   fj_found_release(&found);
   return status;
-}
-
-static freyja_status erase(freyja *db, const void *key, size_t key_size, uint64_t hash,
-                           const fj_found *found, freyja_error *error) {
-  fj_draft draft = make_draft(key, key_size, hash, FJ_KIND_TOMBSTONE);
-  return write_value(db, &draft, FREYJA_OK, found, error);
 }
 
 freyja_status freyja_delete(freyja *db, const void *key, size_t key_size, freyja_error *error) {
   freyja_status status = fj_store_check_write(db, error);
   if (status == FREYJA_OK) status = check_key(db, key_size, error);
   if (status != FREYJA_OK) return status;
-  uint64_t hash = fj_index_hash(&db->index, key, key_size);
+  fj_draft draft = make_draft(db, FJ_KIND_TOMBSTONE, key, key_size, NULL, 0);
+  if ((status = place_draft(db, &draft, error)) != FREYJA_OK) return status;
   fj_found found;
-  status = find_surely(db, key, key_size, hash, false, &found, error);
-  if (status == FREYJA_OK) status = erase(db, key, key_size, hash, &found, error);
+  status = find_surely(db, &draft, false, &found, error);
+  if (status == FREYJA_OK) status = commit(db, &draft, &found, false, error);
   fj_found_release(&found);
   return status;
 }
 
 /* OK if what was found is as expected, MISMATCH if not. */
-static freyja_status compare(const freyja *db, freyja_status found_status,
-                             const fj_found *found, const freyja_slice *expected,
-                             freyja_error *error) {
-  if (found_status == FREYJA_NOTFOUND) return expected == NULL ? FREYJA_OK : FREYJA_MISMATCH;
-  if (expected == NULL) return FREYJA_MISMATCH;
+static freyja_status compare(const freyja *db, bool is_new, const fj_found *found,
+                             const freyja_slice *expected, freyja_error *error) {
+  if (is_new || expected == NULL)
+    return is_new && expected == NULL ? FREYJA_OK : FREYJA_MISMATCH;
   freyja_status status = fj_index_check_value(&db->index, found, error);
   if (status != FREYJA_OK) return status;
   bool equal = found->record.value_size == expected->size &&
@@ -201,22 +192,20 @@ static freyja_status compare(const freyja *db, freyja_status found_status,
 freyja_status freyja_cas(freyja *db, const void *key, size_t key_size,
                          const freyja_slice *expected, const freyja_slice *desired,
                          freyja_error *error) {
+  freyja_slice value = desired == NULL ? (freyja_slice){NULL, 0} : *desired;
   freyja_status status = fj_store_check_write(db, error);
-  if (status == FREYJA_OK)
-    status = check_sizes(db, key_size, desired == NULL ? 0 : desired->size, error);
+  if (status == FREYJA_OK) status = check_sizes(db, key_size, value.size, error);
   if (status != FREYJA_OK) return status;
-  uint64_t hash = fj_index_hash(&db->index, key, key_size);
+  fj_draft draft = make_draft(db, desired == NULL ? FJ_KIND_TOMBSTONE : FJ_KIND_PUT, key,
+                              key_size, value.data, value.size);
+  if ((status = place_draft(db, &draft, error)) != FREYJA_OK) return status;
   fj_found found;
-  freyja_status presence = find_surely(db, key, key_size, hash, true, &found, error);
-  status = presence;
-  if (presence == FREYJA_OK || presence == FREYJA_NOTFOUND)
-    status = compare(db, presence, &found, expected, error);
-  if (status == FREYJA_OK && desired != NULL) {
-    fj_draft draft = make_draft(key, key_size, hash, FJ_KIND_PUT);
-    draft.value = *desired;
-    status = write_value(db, &draft, presence, &found, error);
-  } else if (status == FREYJA_OK && presence == FREYJA_OK) {
-    status = erase(db, key, key_size, hash, &found, error);
+  status = find_surely(db, &draft, true, &found, error);
+  bool is_new = status == FREYJA_NOTFOUND;
+  if (is_new || status == FREYJA_OK) {
+    status = compare(db, is_new, &found, expected, error);
+    bool writes = desired != NULL || !is_new; /* what is absent needs no tombstone */
+    if (status == FREYJA_OK && writes) status = commit(db, &draft, &found, is_new, error);
   }
   fj_found_release(&found);
   return status;
