@@ -65,7 +65,7 @@ static freyja_status place_draft(freyja *db, fj_draft *draft, freyja_error *erro
   draft->seed = fj_record_seed(db->active->seed, db->active->tail);
   draft->value_sum = fj_record_value_sum(draft->value.data, draft->value.size, draft->seed,
                                          draft->timestamp);
-  return fj_segment_stage(db->active, draft, size, error);
+  return FREYJA_OK;
 }
 
 /* Points the keydir at the record that was just appended at `offset`. */
@@ -87,10 +87,10 @@ static void publish(freyja *db, const fj_draft *draft, const fj_found *found, bo
   else fj_index_replace(&db->index, found->place, word);
 }
 
-/* Writes the draft, which has its place, and points the keydir at it. *found is the
+/* Writes the draft, which is staged, and points the keydir at it. *found is the
  * key's record, or where a search for it ended (is_new). */
-static freyja_status commit(freyja *db, fj_draft *draft, fj_found *found, bool is_new,
-                            freyja_error *error) {
+static freyja_status commit_staged(freyja *db, fj_draft *draft, fj_found *found, bool is_new,
+                                   freyja_error *error) {
   uint64_t size = fj_record_size(draft->key.size, draft->value.size);
   uint64_t hash = draft->key_hash & db->index.keydir.hash_mask;
   fj_segment *active = db->active;
@@ -109,6 +109,17 @@ static freyja_status commit(freyja *db, fj_draft *draft, fj_found *found, bool i
   if (poison) db->poisoned = true;
   if (status == FREYJA_OK) publish(db, draft, found, is_new, offset, size); /* D2 */
   return status;
+}
+
+static freyja_status stage(freyja *db, const fj_draft *draft, freyja_error *error) {
+  uint64_t size = fj_record_size(draft->key.size, draft->value.size);
+  return fj_segment_stage(db->active, draft, size, error);
+}
+
+static freyja_status commit(freyja *db, fj_draft *draft, fj_found *found, bool is_new,
+                            freyja_error *error) {
+  freyja_status status = stage(db, draft, error);
+  return status == FREYJA_OK ? commit_staged(db, draft, found, is_new, error) : status;
 }
 
 static fj_draft make_draft(const freyja *db, uint8_t kind, const void *key, size_t key_size,
@@ -139,11 +150,15 @@ freyja_status freyja_put(freyja *db, const void *key, size_t key_size, const voi
   if (status == FREYJA_OK) status = check_sizes(db, key_size, value_size, error);
   if (status != FREYJA_OK) return status;
   fj_draft draft = make_draft(db, FJ_KIND_PUT, key, key_size, value, value_size);
-  if ((status = place_draft(db, &draft, error)) != FREYJA_OK) return status;
+  status = place_draft(db, &draft, error);
+  /* A put is written whatever the lookup says: its bytes are copied while the
+   * memory of the keydir is on its way. */
+  if (status == FREYJA_OK) status = stage(db, &draft, error);
+  if (status != FREYJA_OK) return status;
   fj_found found;
   status = fj_index_find(&db->index, key, key_size, draft.key_hash, false, &found, error);
   if (status == FREYJA_OK || status == FREYJA_NOTFOUND)
-    status = commit(db, &draft, &found, status == FREYJA_NOTFOUND, error);
+    status = commit_staged(db, &draft, &found, status == FREYJA_NOTFOUND, error);
   fj_found_release(&found);
   return status;
 }
