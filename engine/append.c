@@ -73,11 +73,9 @@ static int undo(fj_segment *segment) {
 static freyja_status append_by_write(fj_segment *segment, const fj_draft *draft, uint64_t size,
                                      bool *poison, freyja_error *error) {
   static const uint8_t zeros[FJ_RECORD_ALIGN];
-  uint8_t header[FJ_RECORD_HEADER];
-  fj_record_encode_header(header, draft);
   uint64_t padding = size - FJ_RECORD_HEADER - draft->key.size - draft->value.size;
   freyja_slice parts[4] = {
-      {header, sizeof header}, draft->key, draft->value, {zeros, (size_t)padding}};
+      {draft->header, sizeof draft->header}, draft->key, draft->value, {zeros, (size_t)padding}};
   int code = fj_write(segment->os, segment->file, parts, 4, segment->tail);
   if (code == 0) return FREYJA_OK;
   *poison = undo(segment) != 0;
@@ -102,7 +100,7 @@ freyja_status fj_segment_stage(fj_segment *segment, const fj_draft *draft, uint6
 freyja_status fj_segment_append(fj_segment *segment, const fj_draft *draft, uint64_t size,
                                 bool *poison, freyja_error *error) {
   if (!segment->mapped_writes) return append_by_write(segment, draft, size, poison, error);
-  fj_record_encode_header(segment->map + segment->tail, draft);
+  memcpy(segment->map + segment->tail, draft->header, sizeof draft->header);
   return FREYJA_OK;
 }
 
@@ -113,17 +111,20 @@ void fj_segment_count(fj_segment *segment, uint8_t kind, uint64_t timestamp) {
   segment->newest = timestamp;
 }
 
+/* The disk gets whole pages early, so that a sync, above all that of sealing,
+ * finds little left to wait for. */
+static void write_back(fj_segment *segment) {
+  const fj_os *os = segment->os;
+  uint64_t end = segment->tail & ~(uint64_t)(PAGE - 1);
+  os->write_back(os->context, segment->file, segment->written_back,
+                 end - segment->written_back);
+  segment->written_back = end;
+}
+
 void fj_segment_publish(fj_segment *segment, const fj_draft *draft, uint64_t size) {
   segment->tail += size;
   fj_segment_count(segment, draft->kind, draft->timestamp);
-  /* The disk gets whole pages early, so that a sync, above all that of sealing,
-   * finds little left to wait for. */
-  if (segment->tail - segment->written_back >= WRITE_BACK_STEP) {
-    uint64_t end = segment->tail & ~(uint64_t)(PAGE - 1);
-    segment->os->write_back(segment->os->context, segment->file, segment->written_back,
-                            end - segment->written_back);
-    segment->written_back = end;
-  }
+  if (segment->tail - segment->written_back >= WRITE_BACK_STEP) write_back(segment);
 }
 
 /* ---- syncing ------------------------------------------------------------ */

@@ -124,7 +124,8 @@ static inline void fj_keydir_prefetch(fj_keydir *keydir, uint64_t hash) {
   if (shard->slots == NULL) return;
   const fj_slot *home = fj_shard_home(shard, hash);
   __builtin_prefetch(home);
-  __builtin_prefetch(home + 4); /* the next line: searches often end there */
+  __builtin_prefetch(home + 4); /* searches often end in the next line, */
+  __builtin_prefetch(home + 8); /* pushes in the one after */
 }
 
 /* The first slot with that hash. False if there is none. */

@@ -4,17 +4,25 @@
 #include <assert.h>
 #include <string.h>
 
-void fj_record_encode_header(uint8_t out[FJ_RECORD_HEADER], const fj_draft *draft) {
+FJ_FLATTEN void fj_record_seal(fj_draft *draft, uint64_t seed) {
   assert(draft->key.size <= FREYJA_KEY_SIZE_MAX);
   assert(draft->value.size <= UINT32_MAX);
   assert(draft->kind == FJ_KIND_PUT || draft->value.size == 0);
-  fj_put32(out + 4, draft->value_sum);
-  fj_put32(out + 8, (uint32_t)draft->value.size);
-  fj_put16(out + 12, (uint16_t)draft->key.size);
-  out[14] = draft->kind;
-  out[15] = draft->flags;
-  fj_put64(out + 16, draft->timestamp);
-  fj_put32(out, fj_record_header_sum(out, draft->seed, draft->key_hash));
+  uint8_t *p = draft->header;
+  fj_put32(p + 4, fj_record_value_sum(draft->value.data, draft->value.size, seed,
+                                      draft->timestamp));
+  fj_put32(p + 8, (uint32_t)draft->value.size);
+  fj_put16(p + 12, (uint16_t)draft->key.size);
+  p[14] = draft->kind;
+  p[15] = draft->flags;
+  fj_put64(p + 16, draft->timestamp);
+  fj_put32(p, fj_record_header_sum(p, seed, draft->key_hash));
+}
+
+void fj_record_add_flag(fj_draft *draft, uint8_t flag, uint64_t seed) {
+  draft->flags |= flag;
+  draft->header[15] = draft->flags;
+  fj_put32(draft->header, fj_record_header_sum(draft->header, seed, draft->key_hash));
 }
 
 void fj_record_encode_body(uint8_t *out, const fj_draft *draft) {

@@ -51,8 +51,7 @@ static freyja_status sync_if_due(freyja *db, freyja_error *error) {
 }
 
 /* Makes a segment with room for a record of `size` bytes the active one, and
- * settles what the draft needs to know of its place there: the timestamp and the
- * value's sum. Before the key is looked up, so that this work and the wait for
+ * makes the draft's header for its place there. Before the key is looked up, so that this work and the wait for
  * the keydir's memory overlap. */
 static freyja_status place_draft(freyja *db, fj_draft *draft, freyja_error *error) {
   uint64_t size = fj_record_size(draft->key.size, draft->value.size);
@@ -62,9 +61,7 @@ static freyja_status place_draft(freyja *db, fj_draft *draft, freyja_error *erro
     status = fj_store_rotate(db, error);
   if (status == FREYJA_OK) status = next_timestamp(db, &draft->timestamp, error);
   if (status != FREYJA_OK) return status;
-  draft->seed = fj_record_seed(db->active->seed, db->active->tail);
-  draft->value_sum = fj_record_value_sum(draft->value.data, draft->value.size, draft->seed,
-                                         draft->timestamp);
+  fj_record_seal(draft, fj_record_seed(db->active->seed, db->active->tail));
   return FREYJA_OK;
 }
 
@@ -97,7 +94,8 @@ static freyja_status commit_staged(freyja *db, fj_draft *draft, fj_found *found,
   uint64_t offset = active->tail;
   bool poison = false;
   freyja_status status = FREYJA_OK;
-  if (found->collides) draft->flags |= FJ_FLAG_COLLIDES;
+  if (found->collides)
+    fj_record_add_flag(draft, FJ_FLAG_COLLIDES, fj_record_seed(active->seed, offset));
   if (is_new) status = fj_keydir_reserve(&db->index.keydir, hash, &found->place, error);
   else if (db->iterators.first != NULL) status = fj_iterators_reserve(&db->iterators, error);
   if (status == FREYJA_OK) status = fj_segment_append(active, draft, size, &poison, error);
