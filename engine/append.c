@@ -149,7 +149,7 @@ static void write_mark(fj_segment *segment, uint64_t offset) {
 freyja_status fj_segment_sync(fj_segment *segment, uint64_t end, freyja_error *error) {
   int code = fj_sync(segment->os, segment->file);
   if (code != 0) return fail(segment, code, "sync", error);
-  if (end != segment->mark) write_mark(segment, end);
+  if (end > segment->mark) write_mark(segment, end);
   return FREYJA_OK;
 }
 

@@ -112,14 +112,14 @@ FREYJA_API void freyja_options_init(freyja_options *options);
 /* Opens the store in directory `path`, recovering it from whatever a crash
  * left; options may be NULL for the defaults. On success *out is a handle for
  * freyja_close; on failure it is NULL and nothing is held. Faults: IO, CORRUPT
- * (the MANIFEST), LOCKED, FORMAT, LIMIT (an option), MEMORY, FULL, READONLY
- * (a read-only open of a store that does not exist). Damage within data files
+ * (the MANIFEST), LOCKED, FORMAT, LIMIT (an option), MEMORY, FULL. Opening
+ * read-only or without `create` what does not exist is IO (ENOENT). Damage within data files
  * does not prevent opening: see freyja_recovery and FREYJA_CORRUPT. */
 FREYJA_API freyja_status freyja_open(const char *path, const freyja_options *options,
                                      freyja **out, freyja_error *error);
 
 /* Syncs and releases everything, even when it returns a fault (the first one
- * met). Iterators of the store turn inert; views stay valid until released.
+ * met; POISONED if an earlier sync failed). Iterators of the store turn inert; views stay valid until released.
  * NULL is allowed. In a forked child it releases without touching the files. */
 FREYJA_API freyja_status freyja_close(freyja *db, freyja_error *error);
 
@@ -151,8 +151,8 @@ FREYJA_API freyja_status freyja_delete(freyja *db, const void *key, size_t key_s
 
 /* Copies the value into buffer if it fits `capacity` bytes. *value_size gets
  * the value's size in either case: when it is larger than capacity, nothing
- * was copied; call again with room. OK or NOTFOUND; faults: CORRUPT, IO,
- * FORKED, MEMORY, LIMIT. The bytes copied have passed their checksum. */
+ * was copied; call again with room. OK or NOTFOUND (for a key longer than any
+ * may be, too); faults: CORRUPT, IO, FORKED, MEMORY. The bytes copied have passed their checksum. */
 FREYJA_API freyja_status freyja_get(freyja *db, const void *key, size_t key_size, void *buffer,
                                     size_t capacity, size_t *value_size, freyja_error *error);
 

@@ -85,6 +85,19 @@ static void add_file_damage(fj_index *index, fj_segment *segment, uint64_t from,
   fj_index_add_damage(index, segment, from, size, true, why);
 }
 
+/* The active segment's header is damaged, and its mark with it: nobody knows from
+ * where on its records may be torn. So none is: all up to the zeros is kept, and
+ * what does not verify is damage. */
+static freyja_status distrust_tail(fj_segment *segment, uint64_t *end, freyja_error *error) {
+  uint64_t used = 0;
+  freyja_status status = fj_torn_size(segment, &used, error);
+  if (status != FREYJA_OK) return status;
+  uint64_t last = (segment->tail + used + FJ_RECORD_ALIGN - 1) & ~(uint64_t)(FJ_RECORD_ALIGN - 1);
+  if (last < *end) *end = last;
+  segment->mark = *end;
+  return FREYJA_OK;
+}
+
 static freyja_status recover_segment(fj_index *index, const fj_manifest_entry *entry,
                                      uint64_t limit, freyja_recovery *result,
                                      freyja_error *error) {
@@ -102,10 +115,13 @@ static freyja_status recover_segment(fj_index *index, const fj_manifest_entry *e
     add_file_damage(index, segment, 0, size, &why);
     return FREYJA_OK;
   }
-  if (segment->damaged) /* the header alone: the records have their own sums */
-    fj_index_add_damage(index, segment, 0, FJ_SEGMENT_HEADER, false, &why);
   uint64_t end = segment->sealed ? segment->limit : segment->reserved;
   end &= ~(uint64_t)(FJ_RECORD_ALIGN - 1);
+  if (segment->damaged) { /* the header alone: the records have their own sums */
+    fj_index_add_damage(index, segment, 0, FJ_SEGMENT_HEADER, false, &why);
+    if (!segment->sealed) status = distrust_tail(segment, &end, error);
+    if (status != FREYJA_OK) return status;
+  }
   status = scan_segment(index, segment, end, result, error);
   if (status != FREYJA_OK) return status;
   memset(&why, 0, sizeof why);

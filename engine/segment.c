@@ -227,6 +227,8 @@ static freyja_status open_file(fj_segment *segment, const char *name, uint64_t s
   freyja_status status = check_header(segment, header, (size_t)count, name, why, error);
   if (status != FREYJA_OK || segment->missing) return status;
 
+  if (st.size > FREYJA_SEGMENT_SIZE_MAX && sealed_size == 0)
+    return mark_missing(segment, name, why, "the file is larger than a segment can be");
   segment->reserved = st.size;
   segment->sealed = sealed_size != 0;
   if (segment->sealed) {

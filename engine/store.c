@@ -110,8 +110,9 @@ freyja_status freyja_close(freyja *db, freyja_error *error) {
   const fj_os *os = db->dir.os;
   freyja_status status = FREYJA_OK;
   fj_iterators_detach(&db->iterators);
-  if (db->active != NULL && !db->poisoned && fj_store_is_process(db))
-    status = fj_segment_finish(db->active, error);
+  if (db->active != NULL && fj_store_is_process(db))
+    status = db->poisoned ? fj_store_check_write(db, error)
+                          : fj_segment_finish(db->active, error);
   fj_index_destroy(&db->index);
   fj_manifest_clear(&db->dir, &db->manifest);
   if (db->fork_guard != NULL) os->release_fork_guard(os->context, db->fork_guard);
