@@ -1,0 +1,157 @@
+-- The build for people who work on freyja or embed its C engine. (Lua programs
+-- take it from LuaRocks: rockspec/.) One file for Premake 5 and for Debian's
+-- Premake 4.3, bridged by the few lines of "two Premakes" below.
+--
+--   premake4 --file=premake5.lua gmake      or: premake5 gmake
+--   make -C build config=release [CC=clang]
+--
+-- It makes, in build/<config>: libfreyja.a, freyja/core.so (the Lua module
+-- `freyja.core`), and a program for each C test and for the C benchmark.
+
+local root = path.getdirectory(_SCRIPT)
+
+newoption {
+  trigger = "out",
+  value = "DIR",
+  description = "Where to build, below the project (default: build)",
+}
+newoption {
+  trigger = "lua-include",
+  value = "DIR",
+  description = "Where lua.h of Lua 5.4 is (default: looked for)",
+}
+
+-- Two Premakes ---------------------------------------------------------------
+
+local group = workspace or solution
+
+-- What follows holds for that configuration only; for all of them without one.
+local function when(config)
+  if filter then
+    filter(config and "configurations:" .. config or {})
+  else
+    configuration(config or {})
+  end
+end
+
+-- Keeps the linker from stripping what it makes.
+local function with_symbols()
+  if symbols then symbols "On" else flags { "Symbols" } end
+end
+
+-- Runs a command in the project's folder; true if it succeeded.
+local function run(command)
+  local result = os.execute("cd '" .. root .. "' && " .. command)
+  return result == true or result == 0
+end
+
+-- Settings -------------------------------------------------------------------
+
+local out = _OPTIONS["out"] or "build"
+
+local function lua_include()
+  local places = {
+    "/usr/include/lua5.4",
+    "/usr/include/lua/5.4",
+    "/usr/local/include/lua5.4",
+    "/usr/local/include/lua/5.4",
+    "/usr/local/include",
+  }
+  for _, place in ipairs(places) do
+    if os.isfile(place .. "/lua.h") then return place end
+  end
+  return places[1]
+end
+
+local warnings_on = {
+  "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion",
+  "-Wstrict-prototypes", "-Wmissing-prototypes", "-Werror",
+}
+
+local sanitizers = {
+  asan = "-fsanitize=address,undefined", -- both: one run finds what either does
+  ubsan = "-fsanitize=undefined",
+  tsan = "-fsanitize=thread",
+}
+
+group "freyja"
+  configurations { "debug", "release", "asan", "ubsan", "tsan" }
+  language "C"
+  location(out)
+  includedirs { "engine" }
+  defines { "_GNU_SOURCE" }
+  buildoptions { "-std=c11", "-fPIC", "-fvisibility=hidden" }
+  buildoptions(warnings_on)
+  with_symbols()
+
+  when "debug"
+    buildoptions { "-Og", "-g" }
+  when "release"
+    defines { "NDEBUG" }
+    buildoptions { "-O2", "-g" }
+  for name, flag in pairs(sanitizers) do
+    when(name)
+      buildoptions { "-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", flag }
+      linkoptions { flag }
+  end
+  when()
+
+-- A project whose result has a folder for each configuration: make's time
+-- stamps would otherwise keep the binary of another one.
+local function target(name, what, folder)
+  project(name)
+    kind(what)
+    language "C"
+    location(out)
+    objdir(out .. "/obj/" .. name)
+    for _, config in ipairs { "debug", "release", "asan", "ubsan", "tsan" } do
+      when(config)
+        targetdir(out .. "/" .. config .. (folder or ""))
+    end
+    when()
+end
+
+-- What is built ----------------------------------------------------------------
+
+target("freyja", "StaticLib")
+  files { "engine/*.h", "engine/*.c" }
+
+target("core", "SharedLib", "/freyja")
+  targetprefix ""
+  files { "engine/*.h", "engine/*.c", "engine/lua/*.h", "engine/lua/*.c" }
+  buildoptions { "-isystem " .. (_OPTIONS["lua-include"] or lua_include()) }
+
+local function program(name, sources)
+  target(name, "ConsoleApp")
+    files(sources)
+    links { "freyja" }
+end
+
+local bench_sources = os.matchfiles("spec/bench/*.c")
+if #bench_sources > 0 then program("bench", bench_sources) end
+
+for _, source in ipairs(os.matchfiles("spec/support/c/*.c")) do
+  program(path.getbasename(source), { source })
+end
+
+-- Actions --------------------------------------------------------------------
+
+local c_sources = "find engine spec -name '*.[ch]'"
+
+newaction {
+  trigger = "lint",
+  description = "Check the Lua code by luacheck, the C code's format by clang-format",
+  execute = function()
+    local good = run "luacheck -q premake5.lua rockspec lua spec examples"
+    good = run(c_sources .. " | xargs clang-format --dry-run -Werror") and good
+    if not good then os.exit(1) end
+  end,
+}
+
+newaction {
+  trigger = "format",
+  description = "Bring the C code into its format by clang-format",
+  execute = function()
+    if not run(c_sources .. " | xargs clang-format -i") then os.exit(1) end
+  end,
+}

@@ -1,0 +1,54 @@
+rockspec_format = "3.0"
+package = "freyja"
+version = "scm-1"
+source = {
+  url = "git+file://.", -- built from a checkout: luarocks make
+}
+description = {
+  summary = "An embedded log-structured key-value store",
+  detailed = [[
+Freyja keeps key-value pairs in an append-only log in a directory, with an index in memory: a put is
+one append, a get one read. What a put has written survives the death of the process, and at choice
+power loss. Keys and values are strings of any bytes. The engine is C11.]],
+  license = "MIT",
+  labels = { "database", "storage" },
+}
+supported_platforms = { "linux" }
+dependencies = { "lua >= 5.4, < 5.5" }
+external_dependencies = {
+  XXHASH = { header = "xxhash.h" },
+}
+build = {
+  type = "builtin",
+  modules = {
+    freyja = "lua/freyja/init.lua",
+    ["freyja.types"] = "lua/freyja/types.lua",
+    ["freyja.core"] = {
+      sources = {
+        "engine/append.c",
+        "engine/bootstrap.c",
+        "engine/error.c",
+        "engine/index.c",
+        "engine/iterator.c",
+        "engine/keydir.c",
+        "engine/lua/core.c",
+        "engine/manifest.c",
+        "engine/os.c",
+        "engine/positions.c",
+        "engine/read.c",
+        "engine/reader.c",
+        "engine/record.c",
+        "engine/recovery.c",
+        "engine/report.c",
+        "engine/scan.c",
+        "engine/segment.c",
+        "engine/sorted.c",
+        "engine/store.c",
+        "engine/torn.c",
+        "engine/write.c",
+      },
+      defines = { "_GNU_SOURCE", "NDEBUG" },
+      incdirs = { "engine", "$(XXHASH_INCDIR)" },
+    },
+  },
+}
