@@ -6,10 +6,11 @@
 #include <errno.h>
 #include <string.h>
 
-#define PAGE 4096u                       /* bytes; only a granularity, not the machine's */
-#define RESERVE_MIN (64u << 10)          /* bytes: small stores stay small */
-#define RESERVE_MAX (256u << 20)         /* bytes; far from the file's end the system
-                                            faults in larger pieces */
+#define PAGE 4096u              /* bytes; only a granularity, not the machine's */
+#define RESERVE_MIN (64u << 10) /* bytes: small stores stay small */
+#define RESERVE_MAX                                                                           \
+  (256u << 20)                              /* bytes; far from the file's end the system      \
+                                               faults in larger pieces */
 #define WRITE_BACK_STEP (UINT64_C(4) << 20) /* bytes that gather before the disk gets them */
 
 static freyja_status fail(fj_segment *segment, int code, const char *doing,
@@ -74,8 +75,10 @@ static freyja_status append_by_write(fj_segment *segment, const fj_draft *draft,
                                      bool *poison, freyja_error *error) {
   static const uint8_t zeros[FJ_RECORD_ALIGN];
   uint64_t padding = size - FJ_RECORD_HEADER - draft->key.size - draft->value.size;
-  freyja_slice parts[4] = {
-      {draft->header, sizeof draft->header}, draft->key, draft->value, {zeros, (size_t)padding}};
+  freyja_slice parts[4] = {{draft->header, sizeof draft->header},
+                           draft->key,
+                           draft->value,
+                           {zeros, (size_t)padding}};
   int code = fj_write(segment->os, segment->file, parts, 4, segment->tail);
   if (code == 0) return FREYJA_OK;
   *poison = undo(segment) != 0;

@@ -25,8 +25,8 @@ void freyja_options_init(freyja_options *options) {
 static freyja_status check_options(const freyja_options *o, freyja_error *error) {
   if (o->segment_size < FREYJA_SEGMENT_SIZE_MIN || o->segment_size > FREYJA_SEGMENT_SIZE_MAX)
     return fj_fail(error, FREYJA_LIMIT, NULL,
-                   "segment_size is %" PRIu32 " bytes; it may be %u to %" PRIu32, o->segment_size,
-                   FREYJA_SEGMENT_SIZE_MIN, FREYJA_SEGMENT_SIZE_MAX);
+                   "segment_size is %" PRIu32 " bytes; it may be %u to %" PRIu32,
+                   o->segment_size, FREYJA_SEGMENT_SIZE_MIN, FREYJA_SEGMENT_SIZE_MAX);
   if (o->sync_mode == FREYJA_SYNC_INTERVAL && (o->sync_ms < 1 || o->sync_ms > SYNC_MS_MAX))
     return fj_fail(error, FREYJA_LIMIT, NULL,
                    "sync is %" PRIu32 " milliseconds; it may be 1 to %u", o->sync_ms,
@@ -73,8 +73,7 @@ static freyja_status open_directory(freyja *db, freyja_error *error) {
 
 static freyja_status fail_locked(freyja *db, freyja_error *error) {
   char text[24];
-  int64_t count =
-      fj_read(db->dir.os, db->lock_file, text, sizeof text - 1, 0);
+  int64_t count = fj_read(db->dir.os, db->lock_file, text, sizeof text - 1, 0);
   uint64_t process = 0;
   for (int64_t i = 0; i < count && text[i] >= '0' && text[i] <= '9'; i++)
     process = process * 10 + (uint64_t)(text[i] - '0');

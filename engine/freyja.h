@@ -40,18 +40,18 @@ typedef enum freyja_status {
   FREYJA_MISMATCH = 3, /* cas: the value is not the expected one; nothing was written */
   FREYJA_END = 4,      /* an iterator has no more entries */
 
-  FREYJA_IO = 16,   /* the operating system refused; error.os_code is its errno */
-  FREYJA_CORRUPT,   /* bytes on disk fail verification; the message names file and offset */
-  FREYJA_FULL,      /* no space, quota or file size left; nothing was written */
-  FREYJA_LOCKED,    /* another handle holds the store */
-  FREYJA_READONLY,  /* a write to a store opened read-only */
-  FREYJA_POISONED,  /* an earlier sync failed: no more writes until it is reopened */
-  FREYJA_FORKED,    /* the handle belongs to the parent process */
-  FREYJA_CLOSED,    /* the handle, or the store of an iterator, is closed */
-  FREYJA_CONFLICT,  /* reserved for transactions */
-  FREYJA_LIMIT,     /* a key, value or setting is outside its limits; nothing was written */
-  FREYJA_MEMORY,    /* no memory; nothing was written */
-  FREYJA_FORMAT     /* the store's format is not one that this library reads */
+  FREYJA_IO = 16,  /* the operating system refused; error.os_code is its errno */
+  FREYJA_CORRUPT,  /* bytes on disk fail verification; the message names file and offset */
+  FREYJA_FULL,     /* no space, quota or file size left; nothing was written */
+  FREYJA_LOCKED,   /* another handle holds the store */
+  FREYJA_READONLY, /* a write to a store opened read-only */
+  FREYJA_POISONED, /* an earlier sync failed: no more writes until it is reopened */
+  FREYJA_FORKED,   /* the handle belongs to the parent process */
+  FREYJA_CLOSED,   /* the handle, or the store of an iterator, is closed */
+  FREYJA_CONFLICT, /* reserved for transactions */
+  FREYJA_LIMIT,    /* a key, value or setting is outside its limits; nothing was written */
+  FREYJA_MEMORY,   /* no memory; nothing was written */
+  FREYJA_FORMAT    /* the store's format is not one that this library reads */
 } freyja_status;
 
 /* What went wrong. `message` and `path` are always NUL-terminated. */
@@ -94,8 +94,8 @@ struct fj_os;
 
 /* Set every field by freyja_options_init before changing any. */
 typedef struct freyja_options {
-  bool readonly;              /* false. Writes nothing at all; excludes a writer meanwhile */
-  bool create;                /* true. Make the directory (one level) and the store if missing */
+  bool readonly; /* false. Writes nothing at all; excludes a writer meanwhile */
+  bool create;   /* true. Make the directory (one level) and the store if missing */
   freyja_sync_mode sync_mode; /* FREYJA_SYNC_INTERVAL */
   uint32_t sync_ms;           /* FREYJA_SYNC_MS_DEFAULT; 1 to 86,400,000 */
   uint32_t segment_size;      /* FREYJA_SEGMENT_SIZE_DEFAULT bytes; a segment, its header
@@ -119,8 +119,9 @@ FREYJA_API freyja_status freyja_open(const char *path, const freyja_options *opt
                                      freyja **out, freyja_error *error);
 
 /* Syncs and releases everything, even when it returns a fault (the first one
- * met; POISONED if an earlier sync failed). Iterators of the store turn inert; views stay valid until released.
- * NULL is allowed. In a forked child it releases without touching the files. */
+ * met; POISONED if an earlier sync failed). Iterators of the store turn inert; views stay
+ * valid until released. NULL is allowed. In a forked child it releases without touching the
+ * files. */
 FREYJA_API freyja_status freyja_close(freyja *db, freyja_error *error);
 
 /* ---- reading and writing ---------------------------------------------- */
@@ -152,7 +153,8 @@ FREYJA_API freyja_status freyja_delete(freyja *db, const void *key, size_t key_s
 /* Copies the value into buffer if it fits `capacity` bytes. *value_size gets
  * the value's size in either case: when it is larger than capacity, nothing
  * was copied; call again with room. OK or NOTFOUND (for a key longer than any
- * may be, too); faults: CORRUPT, IO, FORKED, MEMORY. The bytes copied have passed their checksum. */
+ * may be, too); faults: CORRUPT, IO, FORKED, MEMORY. The bytes copied have passed their
+ * checksum. */
 FREYJA_API freyja_status freyja_get(freyja *db, const void *key, size_t key_size, void *buffer,
                                     size_t capacity, size_t *value_size, freyja_error *error);
 
@@ -199,7 +201,7 @@ typedef struct freyja_iterator_options {
 } freyja_iterator_options;
 
 typedef struct freyja_entry {
-  freyja_slice key;   /* both valid until the next call on the iterator */
+  freyja_slice key; /* both valid until the next call on the iterator */
   freyja_slice value;
   uint64_t timestamp; /* microseconds since the epoch; increases with every write */
 } freyja_entry;
@@ -232,33 +234,33 @@ typedef struct freyja_recovery {
 } freyja_recovery;
 
 typedef struct freyja_stats {
-  uint64_t keys;          /* live keys */
-  uint64_t segments;      /* data files */
-  uint64_t bytes;         /* of all segments: headers and records, not the reserve */
-  uint64_t live_bytes;    /* of the records that keys point to; see freyja_segment */
-  uint64_t dead_bytes;    /* of the others */
-  uint64_t index_bytes;   /* memory of the key directory */
-  uint64_t generation;    /* of the MANIFEST: grows with every rotation */
-  uint64_t puts;          /* since the open: records written */
-  uint64_t deletes;       /* since the open: tombstones written */
-  uint64_t syncs;         /* since the open: syncs of the log */
-  uint64_t iterators;     /* open now */
-  bool poisoned;          /* writes are refused until it is reopened */
+  uint64_t keys;        /* live keys */
+  uint64_t segments;    /* data files */
+  uint64_t bytes;       /* of all segments: headers and records, not the reserve */
+  uint64_t live_bytes;  /* of the records that keys point to; see freyja_segment */
+  uint64_t dead_bytes;  /* of the others */
+  uint64_t index_bytes; /* memory of the key directory */
+  uint64_t generation;  /* of the MANIFEST: grows with every rotation */
+  uint64_t puts;        /* since the open: records written */
+  uint64_t deletes;     /* since the open: tombstones written */
+  uint64_t syncs;       /* since the open: syncs of the log */
+  uint64_t iterators;   /* open now */
+  bool poisoned;        /* writes are refused until it is reopened */
   bool readonly;
   freyja_io io;
   freyja_sync_mode sync_mode;
   uint32_t sync_ms;
-  uint32_t segment_size;  /* bytes */
-  char store_id[33];      /* 32 hex digits */
+  uint32_t segment_size; /* bytes */
+  char store_id[33];     /* 32 hex digits */
   freyja_recovery recovery;
 } freyja_stats;
 
 /* One segment. The bytes of a record of more than 4 KiB count as live rounded
  * up by at most 0.4 %. */
 typedef struct freyja_segment {
-  uint64_t id;         /* of the file `id`.data; never reused */
-  uint64_t rank;       /* 0 is the oldest; records of a higher rank win */
-  uint64_t bytes;      /* header and records */
+  uint64_t id;    /* of the file `id`.data; never reused */
+  uint64_t rank;  /* 0 is the oldest; records of a higher rank win */
+  uint64_t bytes; /* header and records */
   uint64_t live_bytes;
   uint64_t dead_bytes;
   uint64_t keys;       /* put records */
@@ -266,8 +268,8 @@ typedef struct freyja_segment {
   uint64_t tombstones; /* tombstone records */
   uint64_t oldest;     /* timestamps of its records, 0 if it has none */
   uint64_t newest;
-  bool sealed;         /* false for the one being written */
-  bool damaged;        /* some of its bytes fail verification */
+  bool sealed;  /* false for the one being written */
+  bool damaged; /* some of its bytes fail verification */
 } freyja_segment;
 
 /* Cheap: no input or output. */
@@ -285,8 +287,8 @@ typedef struct freyja_log freyja_log;
 typedef enum freyja_kind { FREYJA_PUT = 1, FREYJA_TOMBSTONE = 2 } freyja_kind;
 
 typedef struct freyja_record {
-  uint64_t offset;    /* of its first byte in the file; a multiple of 8 */
-  uint32_t size;      /* bytes in the file, padding included */
+  uint64_t offset; /* of its first byte in the file; a multiple of 8 */
+  uint32_t size;   /* bytes in the file, padding included */
   freyja_kind kind;
   bool collides;      /* another live key had the same hash (FORMAT.md) */
   uint64_t timestamp; /* microseconds since the epoch */

@@ -157,8 +157,8 @@ static freyja_status fetch(fj_index *index, fj_found *found, size_t key_size, bo
   }
   if (readable < FJ_RECORD_HEADER || !fj_record_parse(p, left, &found->record))
     return FREYJA_OK;
-  uint64_t needed = whole ? found->record.size
-                          : FJ_RECORD_HEADER + (uint64_t)found->record.key_size;
+  uint64_t needed =
+      whole ? found->record.size : FJ_RECORD_HEADER + (uint64_t)found->record.key_size;
   /* Another key than the one asked for may be longer than what was read: it is
    * told apart by its length. */
   *possible = needed <= readable || (!whole && found->record.key_size != key_size);

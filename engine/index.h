@@ -47,10 +47,10 @@ typedef struct fj_found {
   uint64_t word;
   fj_segment *segment;
   uint64_t offset;
-  fj_record record;  /* its pointers borrow from the mapping or from `block` */
-  uint8_t *block;    /* syscall mode: owned; fj_found_release */
+  fj_record record; /* its pointers borrow from the mapping or from `block` */
+  uint8_t *block;   /* syscall mode: owned; fj_found_release */
   const fj_os *os;
-  bool collides; /* another live key, or the record itself, makes the next flagged */
+  bool collides;      /* another live key, or the record itself, makes the next flagged */
   uint8_t small[256]; /* syscall mode: takes short records without an allocation */
 } fj_found;
 

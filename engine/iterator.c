@@ -143,7 +143,8 @@ static freyja_status next_live(freyja_iterator *it, fj_record *record, freyja_er
       begin_pin(it);
     } else if (found == FJ_SCAN_BAD) {
       it->hides = true;
-      if ((status = fj_scan_resume(&it->scan, it->scan.end, error)) != FREYJA_OK) return status;
+      if ((status = fj_scan_resume(&it->scan, it->scan.end, error)) != FREYJA_OK)
+        return status;
     } else {
       if (record->kind == FJ_KIND_PUT && has_prefix(it, record) && was_live(it, key_hash) &&
           !is_doubtful(it))
@@ -202,8 +203,8 @@ static freyja_status collect(freyja_iterator *it, freyja_error *error) {
   freyja_status status = FREYJA_OK;
   while ((status = next_live(it, &record, error)) == FREYJA_OK) {
     freyja_slice key = {record.key, record.key_size};
-    status = fj_sorted_add(&it->sorted, key, it->scan.segment, it->scan.offset, record.size,
-                           error);
+    status =
+        fj_sorted_add(&it->sorted, key, it->scan.segment, it->scan.offset, record.size, error);
     if (status != FREYJA_OK) return status;
     fj_scan_skip(&it->scan, &record);
   }
@@ -236,8 +237,8 @@ static freyja_status next_in_order(freyja_iterator *it, freyja_entry *entry,
 /* ---- the interface -------------------------------------------------------- */
 
 freyja_status fj_iterator_create(fj_iterators *list, fj_index *index,
-                                 const freyja_iterator_options *options,
-                                 freyja_iterator **out, freyja_error *error) {
+                                 const freyja_iterator_options *options, freyja_iterator **out,
+                                 freyja_error *error) {
   static const freyja_iterator_options defaults = {.order = FREYJA_ORDER_LOG};
   const fj_os *os = index->dir->os;
   if (options == NULL) options = &defaults;

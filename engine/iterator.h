@@ -21,8 +21,8 @@ typedef struct fj_iterators {
 
 /* Makes an iterator over the index as it is. Faults: MEMORY, IO. */
 freyja_status fj_iterator_create(fj_iterators *list, fj_index *index,
-                                 const freyja_iterator_options *options,
-                                 freyja_iterator **out, freyja_error *error);
+                                 const freyja_iterator_options *options, freyja_iterator **out,
+                                 freyja_error *error);
 
 /* Makes sure that the next fj_iterators_note cannot fail. Faults: MEMORY. */
 freyja_status fj_iterators_reserve(fj_iterators *list, freyja_error *error);

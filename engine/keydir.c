@@ -4,9 +4,9 @@
 #include <assert.h>
 #include <string.h>
 
-#define CAPACITY_MIN 12u                /* slots of a shard in the first region */
+#define CAPACITY_MIN 12u /* slots of a shard in the first region */
 #define CAPACITY_MAX (UINT32_C(1) << 30)
-#define DISCARD_STEP ((size_t)2 << 20)  /* bytes: a huge page */
+#define DISCARD_STEP ((size_t)2 << 20) /* bytes: a huge page */
 
 /* A region is filled to 13/16 and then grows by a quarter: 16 bytes a slot make
  * 20 to 25 bytes a key, 22 on average. Sorted slots keep the searches short at
@@ -18,9 +18,7 @@ static uint64_t fill(uint32_t capacity) {
 
 /* Room behind the last place for what is pushed over the end. At a load of 7/8
  * fewer than 1 shard in 10^7 needs more than 64; then the region grows early. */
-static uint32_t overflow(uint32_t capacity) {
-  return capacity < 512 ? 8 + capacity / 8 : 72;
-}
+static uint32_t overflow(uint32_t capacity) { return capacity < 512 ? 8 + capacity / 8 : 72; }
 
 void fj_keydir_create(fj_keydir *keydir, const fj_os *os, uint32_t hash_bits) {
   assert(hash_bits >= 1 && hash_bits <= 64);
@@ -170,8 +168,7 @@ static void seek(fj_keydir *keydir, uint64_t hash, fj_place *place) {
 static freyja_status grow(fj_keydir *keydir, uint32_t number, freyja_error *error) {
   if (keydir->old.slots == NULL && keydir->count >= keydir->count_max) {
     bool first = keydir->region.slots == NULL;
-    freyja_status status =
-        begin_region(keydir, next_capacity(keydir->region.capacity), error);
+    freyja_status status = begin_region(keydir, next_capacity(keydir->region.capacity), error);
     if (status != FREYJA_OK) return status;
     for (uint32_t i = 0; first && i < FJ_SHARDS; i++)
       keydir->shards[i] = shard_in(&keydir->region, i, 0);

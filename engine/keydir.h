@@ -161,7 +161,9 @@ freyja_status fj_keydir_reserve(fj_keydir *keydir, uint64_t hash, fj_place *plac
 void fj_keydir_insert(fj_keydir *keydir, fj_place place, uint64_t hash, uint64_t word);
 
 /* Points the slot at another record. */
-static inline void fj_keydir_replace(fj_place place, uint64_t word) { place.slot->word = word; }
+static inline void fj_keydir_replace(fj_place place, uint64_t word) {
+  place.slot->word = word;
+}
 
 void fj_keydir_delete(fj_keydir *keydir, fj_place place);
 

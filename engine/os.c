@@ -5,7 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>  /* renameat */
+#include <stdio.h> /* renameat */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -196,10 +196,11 @@ static void *os_allocate_pages(void *context, size_t size) {
   if (start == MAP_FAILED) return NULL;
   if (slack == 0) return start;
   size_t page = (size_t)sysconf(_SC_PAGESIZE);
-  size_t head = (size_t)-(uintptr_t)start & (HUGE_PAGE - 1);
+  size_t head = (size_t) - (uintptr_t)start & (HUGE_PAGE - 1);
   size_t used = (size + page - 1) / page * page;
   if (head > 0) (void)munmap(start, head);
-  if (size + slack > head + used) (void)munmap(start + head + used, size + slack - head - used);
+  if (size + slack > head + used)
+    (void)munmap(start + head + used, size + slack - head - used);
 #ifdef MADV_HUGEPAGE
   (void)madvise(start + head, size, MADV_HUGEPAGE);
 #endif

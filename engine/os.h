@@ -61,7 +61,8 @@ struct fj_os {
   /* -- memory -- */
   void *(*allocate)(void *context, size_t size); /* NULL if there is none; not zeroed */
   void (*release)(void *context, void *block);   /* NULL is allowed */
-  /* Zeroed pages, huge ones where the system has them, for `size` bytes; NULL if there are none. */
+  /* Zeroed pages, huge ones where the system has them, for `size` bytes; NULL if there are
+   * none. */
   void *(*allocate_pages)(void *context, size_t size);
   /* Gives a part of them back; it may still be read (anything) until it is released. */
   void (*discard_pages)(void *context, void *pages, size_t size);

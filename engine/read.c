@@ -21,8 +21,7 @@ static freyja_status find(freyja *db, const void *key, size_t key_size, bool who
   freyja_status status = fj_index_find(&db->index, key, key_size, hash, whole, found, error);
   if (status == FREYJA_NOTFOUND && !db->index.has_unknown) return status;
   if (status != FREYJA_OK && status != FREYJA_NOTFOUND) return status;
-  freyja_status proof =
-      fj_index_prove(&db->index, status == FREYJA_OK ? found : NULL, error);
+  freyja_status proof = fj_index_prove(&db->index, status == FREYJA_OK ? found : NULL, error);
   if (proof != FREYJA_OK) return proof;
   if (status == FREYJA_OK && whole) status = fj_index_check_value(&db->index, found, error);
   return status;

@@ -74,7 +74,8 @@ freyja_status freyja_log_open(const char *path, uint64_t offset, freyja_log **ou
                               offset > log->segment.limit))
     status = fj_fail(error, FREYJA_LIMIT, path, "no record can begin at offset %llu",
                      (unsigned long long)offset);
-  fj_scan_open(&log->scan, &log->segment, status == FREYJA_OK ? offset : 0, log->segment.limit);
+  fj_scan_open(&log->scan, &log->segment, status == FREYJA_OK ? offset : 0,
+               log->segment.limit);
   if (status == FREYJA_OK) *out = log;
   else freyja_log_close(log);
   return status;
@@ -89,7 +90,8 @@ static freyja_status pass_damage(freyja_log *log, freyja_error *error) {
   if (zero) return FREYJA_END;
   status = fj_scan_resume(&log->scan, log->scan.end, error);
   if (status != FREYJA_OK) return status;
-  return fj_fail(error, FREYJA_CORRUPT, log->dir.path, "%llu bytes at offset %llu are no record",
+  return fj_fail(error, FREYJA_CORRUPT, log->dir.path,
+                 "%llu bytes at offset %llu are no record",
                  (unsigned long long)(log->scan.offset - from), (unsigned long long)from);
 }
 

@@ -9,8 +9,8 @@ FJ_FLATTEN void fj_record_seal(fj_draft *draft, uint64_t seed) {
   assert(draft->value.size <= UINT32_MAX);
   assert(draft->kind == FJ_KIND_PUT || draft->value.size == 0);
   uint8_t *p = draft->header;
-  fj_put32(p + 4, fj_record_value_sum(draft->value.data, draft->value.size, seed,
-                                      draft->timestamp));
+  fj_put32(p + 4,
+           fj_record_value_sum(draft->value.data, draft->value.size, seed, draft->timestamp));
   fj_put32(p + 8, (uint32_t)draft->value.size);
   fj_put16(p + 12, (uint16_t)draft->key.size);
   p[14] = draft->kind;
@@ -31,5 +31,5 @@ void fj_record_encode_body(uint8_t *out, const fj_draft *draft) {
   p += draft->key.size;
   if (draft->value.size > 0) memcpy(p, draft->value.data, draft->value.size);
   p += draft->value.size;
-  memset(p, 0, (size_t)-(uintptr_t)(p - out) % FJ_RECORD_ALIGN);
+  memset(p, 0, (size_t) - (uintptr_t)(p - out) % FJ_RECORD_ALIGN);
 }

@@ -91,8 +91,7 @@ static inline bool fj_record_parse(const uint8_t *p, uint64_t available, fj_reco
  * record's key, with the store's hash seed. */
 static inline bool fj_record_check_header(const fj_record *record, uint64_t seed,
                                           uint64_t key_hash) {
-  return record->check ==
-         fj_record_header_sum(record->key - FJ_RECORD_HEADER, seed, key_hash);
+  return record->check == fj_record_header_sum(record->key - FJ_RECORD_HEADER, seed, key_hash);
 }
 
 /* Whether the value is as it was written. Only after the header's check (R1). */

@@ -60,10 +60,8 @@ static freyja_status scan_segment(fj_index *index, fj_segment *segment, uint64_t
     if (status != FREYJA_OK || found == FJ_SCAN_END) break;
     if (found == FJ_SCAN_RECORD)
       status = take_record(index, &scan, &record, key_hash, &ends, result, error);
-    else if (is_damage(segment, scan.offset))
-      status = take_damage(index, &scan, error);
-    else
-      ends = true;
+    else if (is_damage(segment, scan.offset)) status = take_damage(index, &scan, error);
+    else ends = true;
   }
   if (status == FREYJA_OK) segment->tail = scan.offset;
   fj_scan_close(&scan);
@@ -92,7 +90,8 @@ static freyja_status distrust_tail(fj_segment *segment, uint64_t *end, freyja_er
   uint64_t used = 0;
   freyja_status status = fj_torn_size(segment, &used, error);
   if (status != FREYJA_OK) return status;
-  uint64_t last = (segment->tail + used + FJ_RECORD_ALIGN - 1) & ~(uint64_t)(FJ_RECORD_ALIGN - 1);
+  uint64_t last =
+      (segment->tail + used + FJ_RECORD_ALIGN - 1) & ~(uint64_t)(FJ_RECORD_ALIGN - 1);
   if (last < *end) *end = last;
   segment->mark = *end;
   return FREYJA_OK;
@@ -138,7 +137,8 @@ static freyja_status settle_active(fj_index *index, fj_segment *segment,
   if (status != FREYJA_OK) return status;
   result->bytes_cut = torn;
   if (index->pool.readonly) {
-    (void)fj_sync(segment->os, segment->file); /* refused on read-only media, where it is not needed */
+    (void)fj_sync(segment->os,
+                  segment->file); /* refused on read-only media, where it is not needed */
     return FREYJA_OK;
   }
   if (torn > 0 && (status = fj_torn_save(segment, torn, error)) != FREYJA_OK) return status;

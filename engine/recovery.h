@@ -19,8 +19,7 @@ freyja_status fj_recover(fj_index *index, const fj_manifest *manifest, uint64_t 
 /* Removes temporary files, and data files that the manifest does not name and
  * that are this store's or have no header. next_id is raised above every id in sight.
  * Files that cannot be removed stay. Faults: IO, MEMORY. */
-freyja_status fj_recovery_clean(const fj_dir *dir, fj_manifest *manifest,
-                                freyja_error *error);
+freyja_status fj_recovery_clean(const fj_dir *dir, fj_manifest *manifest, freyja_error *error);
 
 /* Whether the directory holds any data file. */
 freyja_status fj_recovery_has_data(const fj_dir *dir, bool *has_data, freyja_error *error);

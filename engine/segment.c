@@ -86,7 +86,8 @@ static freyja_status check_header(fj_segment *segment, const uint8_t *header, si
                      "the file ends within its header (offset 0)");
   } else if (memcmp(header, magic, sizeof magic) != 0 ||
              fj_get64(header + 56) != fj_hash(header, 56, 0)) {
-    (void)fj_fail_at(why, FREYJA_CORRUPT, dir, name, "the file's header is damaged (offset 0)");
+    (void)fj_fail_at(why, FREYJA_CORRUPT, dir, name,
+                     "the file's header is damaged (offset 0)");
   } else if (memcmp(header + 16, identity->id, FJ_STORE_ID) != 0 ||
              fj_get64(header + 40) != segment->id) {
     segment->missing = true;
@@ -209,12 +210,13 @@ static freyja_status open_file(fj_segment *segment, const char *name, uint64_t s
   fj_pool *pool = segment->pool;
   const fj_os *os = segment->os;
   bool writable = sealed_size == 0 && !pool->readonly;
-  int code = os->open(os->context, pool->dir->fd, name, writable ? FJ_OPEN_WRITE : 0,
-                      &segment->file);
+  int code =
+      os->open(os->context, pool->dir->fd, name, writable ? FJ_OPEN_WRITE : 0, &segment->file);
   if (code != 0) {
     segment->file = -1;
     if (code == -ENOENT) return mark_missing(segment, name, why, "the file is missing");
-    if (is_no_file(code)) return mark_missing(segment, name, why, "this is not a regular file");
+    if (is_no_file(code))
+      return mark_missing(segment, name, why, "this is not a regular file");
     return fj_fail_os(error, code, pool->dir, name, "open");
   }
   fj_os_stat st;
@@ -337,8 +339,8 @@ void fj_segment_release(fj_segment *segment) {
   assert(segment->references > 0);
   if (--segment->references > 0) return;
   const fj_os *os = segment->os;
-  if (is_pooled(segment) && (segment->newer != NULL || segment->older != NULL ||
-                             segment->pool->newest == segment))
+  if (is_pooled(segment) &&
+      (segment->newer != NULL || segment->older != NULL || segment->pool->newest == segment))
     pool_unlink(segment);
   close_file(segment);
   if (segment->map != NULL) os->unmap(os->context, segment->map, segment->map_size);

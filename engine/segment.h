@@ -37,10 +37,10 @@ typedef struct fj_segment {
   int file;            /* -1 when not open */
   uint8_t *map;        /* NULL when there is no mapping (syscall mode) */
   uint64_t map_size;
-  uint64_t tail;     /* S1 */
-  uint64_t reserved; /* S2; end of the blocks that the file has */
-  uint64_t limit;    /* bytes it may grow to; equals tail once sealed */
-  uint64_t mark;     /* S4 */
+  uint64_t tail;         /* S1 */
+  uint64_t reserved;     /* S2; end of the blocks that the file has */
+  uint64_t limit;        /* bytes it may grow to; equals tail once sealed */
+  uint64_t mark;         /* S4 */
   uint64_t written_back; /* end of what the disk was asked to take */
   bool sealed;
   bool mapped_writes; /* appends go through the mapping */

@@ -106,8 +106,8 @@ static freyja_status fetch(fj_sorted *sorted, const fj_sorted_item *item, uint64
     sorted->block_size = size;
   }
   size_t count = 0;
-  freyja_status status = fj_segment_read(item->segment, sorted->block, (size_t)size,
-                                         item->offset, &count, error);
+  freyja_status status =
+      fj_segment_read(item->segment, sorted->block, (size_t)size, item->offset, &count, error);
   if (status != FREYJA_OK) return status;
   *out = sorted->block;
   return count == size ? FREYJA_OK : FREYJA_CORRUPT;

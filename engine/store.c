@@ -42,7 +42,8 @@ freyja_status freyja_sync(freyja *db, freyja_error *error) {
 /* Puts `next` behind the last segment in the MANIFEST, which seals that one. */
 static freyja_status commit_segment(freyja *db, const fj_segment *next, freyja_error *error) {
   fj_manifest *manifest = &db->manifest;
-  fj_manifest_entry *last = manifest->count == 0 ? NULL : &manifest->entries[manifest->count - 1];
+  fj_manifest_entry *last =
+      manifest->count == 0 ? NULL : &manifest->entries[manifest->count - 1];
   uint64_t last_size = last == NULL ? 0 : last->size;
   if (last != NULL && last->size == 0) {
     const fj_segment *sealed = db->index.ranks[db->index.count - 1];
@@ -111,8 +112,8 @@ freyja_status freyja_close(freyja *db, freyja_error *error) {
   freyja_status status = FREYJA_OK;
   fj_iterators_detach(&db->iterators);
   if (db->active != NULL && fj_store_is_process(db))
-    status = db->poisoned ? fj_store_check_write(db, error)
-                          : fj_segment_finish(db->active, error);
+    status =
+        db->poisoned ? fj_store_check_write(db, error) : fj_segment_finish(db->active, error);
   fj_index_destroy(&db->index);
   fj_manifest_clear(&db->dir, &db->manifest);
   if (db->fork_guard != NULL) os->release_fork_guard(os->context, db->fork_guard);

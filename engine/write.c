@@ -9,8 +9,8 @@
 
 static freyja_status check_key(const freyja *db, size_t size, freyja_error *error) {
   if (size <= FREYJA_KEY_SIZE_MAX) return FREYJA_OK;
-  return fj_fail(error, FREYJA_LIMIT, db->dir.path, "the key has %zu bytes; at most %u are allowed",
-                 size, FREYJA_KEY_SIZE_MAX);
+  return fj_fail(error, FREYJA_LIMIT, db->dir.path,
+                 "the key has %zu bytes; at most %u are allowed", size, FREYJA_KEY_SIZE_MAX);
 }
 
 static freyja_status check_sizes(const freyja *db, size_t key_size, size_t value_size,
@@ -51,8 +51,8 @@ static freyja_status sync_if_due(freyja *db, freyja_error *error) {
 }
 
 /* Makes a segment with room for a record of `size` bytes the active one, and
- * makes the draft's header for its place there. Before the key is looked up, so that this work and the wait for
- * the keydir's memory overlap. */
+ * makes the draft's header for its place there. Before the key is looked up, so that this work
+ * and the wait for the keydir's memory overlap. */
 static freyja_status place_draft(freyja *db, fj_draft *draft, freyja_error *error) {
   uint64_t size = fj_record_size(draft->key.size, draft->value.size);
   fj_keydir_prefetch(&db->index.keydir, draft->key_hash & db->index.keydir.hash_mask);
@@ -135,8 +135,7 @@ static freyja_status find_surely(freyja *db, const fj_draft *draft, bool whole,
   freyja_status status = fj_index_find(&db->index, draft->key.data, draft->key.size,
                                        draft->key_hash, whole, found, error);
   if (status != FREYJA_OK && status != FREYJA_NOTFOUND) return status;
-  freyja_status proof =
-      fj_index_prove(&db->index, status == FREYJA_OK ? found : NULL, error);
+  freyja_status proof = fj_index_prove(&db->index, status == FREYJA_OK ? found : NULL, error);
   return proof == FREYJA_OK ? status : proof;
 }
 
@@ -176,7 +175,8 @@ freyja_status freyja_insert(freyja *db, const void *key, size_t key_size, const 
   return status;
 }
 
-freyja_status freyja_delete(freyja *db, const void *key, size_t key_size, freyja_error *error) {
+freyja_status freyja_delete(freyja *db, const void *key, size_t key_size,
+                            freyja_error *error) {
   freyja_status status = fj_store_check_write(db, error);
   if (status == FREYJA_OK) status = check_key(db, key_size, error);
   if (status != FREYJA_OK) return status;
