@@ -1,0 +1,112 @@
+/* core.c - the module freyja.core: open, and the making of all metatables. The
+ * only C of the project that includes lua.h is in this folder. */
+#include <string.h>
+
+#include "binding.h"
+
+/* ---- options of open ------------------------------------------------------- */
+
+static int bad_option(lua_State *L, const char *name, const char *what) {
+  return luaL_argerror(L, 2, lua_pushfstring(L, "option '%s' must be %s", name, what));
+}
+
+static bool check_boolean(lua_State *L, const char *name) {
+  if (!lua_isboolean(L, -1)) (void)bad_option(L, name, "a boolean");
+  return lua_toboolean(L, -1);
+}
+
+/* Out of the range of the option's C type is out of its own range too: the engine
+ * is given 0, which no such option may be, and names the limits. */
+static uint32_t check_integer(lua_State *L, const char *name, const char *what) {
+  int is_integer = 0;
+  lua_Integer value = lua_tointegerx(L, -1, &is_integer);
+  if (!is_integer || lua_type(L, -1) != LUA_TNUMBER) (void)bad_option(L, name, what);
+  return value < 0 || value > (lua_Integer)UINT32_MAX ? 0 : (uint32_t)value;
+}
+
+static void check_sync(lua_State *L, freyja_options *options) {
+  static const char what[] = "\"none\", \"always\" or an integer (milliseconds)";
+  if (lua_type(L, -1) != LUA_TSTRING) {
+    options->sync_mode = FREYJA_SYNC_INTERVAL;
+    options->sync_ms = check_integer(L, "sync", what);
+    return;
+  }
+  const char *mode = lua_tostring(L, -1);
+  if (strcmp(mode, "none") == 0) options->sync_mode = FREYJA_SYNC_NONE;
+  else if (strcmp(mode, "always") == 0) options->sync_mode = FREYJA_SYNC_ALWAYS;
+  else (void)bad_option(L, "sync", what);
+}
+
+static void check_io(lua_State *L, freyja_options *options) {
+  const char *io = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+  if (strcmp(io, "mmap") == 0) options->io = FREYJA_IO_MMAP;
+  else if (strcmp(io, "syscall") == 0) options->io = FREYJA_IO_SYSCALL;
+  else (void)bad_option(L, "io", "\"mmap\" or \"syscall\"");
+}
+
+/* The option whose name is below its value on the top of the stack. */
+static void check_option(lua_State *L, freyja_options *options) {
+  if (lua_type(L, -2) != LUA_TSTRING) {
+    (void)luaL_argerror(L, 2, "options have names");
+    return;
+  }
+  const char *name = lua_tostring(L, -2);
+  if (strcmp(name, "readonly") == 0) options->readonly = check_boolean(L, name);
+  else if (strcmp(name, "create") == 0) options->create = check_boolean(L, name);
+  else if (strcmp(name, "sync") == 0) check_sync(L, options);
+  else if (strcmp(name, "io") == 0) check_io(L, options);
+  else if (strcmp(name, "segment_size") == 0)
+    options->segment_size = check_integer(L, name, "an integer (bytes)");
+  else if (strcmp(name, "hash_bits") == 0)
+    options->hash_bits = check_integer(L, name, "an integer");
+  else (void)luaL_argerror(L, 2, lua_pushfstring(L, "unknown option '%s'", name));
+}
+
+static void check_options(lua_State *L, freyja_options *options) {
+  freyja_options_init(options);
+  if (lua_isnoneornil(L, 2)) return;
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_pushnil(L);
+  while (lua_next(L, 2) != 0) {
+    check_option(L, options);
+    lua_pop(L, 1);
+  }
+}
+
+/* open([path [, options]]) -> store | nil, error */
+static int core_open(lua_State *L) {
+  freyja_options options;
+  size_t size = 0;
+  freyja_error error;
+  const char *path = luaL_optlstring(L, 1, "freyja.db", &size);
+  luaL_argcheck(L, strlen(path) == size, 1, "the path contains a zero byte");
+  check_options(L, &options);
+  lua_settop(L, 2);
+  fjl_store *store = fjl_push_store(L);
+  lua_pushstring(L, path);
+  (void)lua_setiuservalue(L, 3, 1);
+  if (freyja_open(path, &options, &store->db, &error) == FREYJA_OK) return 1;
+  lua_pushnil(L);
+  fjl_push_error(L, &error);
+  return 2;
+}
+
+FREYJA_API int luaopen_freyja_core(lua_State *L);
+
+int luaopen_freyja_core(lua_State *L) {
+  static const luaL_Reg functions[] = {{"open", core_open}, {NULL, NULL}};
+  luaL_checkversion(L);
+  lua_settop(L, 0);
+  fjl_create_error(L);
+  fjl_create_store(L);
+  fjl_create_iterator(L);
+  fjl_fill_store(L, 1, 2);
+  fjl_fill_iterator(L, 1, 2);
+  lua_newtable(L);
+  lua_pushvalue(L, 1);
+  lua_pushvalue(L, 2);
+  luaL_setfuncs(L, functions, FJL_UPVALUES);
+  lua_pushliteral(L, FREYJA_VERSION);
+  lua_setfield(L, -2, "version");
+  return 1;
+}

@@ -1,0 +1,263 @@
+/* db.c - the methods of a store. Arguments are checked as Lua's own library does;
+ * faults raise error objects. */
+#include <string.h>
+
+#include "binding.h"
+
+#define STACK_VALUE_MAX 1024 /* bytes of a value that need no second look-up */
+
+/* ---- handles -------------------------------------------------------------- */
+
+static fjl_store *check_handle(lua_State *L) {
+  fjl_store *store = lua_touserdata(L, 1);
+  if (store != NULL && lua_getmetatable(L, 1)) {
+    int same = lua_rawequal(L, -1, lua_upvalueindex(1));
+    lua_pop(L, 1);
+    if (same) return store;
+  }
+  return luaL_checkudata(L, 1, FJL_STORE); /* raises */
+}
+
+/* Raises the error `closed` about the store at index 1. */
+static int raise_closed(lua_State *L) {
+  freyja_error error;
+  memset(&error, 0, sizeof error);
+  error.status = FREYJA_CLOSED;
+  memcpy(error.message, "the store is closed", sizeof "the store is closed");
+  fjl_push_error(L, &error);
+  (void)lua_getiuservalue(L, 1, 1);
+  lua_setfield(L, -2, "path");
+  return lua_error(L);
+}
+
+freyja *fjl_check_store(lua_State *L) {
+  fjl_store *store = check_handle(L);
+  if (store->db == NULL) (void)raise_closed(L);
+  return store->db;
+}
+
+fjl_store *fjl_push_store(lua_State *L) {
+  fjl_store *store = lua_newuserdatauv(L, sizeof *store, 1);
+  store->db = NULL;
+  lua_pushvalue(L, lua_upvalueindex(1));
+  (void)lua_setmetatable(L, -2);
+  return store;
+}
+
+/* db:close(): raises what closing could not do; a second time does nothing. */
+static int db_close(lua_State *L) {
+  fjl_store *store = check_handle(L);
+  freyja *db = store->db;
+  freyja_error error;
+  store->db = NULL;
+  if (freyja_close(db, &error) != FREYJA_OK) return fjl_raise(L, &error);
+  return 0;
+}
+
+/* __gc, and __close when a scope is left by an error: raises nothing. */
+static int db_collect(lua_State *L) {
+  fjl_store *store = check_handle(L);
+  freyja *db = store->db;
+  store->db = NULL;
+  (void)freyja_close(db, NULL);
+  return 0;
+}
+
+/* __close(db, error): as close, but an error that is on its way is not replaced. */
+static int db_leave(lua_State *L) {
+  return lua_isnoneornil(L, 2) ? db_close(L) : db_collect(L);
+}
+
+static int db_tostring(lua_State *L) {
+  const fjl_store *store = check_handle(L);
+  (void)lua_getiuservalue(L, 1, 1);
+  if (store->db == NULL) lua_pushliteral(L, FJL_STORE " (closed)");
+  else lua_pushfstring(L, FJL_STORE " (\"%s\")", lua_tostring(L, -1));
+  return 1;
+}
+
+/* ---- writing --------------------------------------------------------------- */
+
+/* db:put(key, value) */
+static int db_put(lua_State *L) {
+  size_t key_size = 0, value_size = 0;
+  freyja *db = fjl_check_store(L);
+  const char *key = luaL_checklstring(L, 2, &key_size);
+  const char *value = luaL_checklstring(L, 3, &value_size);
+  freyja_error error;
+  if (freyja_put(db, key, key_size, value, value_size, &error) != FREYJA_OK)
+    return fjl_raise(L, &error);
+  return 0;
+}
+
+/* Pushes whether the status is OK; raises if it is a fault. */
+static int push_done(lua_State *L, freyja_status status, const freyja_error *error) {
+  if (freyja_is_fault(status)) return fjl_raise(L, error);
+  lua_pushboolean(L, status == FREYJA_OK);
+  return 1;
+}
+
+/* db:insert(key, value) -> boolean: false if the key was there */
+static int db_insert(lua_State *L) {
+  size_t key_size = 0, value_size = 0;
+  freyja *db = fjl_check_store(L);
+  const char *key = luaL_checklstring(L, 2, &key_size);
+  const char *value = luaL_checklstring(L, 3, &value_size);
+  freyja_error error;
+  return push_done(L, freyja_insert(db, key, key_size, value, value_size, &error), &error);
+}
+
+/* db:delete(key) -> boolean: false if the key was not there */
+static int db_delete(lua_State *L) {
+  size_t key_size = 0;
+  freyja *db = fjl_check_store(L);
+  const char *key = luaL_checklstring(L, 2, &key_size);
+  freyja_error error;
+  return push_done(L, freyja_delete(db, key, key_size, &error), &error);
+}
+
+/* A string or nil at that index, which must be given; NULL for nil. */
+static const freyja_slice *check_slice(lua_State *L, int index, freyja_slice *slice) {
+  luaL_checkany(L, index);
+  if (lua_isnil(L, index)) return NULL;
+  luaL_argexpected(L, lua_isstring(L, index), index, "string or nil");
+  slice->data = lua_tolstring(L, index, &slice->size);
+  return slice;
+}
+
+/* db:cas(key, expected | nil, new | nil) -> boolean */
+static int db_cas(lua_State *L) {
+  size_t key_size = 0;
+  freyja_slice slices[2];
+  freyja *db = fjl_check_store(L);
+  const char *key = luaL_checklstring(L, 2, &key_size);
+  const freyja_slice *expected = check_slice(L, 3, &slices[0]);
+  const freyja_slice *desired = check_slice(L, 4, &slices[1]);
+  freyja_error error;
+  return push_done(L, freyja_cas(db, key, key_size, expected, desired, &error), &error);
+}
+
+/* ---- reading --------------------------------------------------------------- */
+
+/* A value too large for the C stack: into Lua's memory. A finalizer that runs when
+ * that is allocated may close the store or change the value, so both are looked at again. */
+static freyja_status push_large(lua_State *L, const char *key, size_t key_size, size_t size,
+                                freyja_error *error) {
+  for (;;) {
+    luaL_Buffer buffer;
+    size_t capacity = size;
+    char *target = luaL_buffinitsize(L, &buffer, capacity);
+    fjl_store *store = lua_touserdata(L, 1);
+    if (store->db == NULL) (void)raise_closed(L);
+    freyja_status status =
+        freyja_get(store->db, key, key_size, target, capacity, &size, error);
+    if (status != FREYJA_OK) return status;
+    luaL_pushresultsize(&buffer, size <= capacity ? size : 0);
+    if (size <= capacity) return FREYJA_OK;
+    lua_pop(L, 1);
+  }
+}
+
+/* Pushes the value of a key, or nothing if it is absent. Stack: +1 on OK. */
+static freyja_status push_value(lua_State *L, freyja *db, const char *key, size_t key_size) {
+  char value[STACK_VALUE_MAX];
+  size_t size = 0;
+  freyja_error error;
+  freyja_status status = freyja_get(db, key, key_size, value, sizeof value, &size, &error);
+  if (status == FREYJA_OK && size <= sizeof value) lua_pushlstring(L, value, size);
+  else if (status == FREYJA_OK) status = push_large(L, key, key_size, size, &error);
+  if (freyja_is_fault(status)) (void)fjl_raise(L, &error);
+  return status;
+}
+
+/* db:get(key) -> string | nil */
+static int db_get(lua_State *L) {
+  size_t key_size = 0;
+  freyja *db = fjl_check_store(L);
+  const char *key = luaL_checklstring(L, 2, &key_size);
+  if (push_value(L, db, key, key_size) != FREYJA_OK) lua_pushnil(L);
+  return 1;
+}
+
+/* db:has(key) -> boolean */
+static int db_has(lua_State *L) {
+  size_t key_size = 0;
+  freyja *db = fjl_check_store(L);
+  const char *key = luaL_checklstring(L, 2, &key_size);
+  freyja_error error;
+  return push_done(L, freyja_has(db, key, key_size, &error), &error);
+}
+
+/* db:get_many{key, ...} -> {[key] = value, ...} */
+static int db_get_many(lua_State *L) {
+  (void)fjl_check_store(L);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_settop(L, 2);
+  lua_Integer count = luaL_len(L, 2);
+  lua_createtable(L, 0, count < 1024 ? (int)count : 1024);
+  for (lua_Integer i = 1; i <= count; i++) {
+    (void)lua_geti(L, 2, i);
+    if (!lua_isstring(L, -1))
+      return luaL_argerror(L, 2,
+                           lua_pushfstring(L, "element %I must be a string, not %s",
+                                           (LUAI_UACINT)i, luaL_typename(L, -1)));
+    size_t key_size = 0;
+    const char *key = lua_tolstring(L, -1, &key_size);
+    if (push_value(L, fjl_check_store(L), key, key_size) == FREYJA_OK) lua_settable(L, 3);
+    else lua_pop(L, 1);
+  }
+  return 1;
+}
+
+/* #db, and the number of keys */
+static int db_len(lua_State *L) {
+  freyja_stats stats;
+  freyja_get_stats(fjl_check_store(L), &stats);
+  lua_pushinteger(L, (lua_Integer)stats.keys);
+  return 1;
+}
+
+/* ---- the rest --------------------------------------------------------------- */
+
+static int db_sync(lua_State *L) {
+  freyja_error error;
+  if (freyja_sync(fjl_check_store(L), &error) != FREYJA_OK) return fjl_raise(L, &error);
+  return 0;
+}
+
+static int db_rotate(lua_State *L) {
+  freyja_error error;
+  if (freyja_rotate(fjl_check_store(L), &error) != FREYJA_OK) return fjl_raise(L, &error);
+  return 0;
+}
+
+void fjl_create_store(lua_State *L) { (void)luaL_newmetatable(L, FJL_STORE); }
+
+void fjl_fill_store(lua_State *L, int store_index, int iterator_index) {
+  static const luaL_Reg meta[] = {{"__gc", db_collect},
+                                  {"__close", db_leave},
+                                  {"__tostring", db_tostring},
+                                  {"__len", db_len},
+                                  {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"put", db_put},           {"get", db_get},
+                                     {"delete", db_delete},     {"has", db_has},
+                                     {"insert", db_insert},     {"cas", db_cas},
+                                     {"get_many", db_get_many}, {"each", fjl_each},
+                                     {"keys", fjl_keys},        {"count", fjl_count},
+                                     {"sync", db_sync},         {"rotate", db_rotate},
+                                     {"stats", fjl_stats},      {"segments", fjl_segments},
+                                     {"close", db_close},       {NULL, NULL}};
+  lua_pushvalue(L, store_index);
+  lua_pushvalue(L, store_index);
+  lua_pushvalue(L, iterator_index);
+  luaL_setfuncs(L, meta, FJL_UPVALUES);
+  lua_newtable(L);
+  lua_pushvalue(L, store_index);
+  lua_pushvalue(L, iterator_index);
+  lua_pushvalue(L, store_index);
+  lua_pushvalue(L, iterator_index);
+  fjl_push_next(L);
+  luaL_setfuncs(L, methods, FJL_UPVALUES + 1);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}

@@ -1,0 +1,138 @@
+---@meta freyja
+--- Annotations of the whole API for LuaLS and for readers; empty at run time.
+--- Units: sizes in bytes, timestamps in microseconds since the epoch.
+
+---@class freyja.Error  raised by faults; tostring() gives "freyja: code: message (path)"
+---@field code "io"|"corrupt"|"full"|"locked"|"readonly"|"poisoned"|"forked"|"closed"|"conflict"|"limit"|"memory"|"format"
+---@field message string
+---@field path? string    the file or directory it is about
+---@field errno? integer  of the operating system, where it is the cause
+
+---@class freyja.Options
+---@field readonly? boolean              false; writes nothing at all, excludes a writer meanwhile
+---@field create? boolean                true; make the store if it is missing
+---@field sync? "none"|"always"|integer  1000; milliseconds: 1 to 86,400,000
+---@field segment_size? integer          256 MiB; 4 KiB to 2 GiB
+---@field io? "mmap"|"syscall"           "mmap"
+---@field hash_bits? integer             64; 1 to 64, kept from creation on; fewer only to test collisions
+
+---@class freyja.EachOptions
+---@field prefix? string       only keys that begin so
+---@field order? "log"|"key"   "log"; "key" sorts bytewise first: memory for all keys that match
+
+---@class freyja.Recovery  what the open found and did
+---@field records integer        valid records read, tombstones included
+---@field bytes_cut integer      torn bytes at the log's end, moved to lost/
+---@field files_scanned integer
+---@field damaged integer        spans that fail verification and were left in place
+---@field milliseconds number
+---@field damage? freyja.Error   the first of them
+
+---@class freyja.Stats
+---@field keys integer
+---@field segments integer
+---@field bytes integer         of headers and records, without what is reserved
+---@field live_bytes integer    of the records that keys point to
+---@field dead_bytes integer
+---@field index_bytes integer   memory of the key directory
+---@field generation integer    grows with each rotation
+---@field puts integer          records written since the open
+---@field deletes integer       tombstones written since the open
+---@field syncs integer         since the open
+---@field iterators integer     open now
+---@field poisoned boolean      writes are refused until it is reopened
+---@field readonly boolean
+---@field io "mmap"|"syscall"
+---@field sync "none"|"always"|integer
+---@field segment_size integer
+---@field store_id string       32 hex digits
+---@field recovery freyja.Recovery
+
+---@class freyja.Segment
+---@field id integer          of the file `id`.data
+---@field rank integer        0 is the oldest
+---@field bytes integer
+---@field live_bytes integer
+---@field dead_bytes integer
+---@field keys integer        put records
+---@field live_keys integer   those that a key points to
+---@field tombstones integer
+---@field oldest integer      timestamps; 0 if it has no records
+---@field newest integer
+---@field sealed boolean      false for the one being written
+---@field damaged boolean
+
+---@class freyja.Store
+local store = {}
+
+---Sets a value. Raises: limit, full, io, readonly, poisoned, forked, closed, memory, corrupt.
+---@param key string    0 to 65,535 bytes
+---@param value string  with the key and 24 bytes, rounded up to 8, it must fit a segment
+function store:put(key, value) end
+
+---@param key string
+---@return string? value  nil: the key is proven absent
+function store:get(key) end
+
+---@param key string
+---@return boolean deleted  false if it was not there
+function store:delete(key) end
+
+---@param key string
+---@return boolean
+function store:has(key) end
+
+---@param key string
+---@param value string
+---@return boolean inserted  false, and nothing written, if the key is there
+function store:insert(key, value) end
+
+---Compare and swap; nil stands for an absent key on either side.
+---@param key string
+---@param expected string?
+---@param new string?
+---@return boolean swapped  false, and nothing written, if the value is not as expected
+function store:cas(key, expected, new) end
+
+---@param keys string[]
+---@return table<string, string> values  absent keys are absent; all as of one moment
+function store:get_many(keys) end
+
+---For a generic for: the store as it is now, whatever is written meanwhile.
+---@param options? string|freyja.EachOptions  a prefix, or options
+function store:each(options) end
+
+---As each, with the keys only.
+---@param options? string|freyja.EachOptions
+function store:keys(options) end
+
+---@param prefix? string
+---@return integer
+function store:count(prefix) end
+
+---Makes everything written so far durable.
+function store:sync() end
+
+---Seals the data file being written and begins another.
+function store:rotate() end
+
+---@return freyja.Stats
+function store:stats() end
+
+---@return freyja.Segment[]  oldest first
+function store:segments() end
+
+---Syncs and releases everything; a second time does nothing.
+function store:close() end
+
+---@class freyja
+---@field version string
+local freyja = {}
+
+---@param path? string  "freyja.db"
+---@param options? freyja.Options
+---@return freyja.Store?
+---@return freyja.Error?
+function freyja.open(path, options) end
+
+return {}
