@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define PAGE 4096u              /* bytes; only a granularity, not the machine's */
+#define FILL_MIN 8192u          /* bytes filled ahead at once, at least */
+#define FILL_MAX (64u << 10)    /* and at most; 8 pieces at most */
 #define RESERVE_MIN (64u << 10) /* bytes: small stores stay small */
 #define RESERVE_MAX                                                                           \
   (256u << 20)                              /* bytes; far from the file's end the system      \
@@ -57,6 +59,31 @@ static freyja_status reserve(fj_segment *segment, uint64_t end, freyja_error *er
   return fail(segment, code, "reserve space in", error);
 }
 
+/* Writes zeros where mapped appends will go. That puts pages into the cache in pieces
+ * of our choice: faulted in by the first store to them, they come one by one or
+ * in read-ahead windows that may stall a put for 20 ms. Small pieces where syncs are frequent,
+ * as a sync writes a piece whole. Only for speed: a failure shows when the record is written.
+ */
+static void prefill(fj_segment *segment, uint64_t end) {
+  static const uint8_t zeros[FILL_MIN];
+  uint64_t from = round_up(segment->tail);
+  if (from < segment->filled) from = segment->filled;
+  while (from < end) {
+    uint64_t size = FILL_MIN;
+    while (size < FILL_MAX && size < segment->tail - segment->mark) size *= 2;
+    size = at_most(size, segment->reserved - from);
+    freyja_slice parts[FILL_MAX / FILL_MIN];
+    size_t count = 0;
+    for (uint64_t done = 0; done < size; done += FILL_MIN, count++) {
+      parts[count].data = zeros;
+      parts[count].size = (size_t)at_most(FILL_MIN, size - done);
+    }
+    (void)fj_write(segment->os, segment->file, parts, count, from);
+    from += size;
+  }
+  segment->filled = from;
+}
+
 /* ---- appending ---------------------------------------------------------- */
 
 /* Makes a record that was perhaps written in part impossible to read. */
@@ -95,7 +122,9 @@ freyja_status fj_segment_stage(fj_segment *segment, const fj_draft *draft, uint6
     if (status != FREYJA_OK) return status;
   }
   if (!segment->mapped_writes) return FREYJA_OK;
-  assert(end <= segment->reserved); /* S2 */
+  assert(end <= segment->reserved);                     /* S2 */
+  if (size > FILL_MAX) segment->filled = round_up(end); /* its copy is cheap by itself */
+  else if (end > segment->filled) prefill(segment, end);
   fj_record_encode_body(segment->map + segment->tail, draft);
   return FREYJA_OK;
 }
@@ -176,7 +205,7 @@ freyja_status fj_segment_trim(fj_segment *segment, bool *poison, freyja_error *e
   if (segment->reserved > segment->tail) {
     int code = os->truncate(os->context, segment->file, segment->tail);
     if (code != 0) return fail(segment, code, "cut the reserve of", error);
-    segment->reserved = segment->tail;
+    segment->reserved = segment->filled = segment->tail;
   }
   freyja_status status = fj_segment_sync(segment, segment->tail, error);
   *poison = status != FREYJA_OK;

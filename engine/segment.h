@@ -41,6 +41,7 @@ typedef struct fj_segment {
   uint64_t reserved;     /* S2; end of the blocks that the file has */
   uint64_t limit;        /* bytes it may grow to; equals tail once sealed */
   uint64_t mark;         /* S4 */
+  uint64_t filled;       /* end of the zeros written ahead; may be less than the tail */
   uint64_t written_back; /* end of what the disk was asked to take */
   bool sealed;
   bool mapped_writes; /* appends go through the mapping */
