@@ -201,8 +201,8 @@ typedef struct freyja_iterator_options {
 } freyja_iterator_options;
 
 typedef struct freyja_entry {
-  freyja_slice key; /* both valid until the next call on the iterator */
-  freyja_slice value;
+  freyja_slice key;   /* both valid until the next call on the iterator, and */
+  freyja_slice value; /* one behind the other in memory, as in the record */
   uint64_t timestamp; /* microseconds since the epoch; increases with every write */
 } freyja_entry;
 

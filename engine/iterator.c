@@ -227,10 +227,8 @@ static freyja_status next_in_order(freyja_iterator *it, freyja_entry *entry,
   freyja_status status = fj_sorted_read(&it->sorted, item, it->keys_only, &record, error);
   if (status == FREYJA_CORRUPT) return fail_value(it, item->segment, item->offset, error);
   if (status != FREYJA_OK) return status;
-  entry->timestamp = record.timestamp;
-  if (it->keys_only) return FREYJA_OK;
-  entry->value.data = record.value;
-  entry->value.size = record.value_size;
+  if (it->keys_only) entry->timestamp = record.timestamp;
+  else fill_entry(entry, &record, false);
   return FREYJA_OK;
 }
 
