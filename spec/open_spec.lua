@@ -1,0 +1,176 @@
+-- Goal: opening gives a store or an error that names the thing, whatever stands in its place, and
+-- one writer at a time.
+local freyja = require "freyja"
+local lfs = require "lfs"
+local tmp = require "spec.support.tmp"
+
+--- Runs Lua code in a child process with `path` as argument; returns what it prints.
+local function in_child(path, code, prefix)
+  local dir <close> = tmp.dir()
+  tmp.write(dir.path .. "/code.lua", "local freyja = require 'freyja'\nlocal path = ...\n" .. code)
+  os.execute("chmod 755 '" .. dir.path .. "'")
+  local pipe <close> = assert(io.popen(("%s lua5.4 '%s/code.lua' '%s' 2>&1"):format(prefix or "", dir.path, path)))
+  return (pipe:read("a"):gsub("\n$", ""))
+end
+
+local function mode_of(path) return lfs.attributes(path, "permissions") end
+
+describe("opening a store", function()
+  require("spec.support.leaks").watch(before_each, after_each)
+
+  it("makes a directory for its owner alone", function()
+    local dir <close> = tmp.dir()
+    local path = dir.path .. "/db"
+    local db <close> = assert(freyja.open(path))
+    db:put("k", "v")
+    assert.equal("rwx------", mode_of(path))
+    for _, name in ipairs(tmp.list(path)) do assert.equal("rw-------", mode_of(path .. "/" .. name), name) end
+    assert.same({ "1.data", "LOCK", "MANIFEST" }, tmp.list(path))
+  end)
+
+  it("is refused twice in one process, by a message that says so", function()
+    local dir <close> = tmp.dir()
+    local db <close> = assert(freyja.open(dir.path))
+    local second, err = freyja.open(dir.path)
+    assert.is_nil(second)
+    assert.equal("locked", err.code)
+    assert.matches("already in this process", err.message)
+    assert.equal(dir.path, err.path)
+    assert.equal(0, #db)
+  end)
+
+  it("is refused to another process, which is told whose it is", function()
+    local dir <close> = tmp.dir()
+    local db <close> = assert(freyja.open(dir.path))
+    db:put("k", "v")
+    local pid = tmp.read(dir.path .. "/LOCK"):match "%d+"
+    assert.equal("freyja: locked: the store is open in process " .. pid .. " (" .. dir.path .. ")",
+      in_child(dir.path, "print(select(2, freyja.open(path)))"))
+    assert.matches("^freyja: locked", in_child(dir.path, "print(select(2, freyja.open(path, {readonly = true})))"))
+  end)
+
+  it("is possible again when its holder was killed", function()
+    local dir <close> = tmp.dir()
+    in_child(dir.path, "local db = freyja.open(path) db:put('k', 'v') os.execute('kill -9 $PPID')")
+    local db <close> = assert(freyja.open(dir.path))
+    assert.equal("v", db:get "k")
+  end)
+
+  it("is shared by readers, and then refused to a writer", function()
+    local dir <close> = tmp.dir()
+    assert(freyja.open(dir.path)):close()
+    local first <close> = assert(freyja.open(dir.path, { readonly = true }))
+    local second <close> = assert(freyja.open(dir.path, { readonly = true }))
+    assert.equal(0, #first + #second)
+    local _, err = freyja.open(dir.path)
+    assert.equal("locked", err.code)
+  end)
+
+  it("makes the directory, but not the one above it", function()
+    local dir <close> = tmp.dir()
+    local db, err = freyja.open(dir.path .. "/no/db")
+    assert.is_nil(db)
+    assert.equal("io", err.code)
+    assert.equal(2, err.errno)
+    assert.equal(dir.path .. "/no/db", err.path)
+  end)
+
+  it("makes nothing with create = false or readonly = true", function()
+    local dir <close> = tmp.dir()
+    for _, options in ipairs { { create = false }, { readonly = true } } do
+      for _, path in ipairs { dir.path .. "/db", dir.path } do
+        local db, err = freyja.open(path, options)
+        assert.is_nil(db)
+        assert.equal("io", err.code)
+        assert.is_false(tmp.exists(dir.path .. "/db"))
+        assert.is_false(tmp.exists(dir.path .. "/MANIFEST"))
+      end
+    end
+  end)
+
+  it("names a file that stands where the directory should be", function()
+    local dir <close> = tmp.dir()
+    tmp.write(dir.path .. "/db", "a file")
+    local _, err = freyja.open(dir.path .. "/db")
+    assert.equal("io", err.code)
+    assert.equal("a file", tmp.read(dir.path .. "/db"))
+  end)
+
+  for name, make in pairs {
+    ["a symbolic link"] = "ln -s /etc/passwd '%s'",
+    ["a FIFO"] = "mkfifo '%s'",
+    ["a directory"] = "mkdir '%s'",
+  } do
+    it("reports " .. name .. " in place of a data file as damage, and reads the rest", function()
+      for _, io_mode in ipairs { "mmap", "syscall" } do
+        local dir <close> = tmp.dir()
+        local path = dir.path .. "/db"
+        do
+          local db <close> = assert(freyja.open(path))
+          db:put("old", "1")
+          db:rotate()
+          db:put("new", "2")
+        end
+        os.remove(path .. "/1.data")
+        assert(os.execute(make:format(path .. "/1.data")))
+        local db <close> = assert(freyja.open(path, { io = io_mode }))
+        assert.equal("2", db:get "new")
+        local ok, err = pcall(db.get, db, "old")
+        assert.is_false(ok)
+        assert.equal("corrupt", err.code)
+        assert.equal(path .. "/1.data", err.path)
+        assert.matches("not a regular file", err.message)
+        db:put("old", "3")
+        assert.equal("3", db:get "old")
+      end
+      assert.matches("root", tmp.read "/etc/passwd")
+    end)
+  end
+
+  it("goes on working when the process changes its directory", function()
+    local dir <close> = tmp.dir()
+    local before = lfs.currentdir()
+    assert(lfs.mkdir(dir.path .. "/sub"))
+    lfs.chdir(dir.path)
+    local db = assert(freyja.open("db", { segment_size = 4096 }))
+    lfs.chdir "sub"
+    for i = 1, 500 do db:put("key" .. i, "value") end
+    db:close()
+    lfs.chdir(before)
+    assert.same({}, tmp.list(dir.path .. "/sub"))
+    local again <close> = assert(freyja.open(dir.path .. "/db"))
+    assert.equal(500, #again)
+  end)
+
+  it("reads in a directory that may not be written, and says that it cannot write there", function()
+    if not os.execute "command -v setpriv >/dev/null && [ $(id -u) = 0 ]" then
+      pending "needs root and setpriv"
+      return
+    end
+    local dir <close> = tmp.dir()
+    local path = dir.path .. "/db"
+    do
+      local db <close> = assert(freyja.open(path))
+      db:put("k", "v")
+    end
+    os.execute(("chmod 755 '%s' '%s' && chmod 644 '%s'/*"):format(dir.path, path, path))
+    local nobody = "setpriv --reuid 65534 --clear-groups"
+    assert.equal("v", in_child(path, "print(assert(freyja.open(path, {readonly = true})):get 'k')", nobody))
+    assert.matches("^freyja: io: cannot open: Permission denied %(.*/LOCK%)$",
+      in_child(path, "print(select(2, freyja.open(path)))", nobody))
+  end)
+
+  it("refuses every write when it is read-only", function()
+    local dir <close> = tmp.dir()
+    assert(freyja.open(dir.path)):close()
+    local db <close> = assert(freyja.open(dir.path, { readonly = true }))
+    for name, arguments in pairs {
+      put = { "k", "v" }, delete = { "k" }, insert = { "k", "v" }, cas = { "k", nil, "v", n = 3 }, rotate = {},
+    } do
+      local ok, err = pcall(db[name], db, table.unpack(arguments, 1, arguments.n or #arguments))
+      assert.is_false(ok, name)
+      assert.equal("readonly", err.code, name)
+    end
+    db:sync()
+  end)
+end)

@@ -1,0 +1,158 @@
+--- A randomised run of a store against a plain Lua table: every operation is done to both, and
+--- what they answer must agree. Iterators are held open across writes and must show the store
+--- as it was when they were made.
+
+local freyja = require "freyja"
+
+local M = {}
+
+local BIG_KEY = ("\0k"):rep(300)
+
+local function pick(list) return list[math.random(#list)] end
+
+local function random_options(hash_bits)
+  return {
+    segment_size = pick { 4096, 8192, 65536, 1 << 20 },
+    io = pick { "mmap", "syscall" },
+    sync = pick { "none", "none", 1000, 1, "always" },
+    hash_bits = hash_bits,
+  }
+end
+
+local function random_key()
+  local n = math.random(60)
+  if n == 1 then return "" end
+  if n == 2 then return BIG_KEY end
+  return "key" .. n
+end
+
+local function random_value()
+  local n = math.random(20)
+  if n == 1 then return "" end
+  if n == 2 then return ("\0"):rep(math.random(3000)) end
+  return string.char(math.random(0, 255)):rep(math.random(0, 200))
+end
+
+local function count(t)
+  local n = 0
+  for _ in pairs(t) do n = n + 1 end
+  return n
+end
+
+--- Compares everything that the store can be asked with the model.
+local function check(run)
+  local db, model = run.db, run.model
+  local n = count(model)
+  assert(#db == n, "#db")
+  assert(db:count() == n, "count()")
+  local keys, seen, last = {}, 0, nil
+  for k, v in pairs(model) do
+    keys[#keys + 1] = k
+    assert(db:get(k) == v, "get")
+  end
+  local many = db:get_many(keys)
+  for k, v in pairs(model) do assert(many[k] == v, "get_many") end
+  for k, v in db:each() do
+    assert(model[k] == v, "each")
+    seen = seen + 1
+  end
+  assert(seen == n, "each gives every key once")
+  for k, v in db:each { order = "key", prefix = "key1" } do
+    assert(model[k] == v and k:sub(1, 4) == "key1", "each in key order, by prefix")
+    assert(not last or last < k, "key order")
+    last, seen = k, seen + 1
+  end
+  assert(seen - n == db:count "key1", "count by prefix")
+  local live = 0
+  for _, segment in ipairs(db:segments()) do live = live + segment.live_keys end
+  assert(live == n, "live_keys of the segments")
+end
+
+local function reopen(run)
+  run.iterators = {}
+  run.db:close()
+  run.db = assert(freyja.open(run.path, random_options(run.hash_bits)))
+  check(run)
+end
+
+local function begin_iterator(run)
+  local snapshot = {}
+  for k, v in pairs(run.model) do snapshot[k] = v end
+  local next_entry, state = run.db:each { order = pick { "log", "key" } }
+  table.insert(run.iterators, { next = next_entry, state = state, left = snapshot })
+end
+
+local function step_iterator(run)
+  if #run.iterators == 0 then return end
+  local index = math.random(#run.iterators)
+  local it = run.iterators[index]
+  for _ = 1, math.random(30) do
+    local k, v = it.next(it.state)
+    if k == nil then
+      assert(next(it.left) == nil, "an iterator ends with entries missing")
+      table.remove(run.iterators, index)
+      return
+    end
+    assert(it.left[k] == v, "an iterator gives what was not there, or twice")
+    it.left[k] = nil
+  end
+end
+
+local function swap(run, key)
+  local model = run.model
+  local expected = pick { model[key] or false, random_value() } or nil
+  local new = math.random(3) > 1 and random_value() or nil
+  assert(run.db:cas(key, expected, new) == (model[key] == expected), "cas")
+  if model[key] == expected then model[key] = new end
+end
+
+local operations = {
+  { 40, function(run, key)
+    local value = random_value()
+    run.db:put(key, value)
+    run.model[key] = value
+  end },
+  { 20, function(run, key)
+    assert(run.db:delete(key) == (run.model[key] ~= nil), "delete")
+    run.model[key] = nil
+  end },
+  { 5, function(run, key)
+    local value = random_value()
+    assert(run.db:insert(key, value) == (run.model[key] == nil), "insert")
+    run.model[key] = run.model[key] or value
+  end },
+  { 7, swap },
+  { 18, function(run, key)
+    assert(run.db:get(key) == run.model[key], "get")
+    assert(run.db:has(key) == (run.model[key] ~= nil), "has")
+  end },
+  { 2, begin_iterator },
+  { 5, step_iterator },
+  { 1, function(run) run.db:rotate() end },
+  { 1, function(run) run.db:sync() end },
+  { 0.2, reopen },
+}
+
+local function choose()
+  local r = math.random() * 99.2
+  for _, operation in ipairs(operations) do
+    r = r - operation[1]
+    if r < 0 then return operation[2] end
+  end
+  return operations[1][2]
+end
+
+--- Runs `count` operations on a store in `path`; raises at the first difference.
+function M.run(path, seed, operations_count, hash_bits)
+  math.randomseed(seed)
+  local run = { path = path, hash_bits = hash_bits, model = {}, iterators = {} }
+  run.db = assert(freyja.open(path, random_options(hash_bits)))
+  local ok, why = xpcall(function()
+    for _ = 1, operations_count do choose()(run, random_key()) end
+    reopen(run)
+  end, debug.traceback)
+  run.db:close()
+  if not ok then error(("seed %d, hash_bits %d: %s"):format(seed, hash_bits, why), 0) end
+end
+
+return M

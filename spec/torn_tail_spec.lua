@@ -1,0 +1,99 @@
+-- Goal: at whatever byte the log ends after a crash, and whatever lies behind that, opening
+-- gives the whole records before it, keeps the torn bytes in lost/, and writing goes on.
+-- Method: write records without a sync, copy the files as they are, cut and spoil the copy's
+-- data file at every byte, open each copy. The records need no padding, which no sum covers.
+local freyja = require "freyja"
+local tmp = require "spec.support.tmp"
+
+local HEADER <const> = 128
+
+local function size_of(key, value) return (24 + #key + #value + 7) // 8 * 8 end
+
+--- A store of five records that was never synced, copied while open; returns the copy's data
+--- file's bytes up to the log's end, and the end of each record.
+local function written(dir)
+  local path = dir.path .. "/db"
+  local db <close> = assert(freyja.open(path, { sync = "none" }))
+  local ends, offset = {}, HEADER
+  for i = 1, 5 do
+    local key, value = "key" .. i, ("v"):rep(i * 8 - 4)
+    db:put(key, value)
+    offset = offset + size_of(key, value)
+    ends[i] = offset
+  end
+  tmp.copy_dir(path, dir.path .. "/copy")
+  return tmp.read(path .. "/1.data"):sub(1, offset), ends
+end
+
+local function check(path, ends, cut, torn)
+  local label = ("cut at byte %d, %d torn bytes"):format(cut, torn)
+  do
+    local db <close> = assert(freyja.open(path))
+    for i = 1, 5 do
+      local want = ends[i] <= cut and ("v"):rep(i * 8 - 4) or nil
+      assert.equal(want, db:get("key" .. i), label .. ", key " .. i)
+    end
+    assert.equal(torn, db:stats().recovery.bytes_cut, label)
+    assert.equal(0, db:stats().recovery.damaged, label)
+    db:put("after", "the crash")
+  end
+  local db <close> = assert(freyja.open(path))
+  assert.equal("the crash", db:get "after", label)
+  assert.equal(0, db:stats().recovery.bytes_cut, label .. ", opened again")
+end
+
+describe("a log that a crash cut off", function()
+  require("spec.support.leaks").watch(before_each, after_each)
+
+  local behind = {
+    ["nothing"] = "",
+    ["zeros"] = ("\0"):rep(100),
+    ["bytes 0xFF"] = ("\xFF"):rep(100),
+    ["garbage"] = ("\x01\x9c\x00\xe7kf"):rep(40),
+  }
+  for name, bytes in pairs(behind) do
+    it("keeps the whole records, wherever it ends and with " .. name .. " behind", function()
+      local dir <close> = tmp.dir()
+      local log, ends = written(dir)
+      for cut = HEADER, #log do
+        local path = dir.path .. "/cut"
+        tmp.copy_dir(dir.path .. "/copy", path)
+        local spoiled = log:sub(1, cut) .. bytes
+        tmp.write(path .. "/1.data", spoiled)
+        local kept = HEADER
+        for _, offset in ipairs(ends) do
+          if offset <= cut then kept = offset end
+        end
+        local torn = #(spoiled:gsub("\0+$", "")) - kept
+        if torn < 0 then torn = 0 end
+        check(path, ends, cut, torn)
+        local lost = path .. "/lost/1." .. kept .. ".cut"
+        if torn > 0 then assert.equal(spoiled:sub(kept + 1, kept + torn), tmp.read(lost)) end
+        assert.equal(torn > 0, tmp.exists(path .. "/lost"), "cut " .. cut)
+        os.execute("rm -r '" .. path .. "'")
+      end
+    end)
+  end
+
+  it("drops whole records behind a torn one, which would leave a hole", function()
+    local dir <close> = tmp.dir()
+    local log, ends = written(dir)
+    local spoiled = log:sub(1, ends[2] + 30) .. "?" .. log:sub(ends[2] + 32)
+    tmp.write(dir.path .. "/copy/1.data", spoiled)
+    check(dir.path .. "/copy", { ends[1], ends[2], math.huge, math.huge, math.huge }, #log,
+      #log - ends[2] - (#log - #log:gsub("\0+$", "")))
+  end)
+
+  it("changes nothing when it is opened read-only", function()
+    local dir <close> = tmp.dir()
+    local log, ends = written(dir)
+    local path = dir.path .. "/copy"
+    tmp.write(path .. "/1.data", log:sub(1, ends[5] - 10))
+    do
+      local db <close> = assert(freyja.open(path, { readonly = true }))
+      assert.equal(4, #db)
+    end
+    assert.equal(log:sub(1, ends[5] - 10), tmp.read(path .. "/1.data"))
+    assert.is_false(tmp.exists(path .. "/lost"))
+  end)
+end)
