@@ -22,14 +22,16 @@ local function count_mappings()
 end
 
 --- Given busted's two functions, makes each test of the block fail that leaves an open file or
---- a mapped data file behind.
-function M.watch(before_each, after_each)
+--- a mapped data file behind. `set_up` and `tear_down` are the test's own, run inside of that.
+function M.watch(before_each, after_each, set_up, tear_down)
   local files
   before_each(function()
     collectgarbage()
     files = count_files()
+    if set_up then set_up() end
   end)
   after_each(function()
+    if tear_down then tear_down() end
     collectgarbage()
     collectgarbage()
     assert.equal(files, count_files(), "open files were left")
