@@ -1,0 +1,55 @@
+-- Goal: keys with the same hash are different keys, before and after every kind of opening.
+-- Method: a hash of 1, 4 or 12 bits, many keys, overwrites and deletes in a fixed pattern that
+-- makes every transition between flagged and unflagged records, opened again at each step.
+local freyja = require "freyja"
+local tmp = require "spec.support.tmp"
+
+describe("keys whose hashes collide", function()
+  require("spec.support.leaks").watch(before_each, after_each)
+
+  for _, io_mode in ipairs { "mmap", "syscall" } do
+    for _, hash_bits in ipairs { 1, 4, 12 } do
+      it(("stay different keys with %d bits and io = %s"):format(hash_bits, io_mode), function()
+        local dir <close> = tmp.dir()
+        local options = { hash_bits = hash_bits, segment_size = 4096, io = io_mode }
+        local model = {}
+        for round = 1, 8 do
+          do
+            local db <close> = assert(freyja.open(dir.path, options))
+            for i = 1, 120 do
+              local key = ("key"):rep(i % 3 + 1) .. i
+              local what = (i * 7 + round * round) % 5
+              if what < 2 then
+                model[key] = ("round %d of %s"):format(round, key)
+                db:put(key, model[key])
+              elseif what == 2 then
+                assert.equal(model[key] ~= nil, db:delete(key))
+                model[key] = nil
+              elseif what == 3 then
+                assert.equal(model[key] == nil, db:insert(key, "inserted"))
+                model[key] = model[key] or "inserted"
+              end
+              assert.equal(model[key], db:get(key))
+            end
+          end
+          local db <close> = assert(freyja.open(dir.path, { io = io_mode }))
+          local found = {}
+          for k, v in db:each() do found[k] = v end
+          assert.same(model, found, "round " .. round)
+          for k, v in pairs(model) do assert.equal(v, db:get(k)) end
+          assert.is_nil(db:get "never")
+        end
+      end)
+    end
+  end
+
+  it("keep the width of the hash that the store was made with", function()
+    local dir <close> = tmp.dir()
+    do
+      local db <close> = assert(freyja.open(dir.path, { hash_bits = 1 }))
+      for i = 1, 50 do db:put("key" .. i, "v" .. i) end
+    end
+    local db <close> = assert(freyja.open(dir.path, { hash_bits = 64 }))
+    for i = 1, 50 do assert.equal("v" .. i, db:get("key" .. i)) end
+  end)
+end)

@@ -1,0 +1,178 @@
+-- Goal: damage is told, never turned into absence or into an older value; what is whole reads.
+-- Method: stores with sealed segments, closed; bytes of their files changed; opened again.
+local freyja = require "freyja"
+local tmp = require "spec.support.tmp"
+
+local HEADER <const> = 128
+
+local function flip(path, offset, bit)
+  local bytes = tmp.read(path)
+  local byte = bytes:byte(offset + 1) ~ (1 << bit)
+  tmp.write(path, bytes:sub(1, offset) .. string.char(byte) .. bytes:sub(offset + 2))
+end
+
+--- Three records of 40 bytes each in 1.data (the second overwrites "twice" of the first), then
+--- two in 2.data.
+local function make(path)
+  local db <close> = assert(freyja.open(path))
+  db:put("twice", "value 00001")
+  db:put("alone", "value 00002")
+  db:put("twice", "value 00003")
+  db:rotate()
+  db:put("later", "value 00004")
+  db:put("final", "value 00005")
+end
+
+local function code_of(db, key)
+  local ok, result = pcall(db.get, db, key)
+  if ok then return result end
+  return result.code, result
+end
+
+for _, io_mode in ipairs { "mmap", "syscall" } do
+  describe("damage, with io = " .. io_mode, function()
+    require("spec.support.leaks").watch(before_each, after_each)
+
+    it("of a value makes exactly its key raise, with file and offset", function()
+      for bit = 0, 11 * 8 - 1 do
+        local dir <close> = tmp.dir()
+        local path = dir.path .. "/db"
+        make(path)
+        flip(path .. "/1.data", HEADER + 40 + 24 + 5 + bit // 8, bit % 8)
+        local db <close> = assert(freyja.open(path, { io = io_mode }))
+        local code, err = code_of(db, "alone")
+        assert.equal("corrupt", code, bit)
+        assert.equal(path .. "/1.data", err.path)
+        assert.matches("offset 168", err.message)
+        assert.equal("value 00003", db:get "twice")
+        assert.equal("value 00004", db:get "later")
+        assert.is_nil(db:get "absent")
+        assert.equal(1, db:stats().recovery.damaged)
+        assert.equal("corrupt", db:stats().recovery.damage.code)
+        assert.is_true(db:segments()[1].damaged)
+        db:put("alone", "again")
+        assert.equal("again", db:get "alone")
+      end
+    end)
+
+    it("of a header or a key never shows a wrong value or absence", function()
+      for bit = 0, 29 * 8 - 1 do
+        local dir <close> = tmp.dir()
+        local path = dir.path .. "/db"
+        make(path)
+        flip(path .. "/1.data", HEADER + 80 + bit // 8, bit % 8)
+        local db <close> = assert(freyja.open(path, { io = io_mode }))
+        assert.equal("corrupt", code_of(db, "twice"), bit)
+        assert.equal("corrupt", code_of(db, "absent"), bit)
+        assert.equal("value 00004", db:get "later")
+        assert.equal("value 00005", db:get "final")
+        local ok, err = pcall(function()
+          for _, v in db:each() do assert(v == "value 00004" or v == "value 00005") end
+        end)
+        assert.is_false(ok)
+        assert.equal("corrupt", err.code, bit)
+      end
+    end)
+
+    it("of a value is an error in a loop that goes on behind it", function()
+      local dir <close> = tmp.dir()
+      make(dir.path .. "/db")
+      flip(dir.path .. "/db/1.data", HEADER + 40 + 24 + 5, 0)
+      local db <close> = assert(freyja.open(dir.path .. "/db", { io = io_mode }))
+      local next_entry, it <close> = db:each()
+      local ok, err = pcall(next_entry, it)
+      assert.is_false(ok)
+      assert.equal("corrupt", err.code)
+      assert.equal("twice", (next_entry(it)))
+      assert.equal("later", (next_entry(it)))
+    end)
+
+    it("of the active segment below what was synced is not taken for a torn tail", function()
+      local dir <close> = tmp.dir()
+      local path = dir.path .. "/db"
+      make(path)
+      flip(path .. "/2.data", HEADER + 24 + 5 + 3, 0)
+      for _ = 1, 2 do
+        local db <close> = assert(freyja.open(path, { io = io_mode }))
+        assert.equal("corrupt", code_of(db, "later"))
+        assert.equal("value 00005", db:get "final")
+        assert.equal(0, db:stats().recovery.bytes_cut)
+        db:put("new", "value")
+        assert.equal("value", db:get "new")
+      end
+    end)
+
+    it("of a whole file, gone or cut or another store's, costs no other file", function()
+      local other <close> = tmp.dir()
+      make(other.path .. "/db")
+      for what, spoil in pairs {
+        gone = function(file) os.remove(file) end,
+        empty = function(file) tmp.write(file, "") end,
+        cut = function(file) tmp.write(file, tmp.read(file):sub(1, HEADER + 80)) end,
+        foreign = function(file) tmp.write(file, tmp.read(other.path .. "/db/1.data")) end,
+      } do
+        local dir <close> = tmp.dir()
+        local path = dir.path .. "/db"
+        make(path)
+        spoil(path .. "/1.data")
+        for _ = 1, 2 do
+          local db <close> = assert(freyja.open(path, { io = io_mode }))
+          local code, err = code_of(db, "twice")
+          assert.equal("corrupt", code, what)
+          assert.equal(path .. "/1.data", err.path, what)
+          assert.equal("corrupt", code_of(db, "absent"), what)
+          assert.equal("value 00004", db:get "later", what)
+        end
+      end
+    end)
+
+    it("of the active file, gone or cut, is remembered when writing goes on", function()
+      for what, spoil in pairs {
+        gone = function(file) os.remove(file) end,
+        cut = function(file) tmp.write(file, tmp.read(file):sub(1, HEADER + 40)) end,
+        header = function(file) flip(file, 20, 3) end,
+      } do
+        local dir <close> = tmp.dir()
+        local path = dir.path .. "/db"
+        make(path)
+        spoil(path .. "/2.data")
+        for _ = 1, 3 do
+          local db <close> = assert(freyja.open(path, { io = io_mode }))
+          if what ~= "header" then assert.equal("corrupt", code_of(db, "final"), what) end
+          if what == "header" then assert.equal("value 00005", db:get "final", what) end
+          assert.is_true(db:stats().recovery.damaged > 0, what)
+          db:put("new", "value")
+          assert.equal("value", db:get "new", what)
+        end
+      end
+    end)
+
+    it("of the MANIFEST refuses to open and changes nothing", function()
+      local dir <close> = tmp.dir()
+      local path = dir.path .. "/db"
+      make(path)
+      local whole = tmp.read(path .. "/MANIFEST")
+      for bit = 0, #whole * 8 - 1 do
+        flip(path .. "/MANIFEST", bit // 8, bit % 8)
+        local db, err = freyja.open(path, { io = io_mode })
+        assert.is_nil(db, bit)
+        assert.equal("corrupt", err.code, bit)
+        assert.equal(path .. "/MANIFEST", err.path)
+        tmp.write(path .. "/MANIFEST", whole)
+      end
+      for size = 0, #whole - 1 do
+        tmp.write(path .. "/MANIFEST", whole:sub(1, size))
+        local db, err = freyja.open(path, { io = io_mode })
+        assert.is_nil(db, size)
+        assert.equal("corrupt", err.code, size)
+      end
+      os.remove(path .. "/MANIFEST")
+      local _, err = freyja.open(path, { io = io_mode })
+      assert.equal("corrupt", err.code)
+      assert.matches("no MANIFEST", err.message)
+      tmp.write(path .. "/MANIFEST", whole)
+      local db <close> = assert(freyja.open(path, { io = io_mode }))
+      assert.equal("value 00003", db:get "twice")
+    end)
+  end)
+end

@@ -1,0 +1,35 @@
+-- Goal: a store of many segments needs few file descriptors.
+-- Method: 500 segments, opened, read and iterated by a child process under `ulimit -n 32`.
+local freyja = require "freyja"
+local tmp = require "spec.support.tmp"
+
+describe("a store of 500 segments", function()
+  require("spec.support.leaks").watch(before_each, after_each)
+
+  it("opens, reads and iterates with 32 file descriptors", function()
+    local dir <close> = tmp.dir()
+    do
+      local db <close> = assert(freyja.open(dir.path .. "/db", { segment_size = 4096, sync = "none" }))
+      for i = 1, 500 do db:put("key" .. i, ("v"):rep(3900)) end
+      assert.equal(500, #db:segments())
+    end
+    tmp.write(dir.path .. "/child.lua", [[
+      local path, mode = ...
+      local db <close> = assert(require "freyja".open(path, { io = mode, segment_size = 4096 }))
+      local count = 0
+      for i = 1, 500 do assert(#db:get("key" .. i) == 3900) end
+      for i = 500, 1, -7 do assert(#db:get("key" .. i) == 3900) end
+      for _ in db:each() do count = count + 1 end
+      for _ in db:each { order = "key" } do count = count + 1 end
+      db:put("new", ("v"):rep(3900))
+      print(count, #db:segments())
+    ]])
+    local keys = 500
+    for _, mode in ipairs { "mmap", "syscall" } do
+      local pipe <close> = assert(io.popen(("ulimit -n 32; exec lua5.4 '%s/child.lua' '%s/db' %s 2>&1"):format(
+        dir.path, dir.path, mode)))
+      assert.equal(("%d\t%d\n"):format(2 * keys, keys + 1), pipe:read "a", mode)
+      keys = keys + 1
+    end
+  end)
+end)
