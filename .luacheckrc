@@ -1,5 +1,5 @@
 std = "lua54"
-max_line_length = 100
+max_line_length = 120
 exclude_files = { "build", "lua_modules" }
 
 files["spec"] = { std = "lua54+busted" }

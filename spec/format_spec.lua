@@ -1,0 +1,73 @@
+-- Goal: engine/FORMAT.md is true: its example record is what the store writes, and files can be
+-- read by what it says alone.
+-- Method: the hex dump of section 6 is parsed out of the document and decoded; that it is what the
+-- engine writes is shown by spec/support/c/capi.c, with the same bytes. A store's own files are
+-- decoded by spec/support/record.lua, written from the document.
+local freyja = require "freyja"
+local record = require "spec.support.record"
+local tmp = require "spec.support.tmp"
+
+local function example()
+  local document = tmp.read "engine/FORMAT.md"
+  local section = assert(document:match "## 6%. An example(.-)## 7")
+  local hex = assert(section:match "```\n(.-)```")
+  return (hex:gsub("%s+", ""):gsub("%x%x", function(byte) return string.char(tonumber(byte, 16)) end))
+end
+
+describe("FORMAT.md", function()
+  require("spec.support.leaks").watch(before_each, after_each)
+
+  it("shows a record that decodes to what it says", function()
+    local bytes = example()
+    assert.equal(32, #bytes)
+    local decoded = record.decode(bytes, 0)
+    assert.same({
+      check = 0x07aae796, value_sum = 0xa2a0d9ec, kind = "put", collides = false,
+      timestamp = 1, key = "k", value = "v", size = 32,
+    }, decoded)
+  end)
+
+  it("shows the record that the test of the engine's codec writes", function()
+    local hex = example():gsub(".", function(byte) return ("0x%02x,"):format(byte:byte()) end)
+    local tested = tmp.read("spec/support/c/capi.c"):match "want%[32%] = {(.-)}":gsub("%s+", "")
+    assert.equal(hex, tested .. ",")
+  end)
+
+  it("is enough to find every record of a store", function()
+    local dir <close> = tmp.dir()
+    local want = {}
+    do
+      local db <close> = assert(freyja.open(dir.path, { segment_size = 4096, hash_bits = 4 }))
+      for i = 1, 300 do
+        local key, value = "key" .. i % 50, ("v"):rep(i % 23)
+        if i % 7 == 0 and db:delete(key) then
+          want[#want + 1] = { "tombstone", key, "" }
+        elseif i % 7 ~= 0 then
+          db:put(key, value)
+          want[#want + 1] = { "put", key, value }
+        end
+      end
+    end
+    local manifest = record.manifest(tmp.read(dir.path .. "/MANIFEST"))
+    assert.equal(4, manifest.hash_bits)
+    local found, last = {}, 0
+    for i, entry in ipairs(manifest.segments) do
+      local bytes = tmp.read(dir.path .. "/" .. entry.id .. ".data")
+      local header = record.header(bytes)
+      assert.equal(entry.id, header.id)
+      assert.equal(manifest.store_id, header.store_id)
+      assert.equal(manifest.hash_seed, header.hash_seed)
+      assert.equal(i == #manifest.segments and 0 or #bytes, entry.size)
+      if i == #manifest.segments then assert.equal(#bytes, header.mark) end
+      local offset = 128
+      while offset < #bytes do
+        local decoded = record.decode(bytes, offset)
+        found[#found + 1] = { decoded.kind, decoded.key, decoded.value }
+        assert.is_true(decoded.timestamp > last)
+        last = decoded.timestamp
+        offset = offset + decoded.size
+      end
+    end
+    assert.same(want, found)
+  end)
+end)

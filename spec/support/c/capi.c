@@ -1,0 +1,211 @@
+/* capi.c - tests of the C API that Lua does not reach: buffers, views, iterators
+ * and logs without their store, fork, the fields of errors, FORMAT.md's example. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "freyja.h"
+#include "index.h"
+
+static int failures;
+static char folder[64];
+static char path[96];
+
+static void ok(bool condition, const char *name) {
+  printf("%s %s\n", condition ? "ok" : "not ok", name);
+  failures += !condition;
+}
+
+static freyja *open_store(freyja_io io) {
+  freyja_options options;
+  freyja *db = NULL;
+  freyja_error error;
+  freyja_options_init(&options);
+  options.io = io;
+  options.segment_size = 64u << 10;
+  if (freyja_open(path, &options, &db, &error) != FREYJA_OK) {
+    printf("not ok open: %s (%s)\n", error.message, error.path);
+    exit(1);
+  }
+  return db;
+}
+
+static freyja_status put(freyja *db, const char *key, const char *value) {
+  return freyja_put(db, key, strlen(key), value, strlen(value), NULL);
+}
+
+static void test_get(freyja *db) {
+  char buffer[8] = "zzzzzzz";
+  size_t size = 0;
+  (void)put(db, "k", "value");
+  ok(freyja_get(db, "k", 1, buffer, 3, &size, NULL) == FREYJA_OK && size == 5 &&
+         strcmp(buffer, "zzzzzzz") == 0,
+     "get into a buffer that is too small copies nothing and tells the size");
+  ok(freyja_get(db, "k", 1, buffer, 5, &size, NULL) == FREYJA_OK &&
+         memcmp(buffer, "valuezz", 7) == 0,
+     "get fills a buffer that is just large enough");
+  ok(freyja_get(db, "x", 1, buffer, 5, &size, NULL) == FREYJA_NOTFOUND,
+     "get tells what is absent");
+  ok(freyja_put(db, NULL, 0, NULL, 0, NULL) == FREYJA_OK &&
+         freyja_get(db, NULL, 0, NULL, 0, &size, NULL) == FREYJA_OK && size == 0,
+     "NULL stands for no bytes");
+}
+
+static void test_views(freyja *db) {
+  freyja_view first, second, none;
+  char large[2000];
+  memset(large, 'L', sizeof large);
+  (void)put(db, "k", "value");
+  (void)freyja_put(db, "large", 5, large, sizeof large, NULL);
+  bool got = freyja_get_view(db, "k", 1, &first, NULL) == FREYJA_OK &&
+             freyja_get_view(db, "large", 5, &second, NULL) == FREYJA_OK;
+  ok(got && freyja_get_view(db, "x", 1, &none, NULL) == FREYJA_NOTFOUND && none.data == NULL,
+     "a view of what is absent is empty");
+  (void)put(db, "k", "other");
+  (void)freyja_rotate(db, NULL);
+  ok(freyja_close(db, NULL) == FREYJA_OK && first.size == 5 &&
+         memcmp(first.data, "value", 5) == 0 && memcmp(second.data, large, 2000) == 0,
+     "views outlive overwriting, rotation and the store");
+  freyja_view_release(&first);
+  freyja_view_release(&second);
+  freyja_view_release(&none);
+  ok(first.data == NULL && second.owner == NULL, "a released view is empty");
+}
+
+static void test_iterator(freyja_io io) {
+  freyja *db = open_store(io);
+  freyja_iterator *iterator = NULL;
+  freyja_entry entry;
+  freyja_error error;
+  ok(freyja_iterator_open(db, NULL, &iterator, NULL) == FREYJA_OK &&
+         freyja_iterator_next(iterator, &entry, NULL) == FREYJA_OK,
+     "an iterator gives an entry");
+  (void)freyja_close(db, NULL);
+  ok(freyja_iterator_next(iterator, &entry, &error) == FREYJA_CLOSED &&
+         error.status == FREYJA_CLOSED,
+     "an iterator of a closed store says so");
+  freyja_iterator_close(iterator);
+  freyja_iterator_close(NULL);
+}
+
+static void test_fork(freyja_io io) {
+  freyja *db = open_store(io);
+  pid_t child = fork();
+  if (child == 0) {
+    size_t size = 0;
+    freyja_iterator *iterator = NULL;
+    freyja_error error;
+    bool refused = put(db, "child", "v") == FREYJA_FORKED &&
+                   freyja_delete(db, "k", 1, NULL) == FREYJA_FORKED &&
+                   freyja_get(db, "k", 1, NULL, 0, &size, &error) == FREYJA_FORKED &&
+                   error.status == FREYJA_FORKED && freyja_sync(db, NULL) == FREYJA_FORKED &&
+                   freyja_rotate(db, NULL) == FREYJA_FORKED &&
+                   freyja_iterator_open(db, NULL, &iterator, NULL) == FREYJA_FORKED;
+    _exit(refused && freyja_close(db, NULL) == FREYJA_OK ? 0 : 1);
+  }
+  int status = -1;
+  (void)waitpid(child, &status, 0);
+  ok(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a forked child is refused");
+  freyja *second = NULL;
+  ok(put(db, "parent", "v") == FREYJA_OK &&
+         freyja_open(path, NULL, &second, NULL) == FREYJA_LOCKED,
+     "the parent goes on, and keeps its lock when the child closes");
+  (void)freyja_close(db, NULL);
+}
+
+static void test_log(void) {
+  char file[128];
+  freyja_log *log = NULL;
+  freyja_record record;
+  freyja_error error;
+  (void)snprintf(file, sizeof file, "%s/1.data", path);
+  unsigned records = 0;
+  uint64_t offset = 0, second = 0, last = 0;
+  bool increasing = true;
+  ok(freyja_log_open(file, 0, &log, &error) == FREYJA_OK,
+     "a data file opens without its store");
+  while (freyja_log_next(log, &record, &error) == FREYJA_OK) {
+    if (++records == 2) second = record.offset;
+    increasing = increasing && record.offset > offset && record.timestamp > last;
+    offset = record.offset;
+    last = record.timestamp;
+  }
+  freyja_log_close(log);
+  ok(records > 3 && increasing, "its records come in order");
+  unsigned rest = 0;
+  (void)freyja_log_open(file, second, &log, &error);
+  while (freyja_log_next(log, &record, &error) == FREYJA_OK) rest++;
+  ok(rest == records - 1, "reading begins at a record's offset");
+  freyja_log_close(log);
+  ok(freyja_log_open(file, 129, &log, &error) == FREYJA_LIMIT && log == NULL &&
+         freyja_log_open(file, 1u << 30, &log, &error) == FREYJA_LIMIT,
+     "reading begins at no other offset");
+  (void)snprintf(file, sizeof file, "%s/MANIFEST", path);
+  ok(freyja_log_open(file, 0, &log, &error) == FREYJA_CORRUPT && strcmp(error.path, file) == 0,
+     "what is no data file is refused");
+}
+
+static void test_errors(void) {
+  freyja *db = NULL;
+  freyja_error error;
+  char name[400];
+  memset(name, 'n', sizeof name - 1);
+  name[sizeof name - 1] = '\0';
+  memcpy(name, "/no/", 4);
+  ok(freyja_open(name, NULL, &db, &error) == FREYJA_IO && db == NULL &&
+         error.os_code == ENOENT && strncmp(error.path, "...", 3) == 0 &&
+         strlen(error.path) < sizeof error.path,
+     "an error keeps the end of a path that is too long for it");
+  ok(strcmp(freyja_status_name(FREYJA_CORRUPT), "corrupt") == 0 &&
+         strcmp(freyja_status_name((freyja_status)999), "unknown") == 0 &&
+         !freyja_is_fault(FREYJA_NOTFOUND) && freyja_is_fault(FREYJA_IO),
+     "statuses have names, and faults are told from answers");
+}
+
+/* FORMAT.md, section 6. */
+static void test_example(void) {
+  static const uint8_t want[32] = {0x96, 0xe7, 0xaa, 0x07, 0xec, 0xd9, 0xa0, 0xa2,
+                                   0x01, 0x00, 0x00, 0x00, 0x01, 0x00, 0x01, 0x00,
+                                   0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+                                   0x6b, 0x76, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00};
+  uint8_t id[FJ_STORE_ID], bytes[32];
+  for (uint8_t i = 0; i < sizeof id; i++) id[i] = i;
+  uint64_t seed = fj_record_seed(fj_hash(id, sizeof id, 1), 128);
+  fj_draft draft = {.key = {"k", 1},
+                    .value = {"v", 1},
+                    .key_hash = fj_hash("k", 1, 1),
+                    .timestamp = 1,
+                    .kind = FJ_KIND_PUT};
+  fj_record_seal(&draft, seed);
+  fj_record_encode_body(bytes, &draft);
+  memcpy(bytes, draft.header, sizeof draft.header);
+  ok(memcmp(bytes, want, sizeof want) == 0, "the format's example is what is written");
+  fj_record record;
+  ok(fj_record_parse(bytes, 32, &record) &&
+         fj_record_check_header(&record, seed, draft.key_hash) &&
+         fj_record_check_value(&record, seed) && !fj_record_parse(bytes, 31, &record) &&
+         !fj_record_check_header(&record, seed + 8, draft.key_hash),
+     "and what is read, only there");
+}
+
+int main(void) {
+  (void)snprintf(folder, sizeof folder, "/tmp/freyja-capi-XXXXXX");
+  if (mkdtemp(folder) == NULL) return 1;
+  (void)snprintf(path, sizeof path, "%s/db", folder);
+  for (int io = FREYJA_IO_MMAP; io <= FREYJA_IO_SYSCALL; io++) {
+    freyja *db = open_store((freyja_io)io);
+    test_get(db);
+    test_views(db);
+    test_iterator((freyja_io)io);
+    test_fork((freyja_io)io);
+  }
+  test_log();
+  test_errors();
+  test_example();
+  char command[128];
+  (void)snprintf(command, sizeof command, "rm -r '%s'", folder);
+  return system(command) == 0 && failures == 0 ? 0 : 1;
+}
