@@ -2,8 +2,12 @@
 --- Annotations of the whole API for LuaLS and for readers; empty at run time.
 --- Units: sizes in bytes, timestamps in microseconds since the epoch.
 
+---@alias freyja.Code
+---| "io"|"corrupt"|"full"|"locked"|"readonly"|"poisoned"
+---| "forked"|"closed"|"conflict"|"limit"|"memory"|"format"
+
 ---@class freyja.Error  raised by faults; tostring() gives "freyja: code: message (path)"
----@field code "io"|"corrupt"|"full"|"locked"|"readonly"|"poisoned"|"forked"|"closed"|"conflict"|"limit"|"memory"|"format"
+---@field code freyja.Code
 ---@field message string
 ---@field path? string    the file or directory it is about
 ---@field errno? integer  of the operating system, where it is the cause

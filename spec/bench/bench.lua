@@ -1,0 +1,177 @@
+--- The benchmark from Lua: the same names, keys and values as the one in C (spec/bench/README.md).
+---   lua5.4 spec/bench/bench.lua [--keys N] [--runs N] [--dir FOLDER] [--against build/release/bench]
+--- With --against, the C program runs too and each figure's difference is printed. The cost of
+--- the loop itself, which derives the keys, is measured beside and subtracted.
+
+local NAMES <const> = {
+  "put", "overwrite", "get", "get-free", "miss", "miss-free", "delete", "each", "reopen", "durable",
+}
+local PASSES <const> = {
+  "put", "get", "get-free", "miss", "miss-free", "each", "reopen", "overwrite", "delete", "durable",
+}
+
+local freyja <const> = require "freyja"
+
+local options = { keys = 1000000, runs = 5 }
+for i = 1, #arg, 2 do
+  local name = arg[i]:match "^%-%-(%a+)$"
+  assert(name and arg[i + 1], "usage: bench.lua [--keys N] [--runs N] [--dir FOLDER] [--against PROGRAM]")
+  options[name] = math.tointeger(tonumber(arg[i + 1])) or arg[i + 1]
+end
+local keys <const>, path = options.keys, (options.dir or ".") .. "/freyja-bench-lua.db"
+local clock <const> = os.clock
+
+local function remove_store() os.execute("rm -rf '" .. path .. "'") end
+
+local function mix(x)
+  x = (x ~ (x >> 30)) * 0xBF58476D1CE4E5B9
+  x = (x ~ (x >> 27)) * 0x94D049BB133111EB
+  return x ~ (x >> 31)
+end
+
+local pack <const> = string.pack
+local function make_key(i) return pack("<i8i8", mix(i + 1), mix(~i)) end
+
+--- The keys, and values that begin with the key that follows in a random cycle.
+local function make_data()
+  local list, values, order = {}, {}, {}
+  for i = 1, keys do
+    list[i] = make_key(i - 1)
+    order[i] = i
+  end
+  for i = keys, 2, -1 do
+    local j = (mix(i) >> 1) % i + 1
+    order[i], order[j] = order[j], order[i]
+  end
+  local rest = ("\0"):rep(84)
+  for i = 1, keys do values[order[i]] = list[order[i % keys + 1]] .. rest end
+  return list, values
+end
+
+local list <const>, values <const> = make_data()
+local absent <const> = {}
+for i = 1, keys do absent[i] = make_key(keys + i) end
+
+local work = {}
+
+function work.put(db)
+  for i = 1, keys do db:put(list[i], values[i]) end
+end
+
+work.overwrite = work.put
+
+function work.get(db)
+  local key = list[1]
+  for _ = 1, keys do key = db:get(key):sub(1, 16) end
+end
+
+work["get-free"] = function(db)
+  for i = 1, keys do db:get(list[i]) end
+end
+
+function work.miss(db)
+  local found
+  for i = 1, keys do found = db:get(found or absent[i]) end
+end
+
+work["miss-free"] = function(db)
+  for i = 1, keys do db:get(absent[i]) end
+end
+
+function work.delete(db)
+  for i = 1, keys do db:delete(list[i]) end
+end
+
+function work.each(db)
+  local count = 0
+  for _ in db:each() do count = count + 1 end
+  assert(count == keys)
+end
+
+--- The same loops with a table in the store's place.
+local empty_loops = {
+  get = function()
+    local key = values[1]
+    for _ = 1, keys do key = values[1]:sub(1, 16) end
+    return key
+  end,
+}
+
+local function loop_cost(name)
+  local loop = empty_loops[name]
+  local start = clock()
+  if loop then
+    loop()
+  else
+    local key
+    for i = 1, keys do key = list[i] end
+    work.last = key
+  end
+  return (clock() - start) / keys * 1e9
+end
+
+local function timed(count, f, ...)
+  collectgarbage()
+  local start = clock()
+  f(...)
+  return (clock() - start) / count * 1e9
+end
+
+local function durable_nanoseconds()
+  local count = math.min(keys, 2000)
+  remove_store()
+  local db <close> = assert(freyja.open(path, { sync = "always" }))
+  local socket_ok, socket = pcall(require, "socket") -- waiting for a disk takes no CPU time
+  local now = socket_ok and socket.gettime or os.time
+  local start = now()
+  for i = 1, count do db:put(list[i], values[i]) end
+  return (now() - start) / count * 1e9
+end
+
+local results, loops = {}, {}
+for _, name in ipairs(NAMES) do
+  results[name], loops[name] = {}, {}
+end
+
+for _ = 1, options.runs do
+  remove_store()
+  local db = assert(freyja.open(path))
+  for _, name in ipairs(PASSES) do
+    local cost = 0
+    if name == "reopen" then
+      db:close()
+      table.insert(results[name], timed(keys, function() db = assert(freyja.open(path)) end))
+    elseif name == "durable" then
+      db:close()
+      table.insert(results[name], durable_nanoseconds())
+    else
+      cost = loop_cost(name)
+      table.insert(results[name], timed(keys, work[name], db))
+    end
+    table.insert(loops[name], cost)
+  end
+  remove_store()
+end
+
+local function median(list_of_numbers)
+  table.sort(list_of_numbers)
+  return list_of_numbers[#list_of_numbers // 2 + 1]
+end
+
+local in_c = {}
+if options.against then
+  local pipe <close> = assert(io.popen(("'%s' --keys %d --runs %d"):format(options.against, keys, options.runs)))
+  for line in pipe:lines() do
+    local name, figure = line:match "^([%a-]+)%s+([%d.]+) %["
+    if name then in_c[name] = tonumber(figure) end
+  end
+end
+
+print(("%s, freyja %s, %d keys of 16 bytes, values of 100; ns per operation, medians of %d runs")
+  :format(_VERSION, freyja.version, keys, options.runs))
+print(("%-10s %10s %10s %10s %12s"):format("name", "Lua", "its loop", "C", "Lua-loop-C"))
+for _, name in ipairs(NAMES) do
+  local lua, loop, c = median(results[name]), median(loops[name]), in_c[name]
+  print(("%-10s %10.1f %10.1f %10s %12s"):format(name, lua, loop, c and ("%.1f"):format(c) or "-",
+    c and ("%.1f"):format(lua - loop - c) or "-"))
+end
