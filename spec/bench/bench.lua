@@ -32,82 +32,65 @@ end
 local pack <const> = string.pack
 local function make_key(i) return pack("<i8i8", mix(i + 1), mix(~i)) end
 
---- The keys, and values that begin with the key that follows in a random cycle.
-local function make_data()
-  local list, values, order = {}, {}, {}
-  for i = 1, keys do
-    list[i] = make_key(i - 1)
-    order[i] = i
-  end
+--- What follows each key in a random cycle over all keys. Keys and values are made when they
+--- are needed: a table of a million strings would add its own cache misses to each operation.
+local function make_cycle()
+  local order, following = {}, {}
+  for i = 1, keys do order[i] = i - 1 end
   for i = keys, 2, -1 do
     local j = (mix(i) >> 1) % i + 1
     order[i], order[j] = order[j], order[i]
   end
-  local rest = ("\0"):rep(84)
-  for i = 1, keys do values[order[i]] = list[order[i % keys + 1]] .. rest end
-  return list, values
+  for i = 1, keys do following[i] = 0 end
+  for i = 1, keys do following[order[i] + 1] = order[i % keys + 1] end
+  return following
 end
 
-local list <const>, values <const> = make_data()
-local absent <const> = {}
-for i = 1, keys do absent[i] = make_key(keys + i) end
+local following <const> = make_cycle()
+local rest <const> = ("\0"):rep(84)
+
+--- Each loop works on a store, or on one that does nothing, which tells what the loop costs.
+local nothing <const> = {
+  put = function() end,
+  delete = function() end,
+  get = function(_, key) return key end,
+}
 
 local work = {}
 
 function work.put(db)
-  for i = 1, keys do db:put(list[i], values[i]) end
+  for i = 1, keys do db:put(make_key(i - 1), make_key(following[i]) .. rest) end
 end
 
 work.overwrite = work.put
 
 function work.get(db)
-  local key = list[1]
+  local key = make_key(0)
   for _ = 1, keys do key = db:get(key):sub(1, 16) end
 end
 
 work["get-free"] = function(db)
-  for i = 1, keys do db:get(list[i]) end
+  for i = 1, keys do db:get(make_key(i * 7919 % keys)) end
 end
 
+--- The absent keys depend on the answer before: `found` is nil or, of `nothing`, a string.
 function work.miss(db)
   local found
-  for i = 1, keys do found = db:get(found or absent[i]) end
+  for i = 1, keys do found = db:get(make_key(found and i or keys + i)) end
 end
 
 work["miss-free"] = function(db)
-  for i = 1, keys do db:get(absent[i]) end
+  for i = 1, keys do db:get(make_key(keys + i)) end
 end
 
 function work.delete(db)
-  for i = 1, keys do db:delete(list[i]) end
+  for i = 1, keys do db:delete(make_key(i - 1)) end
 end
 
 function work.each(db)
   local count = 0
   for _ in db:each() do count = count + 1 end
   assert(count == keys)
-end
-
---- The same loops with a table in the store's place.
-local empty_loops = {
-  get = function()
-    local key = values[1]
-    for _ = 1, keys do key = values[1]:sub(1, 16) end
-    return key
-  end,
-}
-
-local function loop_cost(name)
-  local loop = empty_loops[name]
-  local start = clock()
-  if loop then
-    loop()
-  else
-    local key
-    for i = 1, keys do key = list[i] end
-    work.last = key
-  end
-  return (clock() - start) / keys * 1e9
 end
 
 local function timed(count, f, ...)
@@ -124,7 +107,7 @@ local function durable_nanoseconds()
   local socket_ok, socket = pcall(require, "socket") -- waiting for a disk takes no CPU time
   local now = socket_ok and socket.gettime or os.time
   local start = now()
-  for i = 1, count do db:put(list[i], values[i]) end
+  for i = 1, count do db:put(make_key(i - 1), make_key(following[i]) .. rest) end
   return (now() - start) / count * 1e9
 end
 
@@ -145,7 +128,7 @@ for _ = 1, options.runs do
       db:close()
       table.insert(results[name], durable_nanoseconds())
     else
-      cost = loop_cost(name)
+      cost = name == "each" and 0 or timed(keys, work[name], nothing)
       table.insert(results[name], timed(keys, work[name], db))
     end
     table.insert(loops[name], cost)
