@@ -67,12 +67,13 @@ static int f_stat(void *c, int file, fj_os_stat *out) {
 static int64_t f_read(void *c, int file, void *buffer, size_t size, uint64_t offset) {
   return fails() ? -fail_code : real->read(c, file, buffer, size, offset);
 }
-/* A write that fails has written a part. */
+/* A write that fails has written a part, or all and yet failed. */
 static int64_t f_write(void *c, int file, const freyja_slice *parts, size_t count,
                        uint64_t offset) {
   if (!fails()) return real->write(c, file, parts, count, offset);
   freyja_slice half = {parts[0].data, parts[0].size / 2};
-  (void)real->write(c, file, &half, 1, offset);
+  if (calls % 2 == 0) (void)real->write(c, file, &half, 1, offset);
+  else (void)real->write(c, file, parts, count, offset);
   return -fail_code;
 }
 static int f_sync(void *c, int file) { return fails() ? -fail_code : real->sync(c, file); }
