@@ -153,7 +153,7 @@ static freyja_status load_manifest(freyja *db, freyja_error *error) {
 
 static freyja_status open_store(freyja *db, freyja_error *error) {
   const fj_os *os = db->dir.os;
-  uint64_t start = os->now(os->context);
+  uint64_t start = os->timer(os->context);
   freyja_status status = open_directory(db, error);
   if (status == FREYJA_OK) status = take_lock(db, error);
   if (status == FREYJA_OK) status = load_manifest(db, error);
@@ -169,8 +169,7 @@ static freyja_status open_store(freyja *db, freyja_error *error) {
   } else if (db->active == NULL) {
     status = fj_store_rotate(db, error);
   }
-  uint64_t end = os->now(os->context);
-  db->recovery.milliseconds = end > start ? (double)(end - start) / 1000.0 : 0.0;
+  db->recovery.milliseconds = (double)(os->timer(os->context) - start) / 1000.0;
   return status;
 }
 

@@ -243,6 +243,11 @@ static uint64_t os_monotonic(void *context) {
   return microseconds(CLOCK_STEADY);
 }
 
+static uint64_t os_timer(void *context) {
+  (void)context;
+  return microseconds(CLOCK_MONOTONIC);
+}
+
 static int os_random(void *context, void *buffer, size_t size) {
   (void)context;
   uint8_t *bytes = buffer;
@@ -309,6 +314,7 @@ static const fj_os real_os = {
     .release_pages = os_release_pages,
     .now = os_now,
     .monotonic = os_monotonic,
+    .timer = os_timer,
     .random = os_random,
     .process = os_process,
     .fork_guard = os_fork_guard,

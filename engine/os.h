@@ -74,6 +74,7 @@ struct fj_os {
    * stand still for a few milliseconds. */
   uint64_t (*now)(void *context);
   uint64_t (*monotonic)(void *context);
+  uint64_t (*timer)(void *context); /* as monotonic, but exact: for what is reported */
   int (*random)(void *context, void *buffer, size_t size);
   uint32_t (*process)(void *context); /* the process's id */
   /* A word that is 1 in this process and 0 in its forked children; NULL if that
