@@ -121,10 +121,15 @@ target("core", "SharedLib", "/freyja")
   files { "engine/*.h", "engine/*.c", "engine/lua/*.h", "engine/lua/*.c" }
   buildoptions { "-isystem " .. (_OPTIONS["lua-include"] or lua_include()) }
 
+-- The simulated disk that C tests use.
+target("sim", "StaticLib")
+  files { "spec/support/sim/*.h", "spec/support/sim/*.c" }
+
 local function program(name, sources)
   target(name, "ConsoleApp")
     files(sources)
-    links { "freyja" }
+    includedirs { "spec/support/sim" }
+    links { "sim", "freyja" }
 end
 
 local bench_sources = os.matchfiles("spec/bench/*.c")

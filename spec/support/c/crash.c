@@ -1,0 +1,517 @@
+/* crash.c - power fails after every change that the engine makes to its disk, and each
+ * disk that this may leave is opened.
+ *
+ *   crash                       a fixed set, in seconds
+ *   crash --all                 every workload of up to four operations, and the written ones
+ *   crash MODE WORKLOAD [SEED]  one, as a failure names it
+ *
+ * A workload is a string of operations: p put, o overwrite, d delete, s sync, r rotate,
+ * c close and open again, k be killed and open again, l put a large value, i insert,
+ * x compare and swap.
+ *
+ * At each moment a number of writes were acknowledged, and some of them were promised to
+ * survive a loss of power (what was written under sync = "always", or before a sync, a
+ * rotation or a close that returned). A disk is right if it opens without a fault or damage
+ * and holds the state after k writes, for a k that is not less than the promised ones, and not
+ * more than those begun; for the disk that a killed process leaves, not less than the
+ * acknowledged ones.
+ *
+ * From some of the disks recovery itself is interrupted: after each of its changes, on each
+ * disk that this may leave, the same state must come. Then a write follows and power
+ * fails again. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "freyja.h"
+#include "states.h"
+
+#define KEYS 7
+#define OPERATIONS_MAX 16
+#define LARGE 1500u /* bytes */
+#define VALUE_MAX 2048u
+#define REDONE 50         /* added to a write's number when it is done again, changed */
+#define NESTED_EVERY 2000 /* of the disks, for one recovery is interrupted */
+#define TORN_EVERY 1000   /* of those with a torn tail */
+
+static const char operations[] = "podsrclk";
+static const char *const names[KEYS] = {"alpha", "b", "", "delta", "e", "large", "never"};
+
+typedef struct mode {
+  const char *name;
+  freyja_io io;
+  freyja_sync_mode sync;
+  bool no_reserve;
+  uint32_t hash_bits;
+} mode;
+
+static const mode modes[] = {
+    {"mmap-none", FREYJA_IO_MMAP, FREYJA_SYNC_NONE, false, 64},
+    {"mmap-always", FREYJA_IO_MMAP, FREYJA_SYNC_ALWAYS, false, 64},
+    {"syscall-none", FREYJA_IO_SYSCALL, FREYJA_SYNC_NONE, false, 64},
+    {"syscall-always", FREYJA_IO_SYSCALL, FREYJA_SYNC_ALWAYS, false, 64},
+    {"mmap-interval", FREYJA_IO_MMAP, FREYJA_SYNC_INTERVAL, false, 64},
+    {"syscall-interval", FREYJA_IO_SYSCALL, FREYJA_SYNC_INTERVAL, false, 64},
+    {"unreserved-none", FREYJA_IO_MMAP, FREYJA_SYNC_NONE, true, 64},
+    {"unreserved-always", FREYJA_IO_MMAP, FREYJA_SYNC_ALWAYS, true, 1},
+};
+#define MODES (sizeof modes / sizeof *modes)
+
+static const char *const written[] = {
+    "pppppp",       "oooooo",       "pdpdpd",       "podpod",       "lllll",
+    "llllll",       "pllopll",      "plsldls",      "prprpr",       "orordr",
+    "psrcps",       "rprprp",       "cpcpcp",       "pcdcpc",       "pocdoc",
+    "lcllcl",       "ppsppsdd",     "ssspsss",      "pslrocds",     "lrlrlrlr",
+    "dpdpdpdp",     "odododod",     "ppppcpppp",    "poclrsdp",     "llsllsll",
+    "lolololo",     "oooolooool",   "iixxii",       "ixdixdix",     "xixrxixc",
+    "pixspixs",     "lxlxlxlx",     "pppppppppppp", "oooooooooooo", "podspodspods",
+    "lllllllllll",  "prsprsprsprs", "cdcpcdcpcdcp", "lodclodclodc", "srcpsrclsrco",
+    "plplplplplpl", "poprpdpspcpl", "pkpkpk",       "lkdkok",       "lklklklk",
+    "pokdslkrcpkp"};
+
+/* Which write each key's value is of; -1: absent. */
+typedef struct state {
+  int8_t of[KEYS];
+} state;
+
+typedef struct run {
+  const mode *mode;
+  const char *workload;
+  uint64_t seed;
+  sim_disk *disk;
+  freyja *db;
+  state states[OPERATIONS_MAX + 2]; /* after 0, 1, 2... writes */
+  int keys[OPERATIONS_MAX + 2];     /* that each write is of */
+  int acknowledged, promised;
+  bool in_flight; /* states[acknowledged + 1] is what a write is about to make */
+  bool armed;
+  long point; /* changes so far */
+  uint64_t syncs, segments;
+} run;
+
+static long moments, disks, torn, nested, nested_points;
+static char why[600];
+
+static bool wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static bool wrong(const char *format, ...) {
+  va_list arguments;
+  if (why[0] != '\0') return false; /* the first says most */
+  va_start(arguments, format);
+  (void)vsnprintf(why, sizeof why, format, arguments);
+  va_end(arguments);
+  return false;
+}
+
+/* ---- values and states ------------------------------------------------ */
+
+/* The value that write number `write` gives to a key: its number, and how long it is. */
+static size_t make_value(char *value, int write, int key) {
+  size_t size = key == 5 ? LARGE : (size_t)(8 + write % REDONE * 5 % 40);
+  memset(value, 'a' + write % 26, size);
+  (void)snprintf(value, size, "%d", write);
+  return size;
+}
+
+static bool fetch(freyja *db, int key, int8_t *write) {
+  char value[VALUE_MAX], want[VALUE_MAX];
+  size_t size = 0;
+  freyja_error error;
+  *write = -1;
+  freyja_status status =
+      freyja_get(db, names[key], strlen(names[key]), value, sizeof value, &size, &error);
+  if (status == FREYJA_NOTFOUND) return true;
+  if (status != FREYJA_OK) return wrong("get of %s: %s", names[key], error.message);
+  *write = (int8_t)atoi(value);
+  if (make_value(want, *write, key) != size || memcmp(want, value, size) != 0)
+    return wrong("%s has a value that was never written", names[key]);
+  return true;
+}
+
+/* Iterating gives the same. */
+static bool iterate(freyja *db, const state *s) {
+  freyja_iterator *iterator = NULL;
+  freyja_entry entry;
+  freyja_error error;
+  int expected = 0, seen = 0;
+  for (int k = 0; k < KEYS; k++) expected += s->of[k] >= 0;
+  if (freyja_iterator_open(db, NULL, &iterator, &error) != FREYJA_OK)
+    return wrong("iterating: %s", error.message);
+  freyja_status status;
+  while ((status = freyja_iterator_next(iterator, &entry, &error)) == FREYJA_OK) seen++;
+  freyja_iterator_close(iterator);
+  if (status != FREYJA_END) return wrong("iterating: %s", error.message);
+  if (seen != expected) return wrong("an iterator gives %d entries, not %d", seen, expected);
+  return true;
+}
+
+static bool examine(freyja *db, state *out) {
+  freyja_stats stats;
+  uint64_t keys = 0;
+  for (int k = 0; k < KEYS; k++) {
+    if (!fetch(db, k, &out->of[k])) return false;
+    keys += out->of[k] >= 0;
+  }
+  freyja_get_stats(db, &stats);
+  if (stats.recovery.damaged != 0)
+    return wrong("damage was reported: %s (%s)", stats.recovery.damage.message,
+                 stats.recovery.damage.path);
+  if (stats.keys != keys) return wrong("%d keys are counted", (int)stats.keys);
+  return iterate(db, out);
+}
+
+static bool same(const state *a, const state *b) { return memcmp(a, b, sizeof *a) == 0; }
+
+static const char *text_of(const state *s) {
+  static char text[2][128];
+  static int turn;
+  turn = 1 - turn;
+  size_t at = 0;
+  for (int k = 0; k < KEYS; k++)
+    at += (size_t)snprintf(text[turn] + at, sizeof text[turn] - at, " %s=%d", names[k],
+                           s->of[k]);
+  return text[turn];
+}
+
+/* ---- opening what is left --------------------------------------------- */
+
+static freyja_options options_for(const mode *m, sim_disk *disk) {
+  freyja_options options;
+  freyja_options_init(&options);
+  options.io = m->io;
+  options.sync_mode = m->sync;
+  options.segment_size = FREYJA_SEGMENT_SIZE_MIN;
+  options.hash_bits = m->hash_bits;
+  options.os = &disk->os;
+  return options;
+}
+
+static bool open_on(const mode *m, sim_disk *disk, freyja **db) {
+  freyja_options options = options_for(m, disk);
+  freyja_error error;
+  if (freyja_open("db", &options, db, &error) == FREYJA_OK) return true;
+  return wrong("open: %s (%s)", error.message, error.path);
+}
+
+static bool close_on(sim_disk *disk, freyja *db) {
+  freyja_error error;
+  if (freyja_close(db, &error) != FREYJA_OK) return wrong("close: %s", error.message);
+  if (sim_disk_held(disk) != 0)
+    return wrong("%ld things are not given back", sim_disk_held(disk));
+  if (disk->broken[0] != '\0') return wrong("%s", disk->broken);
+  return true;
+}
+
+/* Opens the disk and tells what it holds. */
+static bool recover(const mode *m, sim_disk *disk, state *out, bool *cut) {
+  freyja *db = NULL;
+  freyja_stats stats;
+  if (!open_on(m, disk, &db)) return false;
+  freyja_get_stats(db, &stats);
+  *cut = stats.recovery.bytes_cut > 0;
+  bool right = examine(db, out);
+  bool closed = close_on(disk, db);
+  return right && closed;
+}
+
+/* ---- recovery interrupted ------------------------------------------------ */
+
+typedef struct second {
+  const mode *mode;
+  state before, after; /* what may be there: the first, or the second, or */
+  bool written;        /* only the second */
+  bool failed;
+} second;
+
+static bool visit_second(void *argument, sim_disk *image, const sim_state *left) {
+  second *s = argument;
+  state found;
+  bool cut = false;
+  nested++;
+  if (!recover(s->mode, image, &found, &cut)) goto failed;
+  if (same(&found, &s->after) || (!s->written && same(&found, &s->before))) return true;
+  wrong("a second loss of power shows another state:%s, not%s", text_of(&found),
+        text_of(&s->before));
+failed:
+  s->failed = true;
+  {
+    size_t at = strlen(why);
+    (void)snprintf(why + at, sizeof why - at, "; second loss of power: disk %u, %s",
+                   left->number, left->what);
+  }
+  return false;
+}
+
+static void second_point(void *argument, sim_disk *disk, const char *call) {
+  second *s = argument;
+  if (s->failed) return;
+  nested_points++;
+  if (sim_states_each(disk, visit_second, s) >= 0) return;
+  size_t at = strlen(why);
+  (void)snprintf(why + at, sizeof why - at, ", in recovery, at %s", call);
+}
+
+/* Opens the disk, which holds `expected`, puts that key, and loses power all the while. */
+static bool interrupt(const mode *m, sim_disk *disk, const state *expected, int key,
+                      int write) {
+  second s = {.mode = m, .before = *expected, .after = *expected};
+  freyja *db = NULL;
+  char value[VALUE_MAX];
+  freyja_error error;
+  disk->hook = second_point;
+  disk->argument = &s;
+  if (!open_on(m, disk, &db)) return false;
+  s.after.of[key] = (int8_t)write;
+  size_t size = make_value(value, write, key);
+  if (!s.failed &&
+      freyja_put(db, names[key], strlen(names[key]), value, size, &error) != FREYJA_OK)
+    s.failed = !wrong("put after recovery: %s", error.message);
+  s.written = m->sync == FREYJA_SYNC_ALWAYS;
+  sim_disk_look(disk);
+  if (!s.failed) second_point(&s, disk, "the put's end");
+  disk->hook = NULL;
+  return close_on(disk, db) && !s.failed;
+}
+
+/* ---- one disk ------------------------------------------------ */
+
+static bool visit_first(void *argument, sim_disk *image, const sim_state *left) {
+  run *r = argument;
+  state found;
+  int low = left->all_kept ? r->acknowledged : r->promised;
+  int high = r->acknowledged + r->in_flight;
+  bool cut = false;
+  int last = low - 1; /* the state that was found */
+  sim_disk *copy = sim_disk_copy(image);
+  disks++;
+  bool right = recover(r->mode, image, &found, &cut);
+  for (int k = low; right && k <= high; k++)
+    if (same(&found, &r->states[k])) last = k;
+  if (right && last < low)
+    right = wrong("the state is none of those after %d to %d writes:%s; the last is%s", low,
+                  high, text_of(&found), text_of(&r->states[high]));
+  torn += cut;
+  /* What is written then is the first write that was lost, with another value: a record of the
+   * same size, behind which an old one would fit. */
+  if (right && (disks % NESTED_EVERY == 0 || (cut && torn % TORN_EVERY == 0)))
+    right = interrupt(r->mode, copy, &found, last < high ? r->keys[last + 1] : 6,
+                      REDONE + last + 1);
+  sim_disk_destroy(copy);
+  if (right) return true;
+  size_t at = strlen(why);
+  (void)snprintf(why + at, sizeof why - at, "; disk %u: %s", left->number, left->what);
+  return false;
+}
+
+static void first_point(void *argument, sim_disk *disk, const char *call) {
+  run *r = argument;
+  r->point++;
+  if (!r->armed || why[0] != '\0') return;
+  moments++;
+  if (sim_states_each(disk, visit_first, r) >= 0) return;
+  size_t at = strlen(why);
+  (void)snprintf(why + at, sizeof why - at, "; after change %ld, %s", r->point, call);
+}
+
+/* ---- the operations --------------------------------------------------- */
+
+/* Tells what is promised after a write: what was written before a sync that it made. */
+static void note_syncs(run *r, int before) {
+  freyja_stats stats;
+  freyja_get_stats(r->db, &stats);
+  bool synced = stats.syncs > r->syncs || stats.segments > r->segments;
+  if (synced && before > r->promised) r->promised = before;
+  if (r->mode->sync == FREYJA_SYNC_ALWAYS) r->promised = r->acknowledged;
+  r->syncs = stats.syncs;
+  r->segments = stats.segments;
+}
+
+/* Does one write: a put, or a delete if `write` is -1; by another call if `by` says so. */
+static bool do_write(run *r, int key, int write, char by) {
+  char value[VALUE_MAX], old[VALUE_MAX];
+  freyja_error error;
+  freyja_status status;
+  const char *name = names[key];
+  int before = r->acknowledged;
+  const state *now = &r->states[before];
+  state *next = &r->states[before + 1];
+  *next = *now;
+  next->of[key] = (int8_t)write;
+  r->keys[before + 1] = key;
+  r->in_flight = true;
+  size_t size = write < 0 ? 0 : make_value(value, write, key);
+  if (write < 0) {
+    status = freyja_delete(r->db, name, strlen(name), &error);
+  } else if (by == 'i') {
+    status = freyja_insert(r->db, name, strlen(name), value, size, &error);
+  } else if (by == 'x') {
+    freyja_slice expected = {old, 0}, desired = {value, size};
+    bool there = now->of[key] >= 0;
+    if (there) expected.size = make_value(old, now->of[key], key);
+    status = freyja_cas(r->db, name, strlen(name), there ? &expected : NULL, &desired, &error);
+  } else {
+    status = freyja_put(r->db, name, strlen(name), value, size, &error);
+  }
+  if (freyja_is_fault(status)) return wrong("a write: %s (%s)", error.message, error.path);
+  if (status == FREYJA_OK) r->acknowledged++;
+  r->in_flight = false;
+  note_syncs(r, before);
+  return true;
+}
+
+static int pick(const run *r, bool present) {
+  const state *now = &r->states[r->acknowledged];
+  for (int k = 0; k < 5; k++)
+    if ((now->of[k] >= 0) == present) return k;
+  return 0;
+}
+
+static bool open_store(run *r) {
+  freyja_stats stats;
+  if (!open_on(r->mode, r->disk, &r->db)) return false;
+  freyja_get_stats(r->db, &stats);
+  r->syncs = stats.syncs;
+  r->segments = stats.segments;
+  return true;
+}
+
+/* Whether the store holds what was acknowledged. */
+static bool agree(run *r) {
+  state found;
+  if (!examine(r->db, &found)) return false;
+  return same(&found, &r->states[r->acknowledged]) ||
+         wrong("a killed process lost writes:%s, not%s", text_of(&found),
+               text_of(&r->states[r->acknowledged]));
+}
+
+static bool do_operation(run *r, char operation) {
+  freyja_error error;
+  freyja_status status = FREYJA_OK;
+  int write = r->acknowledged + 1;
+  bool right = false;
+  r->disk->clock += 400000;
+  switch (operation) {
+  case 'p':
+    return do_write(r, pick(r, false), write, 'p');
+  case 'o':
+    return do_write(r, pick(r, true), write, 'p');
+  case 'd':
+    return do_write(r, pick(r, true), -1, 'd');
+  case 'l':
+    return do_write(r, 5, write, 'p');
+  case 'i':
+    return do_write(r, pick(r, false), write, 'i');
+  case 'x':
+    return do_write(r, pick(r, write % 2 == 0), write, 'x');
+  case 's':
+    status = freyja_sync(r->db, &error);
+    break;
+  case 'r':
+    status = freyja_rotate(r->db, &error);
+    break;
+  case 'c':
+    if (!close_on(r->disk, r->db)) return false;
+    r->db = NULL;
+    r->promised = r->acknowledged;
+    return open_store(r);
+  case 'k':
+    sim_disk_kill(r->disk);
+    r->db = NULL;
+    right = open_store(r);
+    r->promised = r->acknowledged; /* what it shows now it will show again */
+    return right && agree(r);
+  default:
+    return wrong("no operation '%c'", operation);
+  }
+  if (status != FREYJA_OK) return wrong("'%c': %s (%s)", operation, error.message, error.path);
+  r->promised = r->acknowledged;
+  note_syncs(r, r->acknowledged);
+  return true;
+}
+
+/* Runs a workload; power fails during operations number `from` and after (0 is the
+ * first open). Shorter workloads have seen to the moments before. */
+static bool run_workload(const mode *m, const char *workload, size_t from, uint64_t seed) {
+  run r = {.mode = m, .workload = workload, .seed = seed};
+  memset(&r.states[0], -1, sizeof r.states[0]);
+  why[0] = '\0';
+  r.disk = sim_disk_create(seed);
+  r.disk->no_reserve = m->no_reserve;
+  r.disk->hook = first_point;
+  r.disk->argument = &r;
+  r.armed = from == 0;
+  bool right = open_store(&r);
+  for (size_t i = 0; right && workload[i] != '\0'; i++) {
+    r.armed = i + 1 >= from;
+    right = do_operation(&r, workload[i]) && why[0] == '\0';
+    if (!right) break;
+    sim_disk_look(r.disk);
+    first_point(&r, r.disk, "the operation's end");
+    right = why[0] == '\0';
+  }
+  r.disk->hook = NULL;
+  if (r.db != NULL) right = close_on(r.disk, r.db) && right;
+  right = right && why[0] == '\0';
+  sim_disk_destroy(r.disk);
+  if (!right)
+    printf("not ok crash: %s\n# again: build/debug/crash %s %s %llu\n", why, m->name, workload,
+           (unsigned long long)seed);
+  return right;
+}
+
+/* ---- sets of workloads ------------------------------------------------ */
+
+/* All workloads of `length` operations. */
+static bool run_all(const mode *m, size_t length, uint64_t seed) {
+  char workload[8] = "";
+  size_t digits[8] = {0};
+  size_t base = sizeof operations - 1;
+  for (;;) {
+    for (size_t i = 0; i < length; i++) workload[i] = operations[digits[i]];
+    workload[length] = '\0';
+    if (!run_workload(m, workload, length, seed)) return false;
+    size_t i = 0;
+    while (i < length && ++digits[i] == base) digits[i++] = 0;
+    if (i == length) return true;
+  }
+}
+
+static bool run_written(const mode *m, uint64_t seed) {
+  for (size_t i = 0; i < sizeof written / sizeof *written; i++)
+    if (!run_workload(m, written[i], 1, seed)) return false;
+  return true;
+}
+
+static bool report(const mode *m, bool right) {
+  if (right)
+    printf("ok crash, %s: %ld disks at %ld moments; %ld at %ld moments of recovery\n", m->name,
+           disks, moments, nested, nested_points);
+  disks = moments = nested = nested_points = 0;
+  return right;
+}
+
+static const mode *find_mode(const char *name) {
+  for (size_t i = 0; i < MODES; i++)
+    if (strcmp(modes[i].name, name) == 0) return &modes[i];
+  return NULL;
+}
+
+int main(int count, char **arguments) {
+  bool all = count == 2 && strcmp(arguments[1], "--all") == 0;
+  bool right = true;
+  if (count > 2) {
+    const mode *m = find_mode(arguments[1]);
+    uint64_t seed = count > 3 ? strtoull(arguments[3], NULL, 10) : 1;
+    if (m == NULL || strlen(arguments[2]) > OPERATIONS_MAX) return 2;
+    return report(m, run_workload(m, arguments[2], 0, seed)) ? 0 : 1;
+  }
+  for (size_t i = 0; i < MODES; i++) {
+    bool good = true;
+    size_t longest = all ? 4 : i < 2 ? 2 : 1;
+    for (size_t length = 0; good && length <= longest; length++)
+      good = run_all(&modes[i], length, 1 + i);
+    if (good && (all || i < 2)) good = run_written(&modes[i], 1 + i);
+    right = report(&modes[i], good) && right;
+  }
+  return right ? 0 : 1;
+}

@@ -1,0 +1,585 @@
+/* calls.c - the functions of the simulated disk's table. */
+#include "calls.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HANDLES_MAX 64u
+
+/* ---- faults and recording --------------------------------------------- */
+
+/* Counts a call that may fail; the errno that it fails with, or 0. Sees stores to mapped
+ * files first: they came before. */
+static int fault(sim_disk *disk) {
+  sim_disk_look(disk);
+  disk->calls++;
+  const sim_fault *f = &disk->fault;
+  bool now = f->at != 0 && (disk->calls == f->at || (f->on && disk->calls > f->at));
+  return now ? f->code : 0;
+}
+
+/* Whether the read or write that was just counted is to be short. */
+static bool is_short(const sim_disk *disk) {
+  const sim_fault *f = &disk->fault;
+  return f->code == 0 && f->at != 0 &&
+         (disk->calls == f->at || (f->on && disk->calls > f->at));
+}
+
+static bool memory_fails(sim_disk *disk) {
+  const sim_fault *f = &disk->fault;
+  disk->allocations++;
+  return f->memory_at != 0 && (disk->allocations == f->memory_at ||
+                               (f->memory_on && disk->allocations > f->memory_at));
+}
+
+static void record(sim_disk *disk, const char *call) {
+  if (disk->hook != NULL) disk->hook(disk->argument, disk, call);
+}
+
+/* ---- handles ---------------------------------------------------------- */
+
+static sim_handle *handle_of(sim_disk *disk, int file) {
+  if (file < 1 || (uint32_t)file > disk->handle_count || !disk->handles[file - 1].used)
+    abort(); /* the engine uses a descriptor that is not open */
+  return &disk->handles[file - 1];
+}
+
+static sim_node *node_of(sim_disk *disk, int file) {
+  return &disk->nodes[handle_of(disk, file)->node];
+}
+
+static int handle_new(sim_disk *disk, uint32_t node, unsigned flags, int *out) {
+  uint32_t i = 0;
+  *out = -1;
+  if (disk->handles == NULL) disk->handles = sim_allocate(HANDLES_MAX * sizeof(sim_handle));
+  while (i < disk->handle_count && disk->handles[i].used) i++;
+  if (i == HANDLES_MAX) return -EMFILE;
+  if (i == disk->handle_count) disk->handle_count++;
+  sim_handle handle = {.used = true, .node = node, .flags = flags};
+  disk->handles[i] = handle;
+  disk->handles_held++;
+  *out = (int)i + 1;
+  return 0;
+}
+
+/* ---- directories ------------------------------------------------------ */
+
+static uint32_t directory_of(sim_disk *disk, int dir) {
+  return dir < 0 ? SIM_ROOT : handle_of(disk, dir)->node;
+}
+
+static void add_entry_unit(sim_disk *disk, sim_kind kind, uint32_t dir, const char *name,
+                           const char *to, uint32_t target) {
+  sim_unit unit = {.kind = kind, .node = dir, .target = target};
+  strncpy(unit.name, name, SIM_NAME_MAX - 1);
+  strncpy(unit.to, to, SIM_NAME_MAX - 1);
+  sim_unit_add(disk, &unit, NULL);
+  sim_entries_apply(&disk->nodes[dir].entries, &unit);
+}
+
+static int s_make_dir(void *context, int dir, const char *path) {
+  sim_disk *disk = context;
+  int code = fault(disk);
+  if (code != 0) return -code;
+  uint32_t parent = directory_of(disk, dir);
+  if (sim_entries_find(&disk->nodes[parent].entries, path) != UINT32_MAX) return -EEXIST;
+  uint32_t node = sim_node_new(disk, SIM_DIRECTORY);
+  disk->nodes[node].parent = parent;
+  add_entry_unit(disk, SIM_ADD, parent, path, "", node);
+  record(disk, "make_dir");
+  return 0;
+}
+
+static int s_open_dir(void *context, int dir, const char *path, int *out) {
+  sim_disk *disk = context;
+  int code = fault(disk);
+  if (code != 0) return -code;
+  uint32_t parent = directory_of(disk, dir);
+  uint32_t node = strcmp(path, "..") == 0
+                      ? disk->nodes[parent].parent
+                      : sim_entries_find(&disk->nodes[parent].entries, path);
+  if (node == UINT32_MAX) return -ENOENT;
+  if (disk->nodes[node].type == SIM_LINK) return dir < 0 ? -ENOENT : -ELOOP;
+  if (disk->nodes[node].type != SIM_DIRECTORY) return -ENOTDIR;
+  return handle_new(disk, node, 0, out);
+}
+
+static int s_list(void *context, int dir, fj_os_visit visit, void *argument) {
+  sim_disk *disk = context;
+  int code = fault(disk);
+  if (code != 0) return -code;
+  uint32_t index = directory_of(disk, dir);
+  /* A copy of the names: the visitor may remove some. */
+  uint32_t count = disk->nodes[index].entries.count;
+  sim_entry *items = sim_allocate(count * sizeof *items);
+  if (count > 0) memcpy(items, disk->nodes[index].entries.items, count * sizeof *items);
+  for (uint32_t i = 0; i < count && code == 0; i++) code = visit(argument, items[i].name);
+  free(items);
+  return code;
+}
+
+static int s_sync_dir(void *context, int dir) {
+  sim_disk *disk = context;
+  int code = fault(disk);
+  if (code != 0) return -code; /* the entries stay pending */
+  sim_settle(disk, directory_of(disk, dir), false);
+  record(disk, "sync_dir");
+  return 0;
+}
+
+static int s_rename(void *context, int dir, const char *from, const char *to) {
+  sim_disk *disk = context;
+  int code = fault(disk);
+  if (code != 0) return -code;
+  uint32_t index = directory_of(disk, dir);
+  uint32_t node = sim_entries_find(&disk->nodes[index].entries, from);
+  if (node == UINT32_MAX) return -ENOENT;
+  add_entry_unit(disk, SIM_MOVE, index, from, to, node);
+  record(disk, "rename");
+  return 0;
+}
+
+static int s_unlink(void *context, int dir, const char *name) {
+  sim_disk *disk = context;
+  int code = fault(disk);
+  if (code != 0) return -code;
+  uint32_t index = directory_of(disk, dir);
+  uint32_t node = sim_entries_find(&disk->nodes[index].entries, name);
+  if (node == UINT32_MAX) return -ENOENT;
+  if (disk->nodes[node].type == SIM_DIRECTORY) return -EISDIR;
+  add_entry_unit(disk, SIM_REMOVE, index, name, "", node);
+  record(disk, "unlink");
+  return 0;
+}
+
+/* ---- files ------------------------------------------------------------ */
+
+static int open_there(const sim_node *node, unsigned flags) {
+  if ((flags & FJ_OPEN_EXCLUSIVE) != 0) return -EEXIST;
+  if (node->type == SIM_LINK) return -ELOOP;
+  if (node->type == SIM_DIRECTORY) return (flags & FJ_OPEN_WRITE) != 0 ? -EISDIR : 0;
+  return 0;
+}
+
+static int s_open(void *context, int dir, const char *name, unsigned flags, int *file) {
+  sim_disk *disk = context;
+  int code = fault(disk);
+  *file = -1;
+  if (code != 0) return -code;
+  uint32_t index = directory_of(disk, dir);
+  uint32_t node = sim_entries_find(&disk->nodes[index].entries, name);
+  if (node != UINT32_MAX) {
+    code = open_there(&disk->nodes[node], flags);
+    return code != 0 ? code : handle_new(disk, node, flags, file);
+  }
+  if ((flags & FJ_OPEN_CREATE) == 0) return -ENOENT;
+  node = sim_node_new(disk, SIM_FILE);
+  code = handle_new(disk, node, flags, file);
+  if (code != 0) return code;
+  add_entry_unit(disk, SIM_ADD, index, name, "", node);
+  record(disk, "create");
+  return 0;
+}
+
+static void drop_lock(sim_disk *disk, sim_handle *handle) {
+  sim_node *node = &disk->nodes[handle->node];
+  if (handle->lock == SIM_SHARED) node->readers--;
+  if (handle->lock == SIM_EXCLUSIVE) node->owned = false;
+  if (handle->lock != SIM_UNLOCKED) disk->locks_held--;
+  handle->lock = SIM_UNLOCKED;
+}
+
+static int s_close(void *context, int file) {
+  sim_disk *disk = context;
+  int code = fault(disk);
+  sim_handle *handle = handle_of(disk, file);
+  drop_lock(disk, handle);
+  handle->used = false;
+  disk->handles_held--;
+  return -code; /* the descriptor is gone all the same, as on Linux */
+}
+
+static int s_stat(void *context, int file, fj_os_stat *out) {
+  sim_disk *disk = context;
+  int code = fault(disk);
+  if (code != 0) return -code;
+  const sim_node *node = node_of(disk, file);
+  out->size = node->now.size;
+  out->regular = node->type == SIM_FILE;
+  return 0;
+}
+
+static int64_t s_read(void *context, int file, void *buffer, size_t size, uint64_t offset) {
+  sim_disk *disk = context;
+  int code = fault(disk);
+  if (code != 0) return -code;
+  const sim_node *node = node_of(disk, file);
+  if (node->type == SIM_DIRECTORY) return -EISDIR;
+  if (offset >= node->now.size) return 0;
+  if (is_short(disk) && size > 1) size /= 2;
+  if (size > node->now.size - offset) size = (size_t)(node->now.size - offset);
+  if (size > 0) memcpy(buffer, node->now.at + offset, size);
+  return (int64_t)size;
+}
+
+/* Bytes of all files that have a name: the space that is taken. */
+static uint64_t space_taken(const sim_disk *disk) {
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < disk->node_count; i++) {
+    const sim_entries *entries = &disk->nodes[i].entries;
+    for (uint32_t k = 0; k < entries->count; k++)
+      sum += disk->nodes[entries->items[k].node].now.size;
+  }
+  return sum;
+}
+
+/* How far the file may grow to, at most `end`. */
+static uint64_t space_for(const sim_disk *disk, const sim_node *node, uint64_t end) {
+  if (disk->space == 0 || end <= node->now.size) return end;
+  uint64_t taken = space_taken(disk);
+  uint64_t left = taken < disk->space ? disk->space - taken : 0;
+  return end - node->now.size <= left ? end : node->now.size + left;
+}
+
+/* Nobody can store to it but by calls. */
+static void forget_seen(sim_node *node) {
+  free(node->seen);
+  node->seen = NULL;
+}
+
+/* Makes the file's bytes up to `end` exist; mappings of it must not move. */
+static void lengthen(sim_node *node, uint64_t end) {
+  if (end <= node->now.size) return;
+  if (end > node->now.room) {
+    if (node->maps > 0) abort(); /* map() made room for its size */
+    forget_seen(node);
+  }
+  sim_bytes_resize(&node->now, end);
+}
+
+/* A write that changes nothing needs no unit. */
+static bool changes(const sim_node *node, uint64_t offset, const uint8_t *bytes, size_t size) {
+  return offset + size > node->now.size || memcmp(node->now.at + offset, bytes, size) != 0;
+}
+
+static void write_bytes(sim_disk *disk, uint32_t index, uint64_t offset, const uint8_t *bytes,
+                        size_t size) {
+  sim_node *node = &disk->nodes[index];
+  if (size == 0 || !changes(node, offset, bytes, size)) return;
+  sim_add_data(disk, index, false, offset, size, bytes);
+  lengthen(node, offset + size);
+  memcpy(node->now.at + offset, bytes, size);
+  if (node->seen != NULL) memcpy(node->seen + offset, bytes, size);
+}
+
+static int64_t s_write(void *context, int file, const freyja_slice *parts, size_t count,
+                       uint64_t offset) {
+  sim_disk *disk = context;
+  int code = fault(disk);
+  size_t size = 0;
+  for (size_t i = 0; i < count; i++) size += parts[i].size;
+  uint8_t *bytes = sim_allocate(size);
+  size_t done = 0;
+  for (size_t i = 0; i < count; i++) {
+    if (parts[i].size > 0) memcpy(bytes + done, parts[i].data, parts[i].size);
+    done += parts[i].size;
+  }
+  uint32_t index = handle_of(disk, file)->node;
+  if ((handle_of(disk, file)->flags & FJ_OPEN_WRITE) == 0) abort();
+  if (is_short(disk) && done > 1) done /= 2;
+  /* A write that fails may have written a part, or all. EINTR and EROFS wrote nothing. */
+  if (code == EINTR || code == EROFS) done = 0;
+  else if (code != 0 && disk->calls % 2 == 0) done /= 2;
+  uint64_t end = space_for(disk, &disk->nodes[index], offset + done);
+  done = end > offset ? (size_t)(end - offset) : 0;
+  write_bytes(disk, index, offset, bytes, done);
+  free(bytes);
+  if (done > 0) record(disk, "write");
+  if (code != 0) return -code;
+  return size > 0 && done == 0 ? -ENOSPC : (int64_t)done;
+}
+
+static void lose_pages(sim_disk *disk, uint32_t index) {
+  sim_node *node = &disk->nodes[index];
+  if (disk->fault.loss == SIM_KEEP_DIRTY) return;
+  sim_settle(disk, index, true);
+  /* The size is kept by the file system's own structures; the pages are gone. */
+  uint64_t size = node->now.size;
+  if (disk->fault.loss == SIM_DROP && node->now.room > 0) {
+    uint64_t known = node->disk.size < size ? node->disk.size : size;
+    memset(node->now.at, 0, size);
+    if (known > 0) memcpy(node->now.at, node->disk.at, known);
+    if (node->seen != NULL) memcpy(node->seen, node->now.at, node->now.room);
+  }
+  if (node->disk.size < size) {
+    sim_unit unit = {.kind = SIM_GROW, .node = index, .size = size};
+    sim_unit_add(disk, &unit, NULL);
+  }
+}
+
+static int s_sync(void *context, int file) {
+  sim_disk *disk = context;
+  int code = fault(disk);
+  uint32_t index = handle_of(disk, file)->node;
+  if (code != 0) {
+    if (code != EINTR) lose_pages(disk, index);
+    return -code;
+  }
+  sim_settle(disk, index, false);
+  record(disk, "sync");
+  return 0;
+}
+
+static int s_truncate(void *context, int file, uint64_t size) {
+  sim_disk *disk = context;
+  int code = fault(disk);
+  if (code != 0) return -code;
+  uint32_t index = handle_of(disk, file)->node;
+  sim_node *node = &disk->nodes[index];
+  if (size == node->now.size) return 0;
+  sim_unit unit = {.kind = SIM_SIZE, .node = index, .size = size};
+  sim_unit_add(disk, &unit, NULL);
+  if (size > node->now.size) {
+    lengthen(node, size);
+  } else {
+    memset(node->now.at + size, 0, node->now.size - size);
+    if (node->seen != NULL) memset(node->seen + size, 0, node->now.size - size);
+    node->now.size = size;
+  }
+  record(disk, "truncate");
+  return 0;
+}
+
+static int s_reserve(void *context, int file, uint64_t offset, uint64_t size) {
+  sim_disk *disk = context;
+  int code = fault(disk);
+  if (code != 0) return -code;
+  if (disk->no_reserve) return -EOPNOTSUPP;
+  uint32_t index = handle_of(disk, file)->node;
+  sim_node *node = &disk->nodes[index];
+  uint64_t end = offset + size;
+  if (end <= node->now.size) return 0;
+  if (space_for(disk, node, end) < end) return -ENOSPC;
+  sim_unit unit = {.kind = SIM_GROW, .node = index, .size = end};
+  sim_unit_add(disk, &unit, NULL);
+  lengthen(node, end);
+  record(disk, "reserve");
+  return 0;
+}
+
+static void s_write_back(void *context, int file, uint64_t offset, uint64_t size) {
+  (void)context, (void)file, (void)offset, (void)size; /* a hint promises nothing */
+}
+
+static int s_lock(void *context, int file, bool exclusive) {
+  sim_disk *disk = context;
+  int code = fault(disk);
+  if (code != 0) return -code;
+  sim_handle *handle = handle_of(disk, file);
+  sim_node *node = &disk->nodes[handle->node];
+  drop_lock(disk, handle);
+  if (node->owned || (exclusive && node->readers > 0)) return -EAGAIN;
+  if (exclusive) node->owned = true;
+  else node->readers++;
+  handle->lock = exclusive ? SIM_EXCLUSIVE : SIM_SHARED;
+  disk->locks_held++;
+  return 0;
+}
+
+/* ---- mapped files ----------------------------------------------------- */
+
+static int s_map(void *context, int file, uint64_t size, bool writable, uint8_t **out) {
+  sim_disk *disk = context;
+  int code = fault(disk);
+  if (code != 0) return -code;
+  if (size == 0) return -EINVAL;
+  sim_node *node = node_of(disk, file);
+  if (size > node->now.room) {
+    if (node->maps > 0) abort(); /* map larger first, in the tests */
+    uint64_t had = node->now.size;
+    sim_bytes_resize(&node->now, size);
+    sim_bytes_resize(&node->now, had);
+    forget_seen(node);
+  }
+  if (writable && node->seen == NULL) {
+    node->seen = sim_allocate(node->now.room);
+    memcpy(node->seen, node->now.at, node->now.room);
+  }
+  node->maps++;
+  node->writers += writable;
+  disk->maps_held++;
+  *out = node->now.at;
+  return 0;
+}
+
+static sim_node *node_of_map(sim_disk *disk, const uint8_t *map) {
+  for (uint32_t i = 0; i < disk->node_count; i++)
+    if (disk->nodes[i].maps > 0 && disk->nodes[i].now.at == map) return &disk->nodes[i];
+  abort(); /* the engine unmaps what is not mapped */
+}
+
+static void s_unmap(void *context, uint8_t *map, uint64_t size) {
+  sim_disk *disk = context;
+  (void)size;
+  sim_disk_look(disk);
+  sim_node *node = node_of_map(disk, map);
+  /* Which of the mappings it was matters only if all could still be written to. */
+  if (node->writers == node->maps) node->writers--;
+  node->maps--;
+  disk->maps_held--;
+  if (node->maps == 0) forget_seen(node);
+}
+
+static int s_protect(void *context, uint8_t *map, uint64_t size) {
+  sim_disk *disk = context;
+  (void)size;
+  int code = fault(disk);
+  if (code != 0) return -code;
+  sim_node *node = node_of_map(disk, map);
+  if (node->writers > 0) node->writers--;
+  return 0;
+}
+
+/* ---- memory ------------------------------------------------ */
+
+/* Blocks and pages are in a list, so that a killed process gives them back. */
+struct sim_block {
+  sim_block *next, *previous;
+  max_align_t bytes[];
+};
+
+static void *block_new(sim_disk *disk, size_t size) {
+  sim_block *block = sim_allocate(sizeof *block + size);
+  block->next = disk->blocks;
+  if (disk->blocks != NULL) disk->blocks->previous = block;
+  disk->blocks = block;
+  return block->bytes;
+}
+
+static void block_free(sim_disk *disk, void *bytes) {
+  sim_block *block = (sim_block *)(void *)((uint8_t *)bytes - offsetof(sim_block, bytes));
+  if (block->previous != NULL) block->previous->next = block->next;
+  else disk->blocks = block->next;
+  if (block->next != NULL) block->next->previous = block->previous;
+  free(block);
+}
+
+static void *s_allocate(void *context, size_t size) {
+  sim_disk *disk = context;
+  if (memory_fails(disk)) return NULL;
+  void *block = block_new(disk, size);
+  memset(block, 0xA5, size); /* what relies on zeros shows */
+  disk->blocks_held++;
+  return block;
+}
+
+static void s_release(void *context, void *block) {
+  sim_disk *disk = context;
+  if (block == NULL) return;
+  disk->blocks_held--;
+  block_free(disk, block);
+}
+
+static void *s_allocate_pages(void *context, size_t size) {
+  sim_disk *disk = context;
+  if (memory_fails(disk)) return NULL;
+  disk->pages_held++;
+  return block_new(disk, size);
+}
+
+static void s_discard_pages(void *context, void *pages, size_t size) {
+  (void)context;
+  memset(pages, 0xA5, size);
+}
+
+static void s_release_pages(void *context, void *pages, size_t size) {
+  sim_disk *disk = context;
+  (void)size;
+  if (pages == NULL) return;
+  disk->pages_held--;
+  block_free(disk, pages);
+}
+
+void sim_disk_kill(sim_disk *disk) {
+  sim_disk_look(disk);
+  for (uint32_t i = 0; i < disk->handle_count; i++) {
+    if (disk->handles[i].used) drop_lock(disk, &disk->handles[i]);
+    disk->handles[i].used = false;
+  }
+  for (uint32_t i = 0; i < disk->node_count; i++) {
+    disk->nodes[i].maps = disk->nodes[i].writers = 0;
+    forget_seen(&disk->nodes[i]);
+  }
+  while (disk->blocks != NULL) block_free(disk, disk->blocks->bytes);
+  disk->handles_held = disk->maps_held = disk->blocks_held = disk->pages_held = 0;
+}
+
+/* ---- the rest ------------------------------------------------ */
+
+static uint64_t s_clock(void *context) { return ((sim_disk *)context)->clock; }
+
+static int s_random(void *context, void *buffer, size_t size) {
+  sim_disk *disk = context;
+  int code = fault(disk);
+  if (code != 0) return -code;
+  uint8_t *bytes = buffer;
+  for (size_t i = 0; i < size; i++) {
+    disk->seed = disk->seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    bytes[i] = (uint8_t)(disk->seed >> 56);
+  }
+  return 0;
+}
+
+static uint32_t s_process(void *context) {
+  (void)context;
+  return 4711;
+}
+
+static const volatile uint32_t *s_fork_guard(void *context) {
+  (void)context;
+  return NULL;
+}
+
+static void s_release_fork_guard(void *context, const volatile uint32_t *guard) {
+  (void)context, (void)guard;
+}
+
+void sim_calls_fill(fj_os *os, sim_disk *disk) {
+  fj_os table = {
+      .context = disk,
+      .make_dir = s_make_dir,
+      .open_dir = s_open_dir,
+      .list = s_list,
+      .sync_dir = s_sync_dir,
+      .rename = s_rename,
+      .unlink = s_unlink,
+      .open = s_open,
+      .close = s_close,
+      .stat = s_stat,
+      .read = s_read,
+      .write = s_write,
+      .sync = s_sync,
+      .truncate = s_truncate,
+      .reserve = s_reserve,
+      .write_back = s_write_back,
+      .lock = s_lock,
+      .map = s_map,
+      .unmap = s_unmap,
+      .protect = s_protect,
+      .allocate = s_allocate,
+      .release = s_release,
+      .allocate_pages = s_allocate_pages,
+      .discard_pages = s_discard_pages,
+      .release_pages = s_release_pages,
+      .now = s_clock,
+      .monotonic = s_clock,
+      .timer = s_clock,
+      .random = s_random,
+      .process = s_process,
+      .fork_guard = s_fork_guard,
+      .release_fork_guard = s_release_fork_guard,
+  };
+  *os = table;
+}

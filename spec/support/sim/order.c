@@ -1,0 +1,202 @@
+/* order.c - the order checker: looks at each change before it happens and knows what is
+ * durable. What it demands (engine/FORMAT.md, section 1):
+ *
+ * O1  No record is written to a segment before a MANIFEST that names it is durable and the
+ *     records of all older segments are.
+ * O2  No MANIFEST takes its place before it is durable itself, and with it each file that it
+ *     names: its entry, its header, and all of it if it is sealed.
+ * O3  No data file is removed while the MANIFEST, as it is or as it is durable, names it.
+ * O4  No MANIFEST is removed, or written to in place.
+ * O5  No sealed file is cut or changed; of the active one only bytes that are durable in lost/
+ *     are cut (but for those of a write that failed). */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "calls.h"
+#include "hash.h"
+#include "segment.h"
+
+static const char manifest_name[] = "MANIFEST";
+
+/* A MANIFEST's entries. */
+typedef struct manifest {
+  const uint8_t *at; /* NULL: there is none */
+  uint32_t count;
+} manifest;
+
+void sim_order_break(sim_disk *disk, const char *format, ...) {
+  va_list arguments;
+  if (disk->unchecked || disk->broken[0] != '\0') return;
+  va_start(arguments, format);
+  (void)vsnprintf(disk->broken, sizeof disk->broken, format, arguments);
+  va_end(arguments);
+}
+
+static manifest read_manifest(const sim_bytes *bytes) {
+  manifest m = {NULL, 0};
+  if (bytes->size < 72) return m;
+  uint32_t count = fj_get32(bytes->at + 8);
+  if (bytes->size != 72 + (uint64_t)count * 16) return m;
+  m.at = bytes->at + 64;
+  m.count = count;
+  return m;
+}
+
+static uint64_t id_in(const manifest *m, uint32_t i) { return fj_get64(m->at + 16 * i); }
+static uint64_t size_in(const manifest *m, uint32_t i) { return fj_get64(m->at + 16 * i + 8); }
+
+/* The place of a segment in the MANIFEST; -1 if it is not named. */
+static int64_t rank_in(const manifest *m, uint64_t id) {
+  for (uint32_t i = 0; i < m->count; i++)
+    if (id_in(m, i) == id) return i;
+  return -1;
+}
+
+static manifest manifest_now(const sim_disk *disk, const sim_node *dir) {
+  uint32_t node = sim_entries_find(&dir->entries, manifest_name);
+  manifest none = {NULL, 0};
+  return node == UINT32_MAX ? none : read_manifest(&disk->nodes[node].now);
+}
+
+static manifest manifest_durable(const sim_disk *disk, const sim_node *dir) {
+  uint32_t node = sim_entries_find(&dir->durable, manifest_name);
+  manifest none = {NULL, 0};
+  return node == UINT32_MAX ? none : read_manifest(&disk->nodes[node].disk);
+}
+
+/* The directory and name of a file; NULL if it has none. */
+static const sim_node *find_name(const sim_disk *disk, uint32_t node, const char **name) {
+  for (uint32_t i = 0; i < disk->node_count; i++) {
+    const sim_entries *entries = &disk->nodes[i].entries;
+    for (uint32_t k = 0; k < entries->count; k++) {
+      if (entries->items[k].node != node) continue;
+      *name = entries->items[k].name;
+      return &disk->nodes[i];
+    }
+  }
+  return NULL;
+}
+
+/* Whether changes of the file's bytes [from, to) are pending. */
+static bool is_pending(const sim_disk *disk, uint32_t node, uint64_t from, uint64_t to) {
+  for (uint32_t i = 0; i < disk->unit_count; i++) {
+    const sim_unit *unit = &disk->units[i];
+    if (unit->node != node || unit->kind != SIM_DATA) continue;
+    if (unit->offset < to && unit->offset + unit->size > from) return true;
+  }
+  return false;
+}
+
+static uint32_t node_of_segment(const sim_entries *entries, uint64_t id) {
+  char name[FJ_NAME_MAX];
+  fj_segment_name(name, id);
+  return sim_entries_find(entries, name);
+}
+
+/* ---- O1, O5 ----------------------------------------------------------- */
+
+static void check_record(sim_disk *disk, const sim_unit *unit, const sim_node *dir,
+                         uint64_t id) {
+  manifest now = manifest_now(disk, dir);
+  manifest durable = manifest_durable(disk, dir);
+  if (now.at == NULL && durable.at == NULL) return; /* a directory that is being made */
+  int64_t rank = rank_in(&durable, id);
+  if (rank < 0)
+    sim_order_break(
+        disk, "O1: %" PRIu64 ".data gets records before a durable MANIFEST names it", id);
+  for (int64_t i = 0; i < rank; i++) {
+    uint32_t older = node_of_segment(&dir->entries, id_in(&durable, (uint32_t)i));
+    if (older != UINT32_MAX && is_pending(disk, older, FJ_SEGMENT_HEADER, UINT64_MAX))
+      sim_order_break(disk,
+                      "O1: %" PRIu64 ".data gets records before %" PRIu64 ".data is synced",
+                      id, id_in(&durable, (uint32_t)i));
+  }
+  if (rank >= 0 && size_in(&durable, (uint32_t)rank) > unit->offset)
+    sim_order_break(disk, "O5: %" PRIu64 ".data is sealed and changes at offset %" PRIu64, id,
+                    unit->offset);
+}
+
+/* Whether what a cut removes is durable in lost/. */
+static bool is_kept(const sim_disk *disk, const sim_node *dir, const sim_node *node,
+                    uint64_t id, uint64_t size) {
+  char name[SIM_NAME_MAX];
+  uint64_t end = node->now.size;
+  while (end > size && node->now.at[end - 1] == 0) end--;
+  if (end == size) return true;
+  (void)snprintf(name, sizeof name, "%" PRIu64 ".%" PRIu64 ".cut", id, size);
+  uint32_t lost = sim_entries_find(&dir->durable, "lost");
+  if (lost == UINT32_MAX) return false;
+  uint32_t copy = sim_entries_find(&disk->nodes[lost].durable, name);
+  if (copy == UINT32_MAX) return false;
+  const sim_bytes *bytes = &disk->nodes[copy].disk;
+  return bytes->size >= end - size && memcmp(bytes->at, node->now.at + size, end - size) == 0;
+}
+
+static void check_cut(sim_disk *disk, const sim_unit *unit, const sim_node *dir, uint64_t id) {
+  manifest durable = manifest_durable(disk, dir);
+  const sim_node *node = &disk->nodes[unit->node];
+  int64_t rank = rank_in(&durable, id);
+  if (rank >= 0 && unit->size < size_in(&durable, (uint32_t)rank))
+    sim_order_break(disk, "O5: %" PRIu64 ".data is sealed and is cut", id);
+  if (disk->fault.at == 0 && unit->size < node->now.size &&
+      !is_kept(disk, dir, node, id, unit->size))
+    sim_order_break(disk, "O5: bytes of %" PRIu64 ".data are cut that are not in lost/", id);
+}
+
+/* ---- O2, O3, O4 ------------------------------------------------------- */
+
+static void check_named(sim_disk *disk, const sim_node *dir, uint64_t id, uint64_t size) {
+  uint32_t index = node_of_segment(&dir->durable, id);
+  if (index == UINT32_MAX) {
+    sim_order_break(disk, "O2: a MANIFEST names %" PRIu64 ".data, whose entry is not durable",
+                    id);
+    return;
+  }
+  const sim_node *node = &disk->nodes[index];
+  uint64_t needed = size == 0 ? FJ_SEGMENT_HEADER : size;
+  if (node->disk.size < needed || is_pending(disk, index, 0, 64))
+    sim_order_break(disk, "O2: a MANIFEST names %" PRIu64 ".data before it is durable", id);
+  if (size > 0 && is_pending(disk, index, FJ_SEGMENT_HEADER, size))
+    sim_order_break(disk, "O2: a MANIFEST seals %" PRIu64 ".data before it is synced", id);
+}
+
+static void check_manifest(sim_disk *disk, const sim_unit *unit) {
+  const sim_node *dir = &disk->nodes[unit->node];
+  const sim_node *node = &disk->nodes[unit->target];
+  manifest m = read_manifest(&node->now);
+  if (m.at == NULL || is_pending(disk, unit->target, 0, UINT64_MAX) ||
+      node->disk.size != node->now.size)
+    sim_order_break(disk, "O2: a MANIFEST takes its place before it is durable");
+  for (uint32_t i = 0; i < m.count; i++) check_named(disk, dir, id_in(&m, i), size_in(&m, i));
+}
+
+static void check_removal(sim_disk *disk, const sim_unit *unit) {
+  const sim_node *dir = &disk->nodes[unit->node];
+  uint64_t id = 0;
+  if (strcmp(unit->name, manifest_name) == 0)
+    sim_order_break(disk, "O4: a MANIFEST is removed");
+  if (!fj_segment_parse_name(unit->name, &id)) return;
+  manifest now = manifest_now(disk, dir);
+  manifest durable = manifest_durable(disk, dir);
+  if (rank_in(&now, id) >= 0 || rank_in(&durable, id) >= 0)
+    sim_order_break(disk, "O3: %s is removed while a MANIFEST names it", unit->name);
+}
+
+void sim_order_unit(sim_disk *disk, const sim_unit *unit) {
+  const char *name = NULL;
+  uint64_t id = 0;
+  if (unit->kind == SIM_MOVE && strcmp(unit->to, manifest_name) == 0)
+    check_manifest(disk, unit);
+  if (unit->kind == SIM_REMOVE) check_removal(disk, unit);
+  if (sim_is_entry(unit)) return;
+  const sim_node *dir = find_name(disk, unit->node, &name);
+  if (dir == NULL) return;
+  if (strcmp(name, manifest_name) == 0)
+    sim_order_break(disk, "O4: a MANIFEST is written in place");
+  if (!fj_segment_parse_name(name, &id)) return;
+  if (unit->kind == SIM_SIZE) check_cut(disk, unit, dir, id);
+  else if (unit->kind == SIM_DATA && unit->offset + unit->size > FJ_SEGMENT_HEADER)
+    check_record(disk, unit, dir, id);
+}
