@@ -137,9 +137,12 @@ static freyja_status settle_active(fj_index *index, fj_segment *segment,
   if (status != FREYJA_OK) return status;
   result->bytes_cut = torn;
   if (index->pool.readonly) {
-    (void)fj_sync(segment->os,
-                  segment->file); /* refused on read-only media, where it is not needed */
-    return FREYJA_OK;
+    /* What is shown now must be there again after a loss of power, too. */
+    int code = fj_sync(segment->os, segment->file);
+    if (code == 0 || code == -EROFS || code == -EINVAL) return FREYJA_OK; /* read-only media */
+    char name[FJ_NAME_MAX];
+    fj_segment_name(name, segment->id);
+    return fj_fail_os(error, code, index->dir, name, "sync");
   }
   if (torn > 0 && (status = fj_torn_save(segment, torn, error)) != FREYJA_OK) return status;
   status = fj_segment_set_tail(segment, segment->tail, torn > 0, error);

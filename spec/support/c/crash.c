@@ -6,8 +6,8 @@
  *   crash MODE WORKLOAD [SEED]  one, as a failure names it
  *
  * A workload is a string of operations: p put, o overwrite, d delete, s sync, r rotate,
- * c close and open again, k be killed and open again, l put a large value, i insert,
- * x compare and swap.
+ * c close and open again, k be killed and open again, v be killed, look read-only, open
+ * again, l put a large value, i insert, x compare and swap.
  *
  * At each moment a number of writes were acknowledged, and some of them were promised to
  * survive a loss of power (what was written under sync = "always", or before a sync, a
@@ -68,7 +68,7 @@ static const char *const written[] = {
     "pixspixs",     "lxlxlxlx",     "pppppppppppp", "oooooooooooo", "podspodspods",
     "lllllllllll",  "prsprsprsprs", "cdcpcdcpcdcp", "lodclodclodc", "srcpsrclsrco",
     "plplplplplpl", "poprpdpspcpl", "pkpkpk",       "lkdkok",       "lklklklk",
-    "pokdslkrcpkp"};
+    "pokdslkrcpkp", "pvpvpv",       "lvlodvlv",     "povkpvco"};
 
 /* Which write each key's value is of; -1: absent. */
 typedef struct state {
@@ -186,8 +186,9 @@ static freyja_options options_for(const mode *m, sim_disk *disk) {
   return options;
 }
 
-static bool open_on(const mode *m, sim_disk *disk, freyja **db) {
+static bool open_on(const mode *m, sim_disk *disk, bool readonly, freyja **db) {
   freyja_options options = options_for(m, disk);
+  options.readonly = readonly;
   freyja_error error;
   if (freyja_open("db", &options, db, &error) == FREYJA_OK) return true;
   return wrong("open: %s (%s)", error.message, error.path);
@@ -206,7 +207,7 @@ static bool close_on(sim_disk *disk, freyja *db) {
 static bool recover(const mode *m, sim_disk *disk, state *out, bool *cut) {
   freyja *db = NULL;
   freyja_stats stats;
-  if (!open_on(m, disk, &db)) return false;
+  if (!open_on(m, disk, false, &db)) return false;
   freyja_get_stats(db, &stats);
   *cut = stats.recovery.bytes_cut > 0;
   bool right = examine(db, out);
@@ -260,7 +261,7 @@ static bool interrupt(const mode *m, sim_disk *disk, const state *expected, int 
   freyja_error error;
   disk->hook = second_point;
   disk->argument = &s;
-  if (!open_on(m, disk, &db)) return false;
+  if (!open_on(m, disk, false, &db)) return false;
   s.after.of[key] = (int8_t)write;
   size_t size = make_value(value, write, key);
   if (!s.failed &&
@@ -366,9 +367,9 @@ static int pick(const run *r, bool present) {
   return 0;
 }
 
-static bool open_store(run *r) {
+static bool open_store(run *r, bool readonly) {
   freyja_stats stats;
-  if (!open_on(r->mode, r->disk, &r->db)) return false;
+  if (!open_on(r->mode, r->disk, readonly, &r->db)) return false;
   freyja_get_stats(r->db, &stats);
   r->syncs = stats.syncs;
   r->segments = stats.segments;
@@ -382,6 +383,14 @@ static bool agree(run *r) {
   return same(&found, &r->states[r->acknowledged]) ||
          wrong("a killed process lost writes:%s, not%s", text_of(&found),
                text_of(&r->states[r->acknowledged]));
+}
+
+static bool reopen_killed(run *r, bool readonly) {
+  sim_disk_kill(r->disk);
+  r->db = NULL;
+  bool right = open_store(r, readonly);
+  r->promised = r->acknowledged; /* what it shows now it will show again */
+  return right && agree(r);
 }
 
 static bool do_operation(run *r, char operation) {
@@ -413,13 +422,16 @@ static bool do_operation(run *r, char operation) {
     if (!close_on(r->disk, r->db)) return false;
     r->db = NULL;
     r->promised = r->acknowledged;
-    return open_store(r);
+    return open_store(r, false);
   case 'k':
-    sim_disk_kill(r->disk);
+    return reopen_killed(r, false);
+  case 'v':
+    if (!reopen_killed(r, true)) return false;
+    sim_disk_look(r->disk);
+    first_point(r, r->disk, "the end of reading");
+    right = close_on(r->disk, r->db);
     r->db = NULL;
-    right = open_store(r);
-    r->promised = r->acknowledged; /* what it shows now it will show again */
-    return right && agree(r);
+    return right && open_store(r, false);
   default:
     return wrong("no operation '%c'", operation);
   }
@@ -440,7 +452,7 @@ static bool run_workload(const mode *m, const char *workload, size_t from, uint6
   r.disk->hook = first_point;
   r.disk->argument = &r;
   r.armed = from == 0;
-  bool right = open_store(&r);
+  bool right = open_store(&r, false);
   for (size_t i = 0; right && workload[i] != '\0'; i++) {
     r.armed = i + 1 >= from;
     right = do_operation(&r, workload[i]) && why[0] == '\0';
