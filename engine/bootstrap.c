@@ -39,7 +39,8 @@ static freyja_status check_options(const freyja_options *o, freyja_error *error)
 
 /* ---- the directory -------------------------------------------------------- */
 
-/* Makes the directory's own entry durable, in the directory above it. */
+/* Makes the directory's own entry durable, in the directory above it. Before the store's first
+ * MANIFEST, so that one that is there tells that this was done, whoever made the directory. */
 static freyja_status sync_parent(freyja *db, freyja_error *error) {
   const fj_os *os = db->dir.os;
   int parent = -1;
@@ -53,20 +54,18 @@ static freyja_status sync_parent(freyja *db, freyja_error *error) {
 
 static freyja_status open_directory(freyja *db, freyja_error *error) {
   const fj_os *os = db->dir.os;
-  bool made = false;
   int code = os->open_dir(os->context, -1, db->dir.path, &db->dir.fd);
   if (code == -ENOENT && db->options.create && !db->options.readonly) {
     code = os->make_dir(os->context, -1, db->dir.path);
     if (code != 0 && code != -EEXIST)
       return fj_fail_os(error, code, &db->dir, NULL, "create the store's folder");
-    made = true;
     code = os->open_dir(os->context, -1, db->dir.path, &db->dir.fd);
   }
   if (code != 0) {
     db->dir.fd = -1;
     return fj_fail_os(error, code, &db->dir, NULL, "open the store's folder");
   }
-  return made ? sync_parent(db, error) : FREYJA_OK;
+  return FREYJA_OK;
 }
 
 /* ---- the lock ------------------------------------------------------------- */
@@ -136,16 +135,25 @@ static freyja_status create_store(freyja *db, freyja_error *error) {
   manifest->hash_bits = db->options.hash_bits;
   manifest->next_id = 1;
   manifest->created = os->now(os->context);
+  if ((status = sync_parent(db, error)) != FREYJA_OK) return status;
   bool replaced = false;
   return fj_manifest_write(&db->dir, manifest, &replaced, error);
+}
+
+/* Makes what was read of the MANIFEST durable: a process that was killed may have renamed it
+ * and not synced the directory. Only then may its segments be written to, and files go
+ * that it does not name. */
+static freyja_status settle_manifest(freyja *db, freyja_error *error) {
+  int code = fj_sync_dir(db->dir.os, db->dir.fd);
+  if (code != 0) return fj_fail_os(error, code, &db->dir, NULL, "sync");
+  return fj_recovery_clean(&db->dir, &db->manifest, error);
 }
 
 static freyja_status load_manifest(freyja *db, freyja_error *error) {
   bool found = false;
   freyja_status status = fj_manifest_read(&db->dir, &db->manifest, &found, error);
   if (status == FREYJA_OK && !found) status = create_store(db, error);
-  if (status == FREYJA_OK && !db->options.readonly)
-    status = fj_recovery_clean(&db->dir, &db->manifest, error);
+  if (status == FREYJA_OK && !db->options.readonly) status = settle_manifest(db, error);
   return status;
 }
 

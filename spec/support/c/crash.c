@@ -33,6 +33,7 @@
 #define VALUE_MAX 2048u
 #define REDONE 50         /* added to a write's number when it is done again, changed */
 #define NESTED_EVERY 2000 /* of the disks, for one recovery is interrupted */
+#define KILLED_EVERY 50   /* of the moments, from which recovery after a kill is interrupted */
 #define TORN_EVERY 1000   /* of those with a torn tail */
 
 static const char operations[] = "podsrclk";
@@ -101,6 +102,16 @@ static bool wrong(const char *format, ...) {
   (void)vsnprintf(why, sizeof why, format, arguments);
   va_end(arguments);
   return false;
+}
+
+/* Adds to what is wrong where that was. */
+static void explain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void explain(const char *format, ...) {
+  va_list arguments;
+  size_t at = strlen(why);
+  va_start(arguments, format);
+  (void)vsnprintf(why + at, sizeof why - at, format, arguments);
+  va_end(arguments);
 }
 
 /* ---- values and states ------------------------------------------------ */
@@ -219,27 +230,27 @@ static bool recover(const mode *m, sim_disk *disk, state *out, bool *cut) {
 
 typedef struct second {
   const mode *mode;
-  state before, after; /* what may be there: the first, or the second, or */
-  bool written;        /* only the second */
+  const state *allowed; /* what may be there */
+  int count;
   bool failed;
 } second;
+
+static bool is_among(const state *found, const state *allowed, int count) {
+  for (int i = 0; i < count; i++)
+    if (same(found, &allowed[i])) return true;
+  return wrong("after a second loss of power the state is another:%s, not%s", text_of(found),
+               text_of(&allowed[count - 1]));
+}
 
 static bool visit_second(void *argument, sim_disk *image, const sim_state *left) {
   second *s = argument;
   state found;
   bool cut = false;
   nested++;
-  if (!recover(s->mode, image, &found, &cut)) goto failed;
-  if (same(&found, &s->after) || (!s->written && same(&found, &s->before))) return true;
-  wrong("a second loss of power shows another state:%s, not%s", text_of(&found),
-        text_of(&s->before));
-failed:
+  if (recover(s->mode, image, &found, &cut) && is_among(&found, s->allowed, s->count))
+    return true;
   s->failed = true;
-  {
-    size_t at = strlen(why);
-    (void)snprintf(why + at, sizeof why - at, "; second loss of power: disk %u, %s",
-                   left->number, left->what);
-  }
+  explain("; second loss of power: disk %u, %s", left->number, left->what);
   return false;
 }
 
@@ -247,29 +258,39 @@ static void second_point(void *argument, sim_disk *disk, const char *call) {
   second *s = argument;
   if (s->failed) return;
   nested_points++;
-  if (sim_states_each(disk, visit_second, s) >= 0) return;
-  size_t at = strlen(why);
-  (void)snprintf(why + at, sizeof why - at, ", in recovery, at %s", call);
+  if (sim_states_each(disk, visit_second, s) < 0) explain(", at %s", call);
 }
 
-/* Opens the disk, which holds `expected`, puts that key, and loses power all the while. */
-static bool interrupt(const mode *m, sim_disk *disk, const state *expected, int key,
-                      int write) {
-  second s = {.mode = m, .before = *expected, .after = *expected};
+/* Opens a disk, which holds one of the allowed states, then puts that key; power fails all the
+ * while, or only once it is open. */
+static bool interrupt(const mode *m, sim_disk *disk, const state *allowed, int count, int key,
+                      int write, bool at_once) {
+  second s = {.mode = m, .allowed = allowed, .count = count};
+  state shown[2]; /* by the open, and after the put */
   freyja *db = NULL;
   char value[VALUE_MAX];
   freyja_error error;
-  disk->hook = second_point;
   disk->argument = &s;
+  disk->hook = at_once ? second_point : NULL;
   if (!open_on(m, disk, false, &db)) return false;
-  s.after.of[key] = (int8_t)write;
+  disk->hook = second_point;
+  if (!examine(db, &shown[0]) || !is_among(&shown[0], allowed, count)) s.failed = true;
+  shown[1] = shown[0];
+  shown[1].of[key] = (int8_t)write;
+  s.allowed = shown;
+  s.count = 1;
+  second_point(&s, disk, "the open's end");
+  s.count = 2;
   size_t size = make_value(value, write, key);
   if (!s.failed &&
       freyja_put(db, names[key], strlen(names[key]), value, size, &error) != FREYJA_OK)
     s.failed = !wrong("put after recovery: %s", error.message);
-  s.written = m->sync == FREYJA_SYNC_ALWAYS;
   sim_disk_look(disk);
-  if (!s.failed) second_point(&s, disk, "the put's end");
+  if (m->sync == FREYJA_SYNC_ALWAYS) {
+    s.allowed = &shown[1];
+    s.count = 1;
+  }
+  second_point(&s, disk, "the put's end");
   disk->hook = NULL;
   return close_on(disk, db) && !s.failed;
 }
@@ -295,13 +316,22 @@ static bool visit_first(void *argument, sim_disk *image, const sim_state *left) 
   /* What is written then is the first write that was lost, with another value: a record of the
    * same size, behind which an old one would fit. */
   if (right && (disks % NESTED_EVERY == 0 || (cut && torn % TORN_EVERY == 0)))
-    right = interrupt(r->mode, copy, &found, last < high ? r->keys[last + 1] : 6,
-                      REDONE + last + 1);
+    right = interrupt(r->mode, copy, &found, 1, last < high ? r->keys[last + 1] : 6,
+                      REDONE + last + 1, true);
   sim_disk_destroy(copy);
-  if (right) return true;
-  size_t at = strlen(why);
-  (void)snprintf(why + at, sizeof why - at, "; disk %u: %s", left->number, left->what);
-  return false;
+  if (!right) explain("; disk %u: %s", left->number, left->what);
+  return right;
+}
+
+/* The process is killed here; it is opened again, then power fails. */
+static bool kill_here(run *r, const sim_disk *disk) {
+  sim_disk *killed = sim_disk_clone(disk);
+  int count = r->acknowledged + r->in_flight + 1 - r->promised;
+  bool right = interrupt(r->mode, killed, &r->states[r->promised], count, 6, REDONE,
+                         moments % KILLED_EVERY == 0);
+  sim_disk_destroy(killed);
+  if (!right) explain("; killed");
+  return right;
 }
 
 static void first_point(void *argument, sim_disk *disk, const char *call) {
@@ -309,9 +339,8 @@ static void first_point(void *argument, sim_disk *disk, const char *call) {
   r->point++;
   if (!r->armed || why[0] != '\0') return;
   moments++;
-  if (sim_states_each(disk, visit_first, r) >= 0) return;
-  size_t at = strlen(why);
-  (void)snprintf(why + at, sizeof why - at, "; after change %ld, %s", r->point, call);
+  if (sim_states_each(disk, visit_first, r) < 0 || !kill_here(r, disk))
+    explain("; after change %ld, %s", r->point, call);
 }
 
 /* ---- the operations --------------------------------------------------- */

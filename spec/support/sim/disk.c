@@ -135,20 +135,42 @@ void sim_disk_destroy(sim_disk *disk) {
   free(disk);
 }
 
-sim_disk *sim_disk_copy(sim_disk *disk) {
-  sim_disk_look(disk);
+/* A node's content and names, `disk` and `durable` being what is durable. */
+static void node_copy(sim_node *to, const sim_node *from, const sim_bytes *disk,
+                      const sim_entries *durable) {
+  to->parent = from->parent;
+  bytes_copy(&to->now, &from->now);
+  bytes_copy(&to->disk, disk);
+  entries_copy(&to->entries, &from->entries);
+  entries_copy(&to->durable, durable);
+}
+
+static sim_disk *disk_new_like(const sim_disk *disk) {
   sim_disk *copy = sim_disk_create(disk->seed);
   copy->clock = disk->clock;
-  for (uint32_t i = 0; i < disk->node_count; i++) {
-    const sim_node *from = &disk->nodes[i];
-    if (i > 0) (void)sim_node_new(copy, from->type);
-    sim_node *to = &copy->nodes[i];
-    to->parent = from->parent;
-    bytes_copy(&to->now, &from->now);
-    bytes_copy(&to->disk, &from->now);
-    entries_copy(&to->entries, &from->entries);
-    entries_copy(&to->durable, &from->entries);
-  }
+  copy->no_reserve = disk->no_reserve;
+  copy->space = disk->space;
+  for (uint32_t i = 1; i < disk->node_count; i++)
+    (void)sim_node_new(copy, disk->nodes[i].type);
+  return copy;
+}
+
+sim_disk *sim_disk_copy(sim_disk *disk) {
+  sim_disk_look(disk);
+  sim_disk *copy = disk_new_like(disk);
+  for (uint32_t i = 0; i < disk->node_count; i++)
+    node_copy(&copy->nodes[i], &disk->nodes[i], &disk->nodes[i].now, &disk->nodes[i].entries);
+  return copy;
+}
+
+sim_disk *sim_disk_clone(const sim_disk *disk) {
+  sim_disk *copy = disk_new_like(disk);
+  for (uint32_t i = 0; i < disk->node_count; i++)
+    node_copy(&copy->nodes[i], &disk->nodes[i], &disk->nodes[i].disk, &disk->nodes[i].durable);
+  copy->unchecked = true; /* these changes were looked at when they were made */
+  for (uint32_t i = 0; i < disk->unit_count; i++)
+    sim_unit_add(copy, &disk->units[i], disk->units[i].data);
+  copy->unchecked = disk->unchecked;
   return copy;
 }
 

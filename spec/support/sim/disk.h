@@ -142,6 +142,9 @@ void sim_disk_destroy(sim_disk *disk);
 /* A durable copy of what programs see now, without handles. */
 sim_disk *sim_disk_copy(sim_disk *disk);
 
+/* A copy with what is pending, without handles: what a killed process leaves. */
+sim_disk *sim_disk_clone(const sim_disk *disk);
+
 /* Finds stores to mapped files since the last call, as any call does. */
 void sim_disk_look(sim_disk *disk);
 
