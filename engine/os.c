@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -131,8 +132,17 @@ static int os_truncate(void *context, int file, uint64_t size) {
   return result(ftruncate(file, (off_t)size));
 }
 
+/* Whether files may not grow to `end`. Growing one beyond RLIMIT_FSIZE is not only an
+ * error: the kernel sends SIGXFSZ, whose default is death, so it is asked before. */
+static bool is_beyond_limit(uint64_t end) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_FSIZE, &limit) != 0) return false;
+  return limit.rlim_cur != RLIM_INFINITY && end > limit.rlim_cur;
+}
+
 static int os_reserve(void *context, int file, uint64_t offset, uint64_t size) {
   (void)context;
+  if (is_beyond_limit(offset + size)) return -EFBIG;
   /* Not posix_fallocate: where the file system cannot, that writes zeros byte by byte. */
   return result(fallocate(file, 0, (off_t)offset, (off_t)size));
 }

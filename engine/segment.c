@@ -119,6 +119,54 @@ freyja_status fj_segment_adopt(fj_segment *segment, const uint8_t *header, size_
   return FREYJA_OK;
 }
 
+/* ---- open files of sealed segments (syscall mode) ------------------------ */
+
+static void close_file(fj_segment *segment) {
+  if (segment->file >= 0) (void)segment->os->close(segment->os->context, segment->file);
+  segment->file = -1;
+}
+
+static void pool_unlink(fj_segment *segment) {
+  fj_pool *pool = segment->pool;
+  *(segment->newer != NULL ? &segment->newer->older : &pool->newest) = segment->older;
+  *(segment->older != NULL ? &segment->older->newer : &pool->oldest) = segment->newer;
+  segment->newer = segment->older = NULL;
+  pool->open_files--;
+}
+
+static void pool_link(fj_segment *segment) {
+  fj_pool *pool = segment->pool;
+  segment->older = pool->newest;
+  segment->newer = NULL;
+  *(pool->newest != NULL ? &pool->newest->newer : &pool->oldest) = segment;
+  pool->newest = segment;
+  pool->open_files++;
+}
+
+static bool is_pooled(const fj_segment *segment) {
+  return segment->sealed && segment->file >= 0 && segment->pool != NULL;
+}
+
+static bool close_oldest(fj_pool *pool) {
+  fj_segment *oldest = pool->oldest;
+  if (oldest == NULL) return false;
+  pool_unlink(oldest);
+  close_file(oldest);
+  return true;
+}
+
+/* Opens the file `name`, giving up files that are only kept for reading if there are
+ * too many. */
+static int open_in(fj_pool *pool, const char *name, unsigned flags, int *file) {
+  const fj_os *os = pool->dir->os;
+  int code = 0;
+  do {
+    code = os->open(os->context, pool->dir->fd, name, flags, file);
+  } while ((code == -EMFILE || code == -ENFILE) && close_oldest(pool));
+  if (code != 0) *file = -1;
+  return code;
+}
+
 /* ---- life --------------------------------------------------------------- */
 
 static freyja_status segment_new(fj_pool *pool, uint64_t id, uint64_t limit, fj_segment **out,
@@ -162,12 +210,11 @@ freyja_status fj_segment_create(fj_pool *pool, uint64_t id, uint64_t limit, fj_s
   fj_segment_name(name, id);
   freyja_status status = segment_new(pool, id, limit, &segment, error);
   if (status != FREYJA_OK) return status;
-  int code = os->open(os->context, pool->dir->fd, name,
-                      FJ_OPEN_WRITE | FJ_OPEN_CREATE | FJ_OPEN_EXCLUSIVE, &segment->file);
-  if (code != 0) {
-    segment->file = -1;
-    goto fail;
-  }
+  /* A rotation opens this file and the MANIFEST: what is kept for reading makes room. */
+  while (close_oldest(pool)) continue;
+  int code =
+      open_in(pool, name, FJ_OPEN_WRITE | FJ_OPEN_CREATE | FJ_OPEN_EXCLUSIVE, &segment->file);
+  if (code != 0) goto fail;
   created = true;
   encode_header(header, &pool->identity, id, os->now(os->context));
   freyja_slice part = {header, sizeof header};
@@ -210,10 +257,8 @@ static freyja_status open_file(fj_segment *segment, const char *name, uint64_t s
   fj_pool *pool = segment->pool;
   const fj_os *os = segment->os;
   bool writable = sealed_size == 0 && !pool->readonly;
-  int code =
-      os->open(os->context, pool->dir->fd, name, writable ? FJ_OPEN_WRITE : 0, &segment->file);
+  int code = open_in(pool, name, writable ? FJ_OPEN_WRITE : 0, &segment->file);
   if (code != 0) {
-    segment->file = -1;
     if (code == -ENOENT) return mark_missing(segment, name, why, "the file is missing");
     if (is_no_file(code))
       return mark_missing(segment, name, why, "this is not a regular file");
@@ -245,11 +290,6 @@ static freyja_status open_file(fj_segment *segment, const char *name, uint64_t s
   return FREYJA_OK;
 }
 
-static void close_file(fj_segment *segment) {
-  if (segment->file >= 0) (void)segment->os->close(segment->os->context, segment->file);
-  segment->file = -1;
-}
-
 freyja_status fj_segment_open(fj_pool *pool, uint64_t id, uint64_t sealed_size, uint64_t limit,
                               fj_segment **out, freyja_error *why, freyja_error *error) {
   fj_segment *segment = NULL;
@@ -270,37 +310,6 @@ freyja_status fj_segment_open(fj_pool *pool, uint64_t id, uint64_t sealed_size, 
   return FREYJA_OK;
 }
 
-/* ---- open files of sealed segments (syscall mode) ------------------------ */
-
-static void pool_unlink(fj_segment *segment) {
-  fj_pool *pool = segment->pool;
-  *(segment->newer != NULL ? &segment->newer->older : &pool->newest) = segment->older;
-  *(segment->older != NULL ? &segment->older->newer : &pool->oldest) = segment->newer;
-  segment->newer = segment->older = NULL;
-  pool->open_files--;
-}
-
-static void pool_link(fj_segment *segment) {
-  fj_pool *pool = segment->pool;
-  segment->older = pool->newest;
-  segment->newer = NULL;
-  *(pool->newest != NULL ? &pool->newest->newer : &pool->oldest) = segment;
-  pool->newest = segment;
-  pool->open_files++;
-}
-
-static bool is_pooled(const fj_segment *segment) {
-  return segment->sealed && segment->file >= 0 && segment->pool != NULL;
-}
-
-static bool close_oldest(fj_pool *pool) {
-  fj_segment *oldest = pool->oldest;
-  if (oldest == NULL) return false;
-  pool_unlink(oldest);
-  close_file(oldest);
-  return true;
-}
-
 /* Makes segment->file usable. */
 static freyja_status use_file(fj_segment *segment, freyja_error *error) {
   if (segment->file >= 0 && !segment->sealed) return FREYJA_OK;
@@ -312,18 +321,11 @@ static freyja_status use_file(fj_segment *segment, freyja_error *error) {
     }
     return FREYJA_OK;
   }
-  const fj_os *os = segment->os;
   char name[FJ_NAME_MAX];
   fj_segment_name(name, segment->id);
   while (pool->open_files >= FILES_MAX) (void)close_oldest(pool);
-  int code = 0;
-  do {
-    code = os->open(os->context, pool->dir->fd, name, 0, &segment->file);
-  } while ((code == -EMFILE || code == -ENFILE) && close_oldest(pool));
-  if (code != 0) {
-    segment->file = -1;
-    return fj_fail_os(error, code, pool->dir, name, "open");
-  }
+  int code = open_in(pool, name, 0, &segment->file);
+  if (code != 0) return fj_fail_os(error, code, pool->dir, name, "open");
   pool_link(segment);
   return FREYJA_OK;
 }
