@@ -3,7 +3,7 @@
  *
  *   crash                       a fixed set, in seconds
  *   crash --all                 every workload of up to four operations, and the written ones
- *   crash MODE WORKLOAD [SEED]  one, as a failure names it
+ *   crash MODE WORKLOAD [SEED]  one, as a failure wit_keys it
  *
  * A workload is a string of operations: p put, o overwrite, d delete, s sync, r rotate,
  * c close and open again, k be killed and open again, v be killed, look read-only, open
@@ -12,32 +12,28 @@
  * At each moment a number of writes were acknowledged, and some of them were promised to
  * survive a loss of power (what was written under sync = "always", or before a sync, a
  * rotation or a close that returned). A disk is right if it opens without a fault or damage
- * and holds the state after k writes, for a k that is not less than the promised ones, and not
- * more than those begun; for the disk that a killed process leaves, not less than the
+ * and holds the wit_state after k writes, for a k that is not less than the promised ones, and
+ * not more than those begun; for the disk that a killed process leaves, not less than the
  * acknowledged ones.
  *
  * From some of the disks recovery itself is interrupted: after each of its changes, on each
- * disk that this may leave, the same state must come. Then a write follows and power
+ * disk that this may leave, the same wit_state must come. Then a write follows and power
  * fails again. */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include "freyja.h"
 #include "states.h"
+#include "witness.h"
 
-#define KEYS 7
 #define OPERATIONS_MAX 16
-#define LARGE 1500u /* bytes */
-#define VALUE_MAX 2048u
-#define REDONE 50         /* added to a write's number when it is done again, changed */
 #define NESTED_EVERY 2000 /* of the disks, for one recovery is interrupted */
 #define KILLED_EVERY 50   /* of the moments, from which recovery after a kill is interrupted */
 #define TORN_EVERY 1000   /* of those with a torn tail */
 
 static const char operations[] = "podsrclk";
-static const char *const names[KEYS] = {"alpha", "b", "", "delta", "e", "large", "never"};
 
 typedef struct mode {
   const char *name;
@@ -71,19 +67,14 @@ static const char *const written[] = {
     "plplplplplpl", "poprpdpspcpl", "pkpkpk",       "lkdkok",       "lklklklk",
     "pokdslkrcpkp", "pvpvpv",       "lvlodvlv",     "povkpvco"};
 
-/* Which write each key's value is of; -1: absent. */
-typedef struct state {
-  int8_t of[KEYS];
-} state;
-
 typedef struct run {
   const mode *mode;
   const char *workload;
   uint64_t seed;
   sim_disk *disk;
   freyja *db;
-  state states[OPERATIONS_MAX + 2]; /* after 0, 1, 2... writes */
-  int keys[OPERATIONS_MAX + 2];     /* that each write is of */
+  wit_state states[OPERATIONS_MAX + 2]; /* after 0, 1, 2... writes */
+  int keys[OPERATIONS_MAX + 2];         /* that each write is of */
   int acknowledged, promised;
   bool in_flight; /* states[acknowledged + 1] is what a write is about to make */
   bool armed;
@@ -92,98 +83,6 @@ typedef struct run {
 } run;
 
 static long moments, disks, torn, nested, nested_points;
-static char why[600];
-
-static bool wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static bool wrong(const char *format, ...) {
-  va_list arguments;
-  if (why[0] != '\0') return false; /* the first says most */
-  va_start(arguments, format);
-  (void)vsnprintf(why, sizeof why, format, arguments);
-  va_end(arguments);
-  return false;
-}
-
-/* Adds to what is wrong where that was. */
-static void explain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void explain(const char *format, ...) {
-  va_list arguments;
-  size_t at = strlen(why);
-  va_start(arguments, format);
-  (void)vsnprintf(why + at, sizeof why - at, format, arguments);
-  va_end(arguments);
-}
-
-/* ---- values and states ------------------------------------------------ */
-
-/* The value that write number `write` gives to a key: its number, and how long it is. */
-static size_t make_value(char *value, int write, int key) {
-  size_t size = key == 5 ? LARGE : (size_t)(8 + write % REDONE * 5 % 40);
-  memset(value, 'a' + write % 26, size);
-  (void)snprintf(value, size, "%d", write);
-  return size;
-}
-
-static bool fetch(freyja *db, int key, int8_t *write) {
-  char value[VALUE_MAX], want[VALUE_MAX];
-  size_t size = 0;
-  freyja_error error;
-  *write = -1;
-  freyja_status status =
-      freyja_get(db, names[key], strlen(names[key]), value, sizeof value, &size, &error);
-  if (status == FREYJA_NOTFOUND) return true;
-  if (status != FREYJA_OK) return wrong("get of %s: %s", names[key], error.message);
-  *write = (int8_t)atoi(value);
-  if (make_value(want, *write, key) != size || memcmp(want, value, size) != 0)
-    return wrong("%s has a value that was never written", names[key]);
-  return true;
-}
-
-/* Iterating gives the same. */
-static bool iterate(freyja *db, const state *s) {
-  freyja_iterator *iterator = NULL;
-  freyja_entry entry;
-  freyja_error error;
-  int expected = 0, seen = 0;
-  for (int k = 0; k < KEYS; k++) expected += s->of[k] >= 0;
-  if (freyja_iterator_open(db, NULL, &iterator, &error) != FREYJA_OK)
-    return wrong("iterating: %s", error.message);
-  freyja_status status;
-  while ((status = freyja_iterator_next(iterator, &entry, &error)) == FREYJA_OK) seen++;
-  freyja_iterator_close(iterator);
-  if (status != FREYJA_END) return wrong("iterating: %s", error.message);
-  if (seen != expected) return wrong("an iterator gives %d entries, not %d", seen, expected);
-  return true;
-}
-
-static bool examine(freyja *db, state *out) {
-  freyja_stats stats;
-  uint64_t keys = 0;
-  for (int k = 0; k < KEYS; k++) {
-    if (!fetch(db, k, &out->of[k])) return false;
-    keys += out->of[k] >= 0;
-  }
-  freyja_get_stats(db, &stats);
-  if (stats.recovery.damaged != 0)
-    return wrong("damage was reported: %s (%s)", stats.recovery.damage.message,
-                 stats.recovery.damage.path);
-  if (stats.keys != keys) return wrong("%d keys are counted", (int)stats.keys);
-  return iterate(db, out);
-}
-
-static bool same(const state *a, const state *b) { return memcmp(a, b, sizeof *a) == 0; }
-
-static const char *text_of(const state *s) {
-  static char text[2][128];
-  static int turn;
-  turn = 1 - turn;
-  size_t at = 0;
-  for (int k = 0; k < KEYS; k++)
-    at += (size_t)snprintf(text[turn] + at, sizeof text[turn] - at, " %s=%d", names[k],
-                           s->of[k]);
-  return text[turn];
-}
-
 /* ---- opening what is left --------------------------------------------- */
 
 static freyja_options options_for(const mode *m, sim_disk *disk) {
@@ -202,26 +101,26 @@ static bool open_on(const mode *m, sim_disk *disk, bool readonly, freyja **db) {
   options.readonly = readonly;
   freyja_error error;
   if (freyja_open("db", &options, db, &error) == FREYJA_OK) return true;
-  return wrong("open: %s (%s)", error.message, error.path);
+  return wit_wrong("open: %s (%s)", error.message, error.path);
 }
 
 static bool close_on(sim_disk *disk, freyja *db) {
   freyja_error error;
-  if (freyja_close(db, &error) != FREYJA_OK) return wrong("close: %s", error.message);
+  if (freyja_close(db, &error) != FREYJA_OK) return wit_wrong("close: %s", error.message);
   if (sim_disk_held(disk) != 0)
-    return wrong("%ld things are not given back", sim_disk_held(disk));
-  if (disk->broken[0] != '\0') return wrong("%s", disk->broken);
+    return wit_wrong("%ld things are not given back", sim_disk_held(disk));
+  if (disk->broken[0] != '\0') return wit_wrong("%s", disk->broken);
   return true;
 }
 
 /* Opens the disk and tells what it holds. */
-static bool recover(const mode *m, sim_disk *disk, state *out, bool *cut) {
+static bool recover(const mode *m, sim_disk *disk, wit_state *out, bool *cut) {
   freyja *db = NULL;
   freyja_stats stats;
   if (!open_on(m, disk, false, &db)) return false;
   freyja_get_stats(db, &stats);
   *cut = stats.recovery.bytes_cut > 0;
-  bool right = examine(db, out);
+  bool right = wit_examine(db, out);
   bool closed = close_on(disk, db);
   return right && closed;
 }
@@ -230,27 +129,27 @@ static bool recover(const mode *m, sim_disk *disk, state *out, bool *cut) {
 
 typedef struct second {
   const mode *mode;
-  const state *allowed; /* what may be there */
+  const wit_state *allowed; /* what may be there */
   int count;
   bool failed;
 } second;
 
-static bool is_among(const state *found, const state *allowed, int count) {
+static bool is_among(const wit_state *found, const wit_state *allowed, int count) {
   for (int i = 0; i < count; i++)
-    if (same(found, &allowed[i])) return true;
-  return wrong("after a second loss of power the state is another:%s, not%s", text_of(found),
-               text_of(&allowed[count - 1]));
+    if (wit_same(found, &allowed[i])) return true;
+  return wit_wrong("after a second loss of power the wit_state is another:%s, not%s",
+                   wit_text(found), wit_text(&allowed[count - 1]));
 }
 
 static bool visit_second(void *argument, sim_disk *image, const sim_state *left) {
   second *s = argument;
-  state found;
+  wit_state found;
   bool cut = false;
   nested++;
   if (recover(s->mode, image, &found, &cut) && is_among(&found, s->allowed, s->count))
     return true;
   s->failed = true;
-  explain("; second loss of power: disk %u, %s", left->number, left->what);
+  wit_explain("; second loss of power: disk %u, %s", left->number, left->what);
   return false;
 }
 
@@ -258,33 +157,33 @@ static void second_point(void *argument, sim_disk *disk, const char *call) {
   second *s = argument;
   if (s->failed) return;
   nested_points++;
-  if (sim_states_each(disk, visit_second, s) < 0) explain(", at %s", call);
+  if (sim_states_each(disk, visit_second, s) < 0) wit_explain(", at %s", call);
 }
 
 /* Opens a disk, which holds one of the allowed states, then puts that key; power fails all the
  * while, or only once it is open. */
-static bool interrupt(const mode *m, sim_disk *disk, const state *allowed, int count, int key,
-                      int write, bool at_once) {
+static bool interrupt(const mode *m, sim_disk *disk, const wit_state *allowed, int count,
+                      int key, int write, bool at_once) {
   second s = {.mode = m, .allowed = allowed, .count = count};
-  state shown[2]; /* by the open, and after the put */
+  wit_state shown[2]; /* by the open, and after the put */
   freyja *db = NULL;
-  char value[VALUE_MAX];
+  char value[WIT_VALUE_MAX];
   freyja_error error;
   disk->argument = &s;
   disk->hook = at_once ? second_point : NULL;
   if (!open_on(m, disk, false, &db)) return false;
   disk->hook = second_point;
-  if (!examine(db, &shown[0]) || !is_among(&shown[0], allowed, count)) s.failed = true;
+  if (!wit_examine(db, &shown[0]) || !is_among(&shown[0], allowed, count)) s.failed = true;
   shown[1] = shown[0];
   shown[1].of[key] = (int8_t)write;
   s.allowed = shown;
   s.count = 1;
   second_point(&s, disk, "the open's end");
   s.count = 2;
-  size_t size = make_value(value, write, key);
+  size_t size = wit_value(value, write, key);
   if (!s.failed &&
-      freyja_put(db, names[key], strlen(names[key]), value, size, &error) != FREYJA_OK)
-    s.failed = !wrong("put after recovery: %s", error.message);
+      freyja_put(db, wit_keys[key], strlen(wit_keys[key]), value, size, &error) != FREYJA_OK)
+    s.failed = !wit_wrong("put after recovery: %s", error.message);
   sim_disk_look(disk);
   if (m->sync == FREYJA_SYNC_ALWAYS) {
     s.allowed = &shown[1];
@@ -299,27 +198,27 @@ static bool interrupt(const mode *m, sim_disk *disk, const state *allowed, int c
 
 static bool visit_first(void *argument, sim_disk *image, const sim_state *left) {
   run *r = argument;
-  state found;
+  wit_state found;
   int low = left->all_kept ? r->acknowledged : r->promised;
   int high = r->acknowledged + r->in_flight;
   bool cut = false;
-  int last = low - 1; /* the state that was found */
+  int last = low - 1; /* the wit_state that was found */
   sim_disk *copy = sim_disk_copy(image);
   disks++;
   bool right = recover(r->mode, image, &found, &cut);
   for (int k = low; right && k <= high; k++)
-    if (same(&found, &r->states[k])) last = k;
+    if (wit_same(&found, &r->states[k])) last = k;
   if (right && last < low)
-    right = wrong("the state is none of those after %d to %d writes:%s; the last is%s", low,
-                  high, text_of(&found), text_of(&r->states[high]));
+    right = wit_wrong("the wit_state is none of those after %d to %d writes:%s; the last is%s",
+                      low, high, wit_text(&found), wit_text(&r->states[high]));
   torn += cut;
   /* What is written then is the first write that was lost, with another value: a record of the
    * same size, behind which an old one would fit. */
   if (right && (disks % NESTED_EVERY == 0 || (cut && torn % TORN_EVERY == 0)))
-    right = interrupt(r->mode, copy, &found, 1, last < high ? r->keys[last + 1] : 6,
-                      REDONE + last + 1, true);
+    right = interrupt(r->mode, copy, &found, 1, last < high ? r->keys[last + 1] : WIT_SPARE,
+                      WIT_REDONE + last + 1, true);
   sim_disk_destroy(copy);
-  if (!right) explain("; disk %u: %s", left->number, left->what);
+  if (!right) wit_explain("; disk %u: %s", left->number, left->what);
   return right;
 }
 
@@ -327,20 +226,20 @@ static bool visit_first(void *argument, sim_disk *image, const sim_state *left) 
 static bool kill_here(run *r, const sim_disk *disk) {
   sim_disk *killed = sim_disk_clone(disk);
   int count = r->acknowledged + r->in_flight + 1 - r->promised;
-  bool right = interrupt(r->mode, killed, &r->states[r->promised], count, 6, REDONE,
-                         moments % KILLED_EVERY == 0);
+  bool right = interrupt(r->mode, killed, &r->states[r->promised], count, WIT_SPARE,
+                         WIT_REDONE, moments % KILLED_EVERY == 0);
   sim_disk_destroy(killed);
-  if (!right) explain("; killed");
+  if (!right) wit_explain("; killed");
   return right;
 }
 
 static void first_point(void *argument, sim_disk *disk, const char *call) {
   run *r = argument;
   r->point++;
-  if (!r->armed || why[0] != '\0') return;
+  if (!r->armed || *wit_why() != '\0') return;
   moments++;
   if (sim_states_each(disk, visit_first, r) < 0 || !kill_here(r, disk))
-    explain("; after change %ld, %s", r->point, call);
+    wit_explain("; after change %ld, %s", r->point, call);
 }
 
 /* ---- the operations --------------------------------------------------- */
@@ -358,18 +257,18 @@ static void note_syncs(run *r, int before) {
 
 /* Does one write: a put, or a delete if `write` is -1; by another call if `by` says so. */
 static bool do_write(run *r, int key, int write, char by) {
-  char value[VALUE_MAX], old[VALUE_MAX];
+  char value[WIT_VALUE_MAX], old[WIT_VALUE_MAX];
   freyja_error error;
   freyja_status status;
-  const char *name = names[key];
+  const char *name = wit_keys[key];
   int before = r->acknowledged;
-  const state *now = &r->states[before];
-  state *next = &r->states[before + 1];
+  const wit_state *now = &r->states[before];
+  wit_state *next = &r->states[before + 1];
   *next = *now;
   next->of[key] = (int8_t)write;
   r->keys[before + 1] = key;
   r->in_flight = true;
-  size_t size = write < 0 ? 0 : make_value(value, write, key);
+  size_t size = write < 0 ? 0 : wit_value(value, write, key);
   if (write < 0) {
     status = freyja_delete(r->db, name, strlen(name), &error);
   } else if (by == 'i') {
@@ -377,12 +276,12 @@ static bool do_write(run *r, int key, int write, char by) {
   } else if (by == 'x') {
     freyja_slice expected = {old, 0}, desired = {value, size};
     bool there = now->of[key] >= 0;
-    if (there) expected.size = make_value(old, now->of[key], key);
+    if (there) expected.size = wit_value(old, now->of[key], key);
     status = freyja_cas(r->db, name, strlen(name), there ? &expected : NULL, &desired, &error);
   } else {
     status = freyja_put(r->db, name, strlen(name), value, size, &error);
   }
-  if (freyja_is_fault(status)) return wrong("a write: %s (%s)", error.message, error.path);
+  if (freyja_is_fault(status)) return wit_wrong("a write: %s (%s)", error.message, error.path);
   if (status == FREYJA_OK) r->acknowledged++;
   r->in_flight = false;
   note_syncs(r, before);
@@ -390,7 +289,7 @@ static bool do_write(run *r, int key, int write, char by) {
 }
 
 static int pick(const run *r, bool present) {
-  const state *now = &r->states[r->acknowledged];
+  const wit_state *now = &r->states[r->acknowledged];
   for (int k = 0; k < 5; k++)
     if ((now->of[k] >= 0) == present) return k;
   return 0;
@@ -407,11 +306,11 @@ static bool open_store(run *r, bool readonly) {
 
 /* Whether the store holds what was acknowledged. */
 static bool agree(run *r) {
-  state found;
-  if (!examine(r->db, &found)) return false;
-  return same(&found, &r->states[r->acknowledged]) ||
-         wrong("a killed process lost writes:%s, not%s", text_of(&found),
-               text_of(&r->states[r->acknowledged]));
+  wit_state found;
+  if (!wit_examine(r->db, &found)) return false;
+  return wit_same(&found, &r->states[r->acknowledged]) ||
+         wit_wrong("a killed process lost writes:%s, not%s", wit_text(&found),
+                   wit_text(&r->states[r->acknowledged]));
 }
 
 static bool reopen_killed(run *r, bool readonly) {
@@ -436,7 +335,7 @@ static bool do_operation(run *r, char operation) {
   case 'd':
     return do_write(r, pick(r, true), -1, 'd');
   case 'l':
-    return do_write(r, 5, write, 'p');
+    return do_write(r, WIT_LARGE, write, 'p');
   case 'i':
     return do_write(r, pick(r, false), write, 'i');
   case 'x':
@@ -462,9 +361,10 @@ static bool do_operation(run *r, char operation) {
     r->db = NULL;
     return right && open_store(r, false);
   default:
-    return wrong("no operation '%c'", operation);
+    return wit_wrong("no operation '%c'", operation);
   }
-  if (status != FREYJA_OK) return wrong("'%c': %s (%s)", operation, error.message, error.path);
+  if (status != FREYJA_OK)
+    return wit_wrong("'%c': %s (%s)", operation, error.message, error.path);
   r->promised = r->acknowledged;
   note_syncs(r, r->acknowledged);
   return true;
@@ -475,7 +375,7 @@ static bool do_operation(run *r, char operation) {
 static bool run_workload(const mode *m, const char *workload, size_t from, uint64_t seed) {
   run r = {.mode = m, .workload = workload, .seed = seed};
   memset(&r.states[0], -1, sizeof r.states[0]);
-  why[0] = '\0';
+  wit_clear();
   r.disk = sim_disk_create(seed);
   r.disk->no_reserve = m->no_reserve;
   r.disk->hook = first_point;
@@ -484,19 +384,19 @@ static bool run_workload(const mode *m, const char *workload, size_t from, uint6
   bool right = open_store(&r, false);
   for (size_t i = 0; right && workload[i] != '\0'; i++) {
     r.armed = i + 1 >= from;
-    right = do_operation(&r, workload[i]) && why[0] == '\0';
+    right = do_operation(&r, workload[i]) && *wit_why() == '\0';
     if (!right) break;
     sim_disk_look(r.disk);
     first_point(&r, r.disk, "the operation's end");
-    right = why[0] == '\0';
+    right = *wit_why() == '\0';
   }
   r.disk->hook = NULL;
   if (r.db != NULL) right = close_on(r.disk, r.db) && right;
-  right = right && why[0] == '\0';
+  right = right && *wit_why() == '\0';
   sim_disk_destroy(r.disk);
   if (!right)
-    printf("not ok crash: %s\n# again: build/debug/crash %s %s %llu\n", why, m->name, workload,
-           (unsigned long long)seed);
+    printf("not ok crash: %s\n# again: build/debug/crash %s %s %llu\n", wit_why(), m->name,
+           workload, (unsigned long long)seed);
   return right;
 }
 
@@ -523,11 +423,50 @@ static bool run_written(const mode *m, uint64_t seed) {
   return true;
 }
 
+/* ---- one process for each mode, as many at once as there are processors ---- */
+
 static bool report(const mode *m, bool right) {
   if (right)
     printf("ok crash, %s: %ld disks at %ld moments; %ld at %ld moments of recovery\n", m->name,
            disks, moments, nested, nested_points);
-  disks = moments = nested = nested_points = 0;
+  return right;
+}
+
+static bool run_mode(size_t i, bool all) {
+  bool right = true;
+  size_t longest = all ? 4 : i < 2 ? 2 : 1;
+  for (size_t length = 0; right && length <= longest; length++)
+    right = run_all(&modes[i], length, 1 + i);
+  if (right && (all || i < 2)) right = run_written(&modes[i], 1 + i);
+  return report(&modes[i], right);
+}
+
+/* Waits for one child; whether it found nothing wrong. A child that dies has said nothing. */
+static bool await(void) {
+  int status = 0;
+  if (wait(&status) < 0) return false;
+  if (WIFSIGNALED(status)) printf("not ok crash: killed by signal %d\n", WTERMSIG(status));
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static bool run_modes(bool all) {
+  bool right = true;
+  long running = 0, most = sysconf(_SC_NPROCESSORS_ONLN);
+  for (size_t i = 0; i < MODES; i++, running++) {
+    if (running >= most) {
+      right = await() && right;
+      running--;
+    }
+    (void)fflush(stdout);
+    pid_t child = fork();
+    if (child < 0) return false;
+    if (child == 0) {
+      right = run_mode(i, all);
+      (void)fflush(stdout);
+      _exit(right ? 0 : 1);
+    }
+  }
+  for (; running > 0; running--) right = await() && right;
   return right;
 }
 
@@ -538,21 +477,9 @@ static const mode *find_mode(const char *name) {
 }
 
 int main(int count, char **arguments) {
-  bool all = count == 2 && strcmp(arguments[1], "--all") == 0;
-  bool right = true;
-  if (count > 2) {
-    const mode *m = find_mode(arguments[1]);
-    uint64_t seed = count > 3 ? strtoull(arguments[3], NULL, 10) : 1;
-    if (m == NULL || strlen(arguments[2]) > OPERATIONS_MAX) return 2;
-    return report(m, run_workload(m, arguments[2], 0, seed)) ? 0 : 1;
-  }
-  for (size_t i = 0; i < MODES; i++) {
-    bool good = true;
-    size_t longest = all ? 4 : i < 2 ? 2 : 1;
-    for (size_t length = 0; good && length <= longest; length++)
-      good = run_all(&modes[i], length, 1 + i);
-    if (good && (all || i < 2)) good = run_written(&modes[i], 1 + i);
-    right = report(&modes[i], good) && right;
-  }
-  return right ? 0 : 1;
+  if (count < 3) return run_modes(count == 2 && strcmp(arguments[1], "--all") == 0) ? 0 : 1;
+  const mode *m = find_mode(arguments[1]);
+  uint64_t seed = count > 3 ? strtoull(arguments[3], NULL, 10) : 1;
+  if (m == NULL || strlen(arguments[2]) > OPERATIONS_MAX) return 2;
+  return report(m, run_workload(m, arguments[2], 0, seed)) ? 0 : 1;
 }
