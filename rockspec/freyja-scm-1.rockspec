@@ -34,6 +34,8 @@ build = {
         "engine/lua/core.c",
         "engine/lua/db.c",
         "engine/lua/each.c",
+        "engine/lua/handle.c",
+        "engine/lua/many.c",
         "engine/lua/raise.c",
         "engine/lua/stats.c",
         "engine/manifest.c",

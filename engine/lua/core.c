@@ -82,10 +82,14 @@ static int core_open(lua_State *L) {
   luaL_argcheck(L, strlen(path) == size, 1, "the path contains a zero byte");
   check_options(L, &options);
   lua_settop(L, 2);
-  fjl_store *store = fjl_push_store(L);
+  fjl_object *store = fjl_push_object(L, fjl_store_kind);
   lua_pushstring(L, path);
   (void)lua_setiuservalue(L, 3, 1);
-  if (freyja_open(path, &options, &store->db, &error) == FREYJA_OK) return 1;
+  freyja_status status = freyja_open(path, &options, &store->handle->db, &error);
+  if (status == FREYJA_LOCKED && fjl_sweep(L)) /* by a store that was lost */
+    status = freyja_open(path, &options, &store->handle->db, &error);
+  if (status == FREYJA_OK) return 1;
+  fjl_release(L, store);
   lua_pushnil(L);
   fjl_push_error(L, &error);
   return 2;
@@ -96,16 +100,11 @@ FREYJA_API int luaopen_freyja_core(lua_State *L);
 int luaopen_freyja_core(lua_State *L) {
   static const luaL_Reg functions[] = {{"open", core_open}, {NULL, NULL}};
   luaL_checkversion(L);
-  lua_settop(L, 0);
+  fjl_create_handles(L);
   fjl_create_error(L);
   fjl_create_store(L);
   fjl_create_iterator(L);
-  fjl_fill_store(L, 1, 2);
-  fjl_fill_iterator(L, 1, 2);
-  lua_newtable(L);
-  lua_pushvalue(L, 1);
-  lua_pushvalue(L, 2);
-  luaL_setfuncs(L, functions, FJL_UPVALUES);
+  luaL_newlib(L, functions);
   lua_pushliteral(L, FREYJA_VERSION);
   lua_setfield(L, -2, "version");
   return 1;

@@ -6,20 +6,10 @@
 
 #define STACK_VALUE_MAX 1024 /* bytes of a value that need no second look-up */
 
-/* ---- handles -------------------------------------------------------------- */
-
-static fjl_store *check_handle(lua_State *L) {
-  fjl_store *store = lua_touserdata(L, 1);
-  if (store != NULL && lua_getmetatable(L, 1)) {
-    int same = lua_rawequal(L, -1, lua_upvalueindex(1));
-    lua_pop(L, 1);
-    if (same) return store;
-  }
-  return luaL_checkudata(L, 1, FJL_STORE); /* raises */
-}
+/* ---- the store itself ------------------------------------------------------ */
 
 /* Raises the error `closed` about the store at index 1. */
-static int raise_closed(lua_State *L) {
+static void raise_closed(lua_State *L) {
   freyja_error error;
   memset(&error, 0, sizeof error);
   error.status = FREYJA_CLOSED;
@@ -27,39 +17,36 @@ static int raise_closed(lua_State *L) {
   fjl_push_error(L, &error);
   (void)lua_getiuservalue(L, 1, 1);
   lua_setfield(L, -2, "path");
-  return lua_error(L);
+  (void)lua_error(L);
+}
+
+freyja *fjl_open_store(lua_State *L, const fjl_object *object) {
+  if (object->handle == NULL || object->handle->db == NULL) raise_closed(L);
+  return object->handle->db;
 }
 
 freyja *fjl_check_store(lua_State *L) {
-  fjl_store *store = check_handle(L);
-  if (store->db == NULL) (void)raise_closed(L);
-  return store->db;
+  return fjl_open_store(L, fjl_check_object(L, fjl_store_kind));
 }
 
-fjl_store *fjl_push_store(lua_State *L) {
-  fjl_store *store = lua_newuserdatauv(L, sizeof *store, 1);
-  store->db = NULL;
-  lua_pushvalue(L, lua_upvalueindex(1));
-  (void)lua_setmetatable(L, -2);
-  return store;
+/* Closes the store at index 1, if it is open; nothing is left, whatever the result. */
+static freyja_status close_store(lua_State *L, freyja_error *error) {
+  fjl_object *object = fjl_check_object(L, fjl_store_kind);
+  freyja *db = object->handle == NULL ? NULL : object->handle->db;
+  fjl_release(L, object);
+  return freyja_close(db, error);
 }
 
 /* db:close(): raises what closing could not do; a second time does nothing. */
 static int db_close(lua_State *L) {
-  fjl_store *store = check_handle(L);
-  freyja *db = store->db;
   freyja_error error;
-  store->db = NULL;
-  if (freyja_close(db, &error) != FREYJA_OK) return fjl_raise(L, &error);
+  if (close_store(L, &error) != FREYJA_OK) return fjl_raise(L, &error);
   return 0;
 }
 
 /* __gc, and __close when a scope is left by an error: raises nothing. */
 static int db_collect(lua_State *L) {
-  fjl_store *store = check_handle(L);
-  freyja *db = store->db;
-  store->db = NULL;
-  (void)freyja_close(db, NULL);
+  (void)close_store(L, NULL);
   return 0;
 }
 
@@ -69,10 +56,10 @@ static int db_leave(lua_State *L) {
 }
 
 static int db_tostring(lua_State *L) {
-  const fjl_store *store = check_handle(L);
+  const fjl_object *object = fjl_check_object(L, fjl_store_kind);
   (void)lua_getiuservalue(L, 1, 1);
-  if (store->db == NULL) lua_pushliteral(L, FJL_STORE " (closed)");
-  else lua_pushfstring(L, FJL_STORE " (\"%s\")", lua_tostring(L, -1));
+  if (object->handle == NULL) lua_pushfstring(L, "%s (closed)", fjl_store_kind);
+  else lua_pushfstring(L, "%s (\"%s\")", fjl_store_kind, lua_tostring(L, -1));
   return 1;
 }
 
@@ -81,9 +68,10 @@ static int db_tostring(lua_State *L) {
 /* db:put(key, value) */
 static int db_put(lua_State *L) {
   size_t key_size = 0, value_size = 0;
-  freyja *db = fjl_check_store(L);
+  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
   const char *key = luaL_checklstring(L, 2, &key_size);
   const char *value = luaL_checklstring(L, 3, &value_size);
+  freyja *db = fjl_open_store(L, store);
   freyja_error error;
   if (freyja_put(db, key, key_size, value, value_size, &error) != FREYJA_OK)
     return fjl_raise(L, &error);
@@ -100,9 +88,10 @@ static int push_done(lua_State *L, freyja_status status, const freyja_error *err
 /* db:insert(key, value) -> boolean: false if the key was there */
 static int db_insert(lua_State *L) {
   size_t key_size = 0, value_size = 0;
-  freyja *db = fjl_check_store(L);
+  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
   const char *key = luaL_checklstring(L, 2, &key_size);
   const char *value = luaL_checklstring(L, 3, &value_size);
+  freyja *db = fjl_open_store(L, store);
   freyja_error error;
   return push_done(L, freyja_insert(db, key, key_size, value, value_size, &error), &error);
 }
@@ -110,8 +99,9 @@ static int db_insert(lua_State *L) {
 /* db:delete(key) -> boolean: false if the key was not there */
 static int db_delete(lua_State *L) {
   size_t key_size = 0;
-  freyja *db = fjl_check_store(L);
+  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
   const char *key = luaL_checklstring(L, 2, &key_size);
+  freyja *db = fjl_open_store(L, store);
   freyja_error error;
   return push_done(L, freyja_delete(db, key, key_size, &error), &error);
 }
@@ -129,10 +119,11 @@ static const freyja_slice *check_slice(lua_State *L, int index, freyja_slice *sl
 static int db_cas(lua_State *L) {
   size_t key_size = 0;
   freyja_slice slices[2];
-  freyja *db = fjl_check_store(L);
+  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
   const char *key = luaL_checklstring(L, 2, &key_size);
   const freyja_slice *expected = check_slice(L, 3, &slices[0]);
   const freyja_slice *desired = check_slice(L, 4, &slices[1]);
+  freyja *db = fjl_open_store(L, store);
   freyja_error error;
   return push_done(L, freyja_cas(db, key, key_size, expected, desired, &error), &error);
 }
@@ -141,16 +132,14 @@ static int db_cas(lua_State *L) {
 
 /* A value too large for the C stack: into Lua's memory. A finalizer that runs when
  * that is allocated may close the store or change the value, so both are looked at again. */
-static freyja_status push_large(lua_State *L, const char *key, size_t key_size, size_t size,
-                                freyja_error *error) {
+static freyja_status push_large(lua_State *L, const fjl_object *store, const char *key,
+                                size_t key_size, size_t size, freyja_error *error) {
   for (;;) {
     luaL_Buffer buffer;
     size_t capacity = size;
     char *target = luaL_buffinitsize(L, &buffer, capacity);
-    fjl_store *store = lua_touserdata(L, 1);
-    if (store->db == NULL) (void)raise_closed(L);
-    freyja_status status =
-        freyja_get(store->db, key, key_size, target, capacity, &size, error);
+    freyja *db = fjl_open_store(L, store);
+    freyja_status status = freyja_get(db, key, key_size, target, capacity, &size, error);
     if (status != FREYJA_OK) return status;
     luaL_pushresultsize(&buffer, size <= capacity ? size : 0);
     if (size <= capacity) return FREYJA_OK;
@@ -158,55 +147,30 @@ static freyja_status push_large(lua_State *L, const char *key, size_t key_size, 
   }
 }
 
-/* Pushes the value of a key, or nothing if it is absent. Stack: +1 on OK. */
-static freyja_status push_value(lua_State *L, freyja *db, const char *key, size_t key_size) {
-  char value[STACK_VALUE_MAX];
-  size_t size = 0;
-  freyja_error error;
-  freyja_status status = freyja_get(db, key, key_size, value, sizeof value, &size, &error);
-  if (status == FREYJA_OK && size <= sizeof value) lua_pushlstring(L, value, size);
-  else if (status == FREYJA_OK) status = push_large(L, key, key_size, size, &error);
-  if (freyja_is_fault(status)) (void)fjl_raise(L, &error);
-  return status;
-}
-
 /* db:get(key) -> string | nil */
 static int db_get(lua_State *L) {
-  size_t key_size = 0;
-  freyja *db = fjl_check_store(L);
+  char value[STACK_VALUE_MAX];
+  size_t key_size = 0, size = 0;
+  freyja_error error;
+  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
   const char *key = luaL_checklstring(L, 2, &key_size);
-  if (push_value(L, db, key, key_size) != FREYJA_OK) lua_pushnil(L);
+  freyja *db = fjl_open_store(L, store);
+  freyja_status status = freyja_get(db, key, key_size, value, sizeof value, &size, &error);
+  if (status == FREYJA_OK && size <= sizeof value) lua_pushlstring(L, value, size);
+  else if (status == FREYJA_OK) status = push_large(L, store, key, key_size, size, &error);
+  if (freyja_is_fault(status)) return fjl_raise(L, &error);
+  if (status != FREYJA_OK) lua_pushnil(L);
   return 1;
 }
 
 /* db:has(key) -> boolean */
 static int db_has(lua_State *L) {
   size_t key_size = 0;
-  freyja *db = fjl_check_store(L);
+  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
   const char *key = luaL_checklstring(L, 2, &key_size);
+  freyja *db = fjl_open_store(L, store);
   freyja_error error;
   return push_done(L, freyja_has(db, key, key_size, &error), &error);
-}
-
-/* db:get_many{key, ...} -> {[key] = value, ...} */
-static int db_get_many(lua_State *L) {
-  (void)fjl_check_store(L);
-  luaL_checktype(L, 2, LUA_TTABLE);
-  lua_settop(L, 2);
-  lua_Integer count = luaL_len(L, 2);
-  lua_createtable(L, 0, count < 1024 ? (int)count : 1024);
-  for (lua_Integer i = 1; i <= count; i++) {
-    (void)lua_geti(L, 2, i);
-    if (!lua_isstring(L, -1))
-      return luaL_argerror(L, 2,
-                           lua_pushfstring(L, "element %I must be a string, not %s",
-                                           (LUAI_UACINT)i, luaL_typename(L, -1)));
-    size_t key_size = 0;
-    const char *key = lua_tolstring(L, -1, &key_size);
-    if (push_value(L, fjl_check_store(L), key, key_size) == FREYJA_OK) lua_settable(L, 3);
-    else lua_pop(L, 1);
-  }
-  return 1;
 }
 
 /* #db, and the number of keys */
@@ -231,33 +195,31 @@ static int db_rotate(lua_State *L) {
   return 0;
 }
 
-void fjl_create_store(lua_State *L) { (void)luaL_newmetatable(L, FJL_STORE); }
-
-void fjl_fill_store(lua_State *L, int store_index, int iterator_index) {
+void fjl_create_store(lua_State *L) {
   static const luaL_Reg meta[] = {{"__gc", db_collect},
                                   {"__close", db_leave},
                                   {"__tostring", db_tostring},
                                   {"__len", db_len},
                                   {NULL, NULL}};
-  static const luaL_Reg methods[] = {{"put", db_put},           {"get", db_get},
-                                     {"delete", db_delete},     {"has", db_has},
-                                     {"insert", db_insert},     {"cas", db_cas},
-                                     {"get_many", db_get_many}, {"each", fjl_each},
-                                     {"keys", fjl_keys},        {"count", fjl_count},
-                                     {"sync", db_sync},         {"rotate", db_rotate},
-                                     {"stats", fjl_stats},      {"segments", fjl_segments},
-                                     {"close", db_close},       {NULL, NULL}};
-  lua_pushvalue(L, store_index);
-  lua_pushvalue(L, store_index);
-  lua_pushvalue(L, iterator_index);
-  luaL_setfuncs(L, meta, FJL_UPVALUES);
-  lua_newtable(L);
-  lua_pushvalue(L, store_index);
-  lua_pushvalue(L, iterator_index);
-  lua_pushvalue(L, store_index);
-  lua_pushvalue(L, iterator_index);
-  fjl_push_next(L);
-  luaL_setfuncs(L, methods, FJL_UPVALUES + 1);
+  static const luaL_Reg methods[] = {{"put", db_put},
+                                     {"get", db_get},
+                                     {"delete", db_delete},
+                                     {"has", db_has},
+                                     {"insert", db_insert},
+                                     {"cas", db_cas},
+                                     {"get_many", fjl_get_many},
+                                     {"each", fjl_each},
+                                     {"keys", fjl_keys},
+                                     {"count", fjl_count},
+                                     {"sync", db_sync},
+                                     {"rotate", db_rotate},
+                                     {"stats", fjl_stats},
+                                     {"segments", fjl_segments},
+                                     {"close", db_close},
+                                     {NULL, NULL}};
+  (void)luaL_newmetatable(L, fjl_store_kind);
+  luaL_setfuncs(L, meta, 0);
+  luaL_newlib(L, methods);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
 }

@@ -1,5 +1,8 @@
 /* raise.c - error objects: tables {code, message, path, errno} whose text is
  * "freyja: code: message (path)". */
+#include <stdio.h>
+#include <string.h>
+
 #include "binding.h"
 
 static void set_string(lua_State *L, const char *key, const char *value) {
@@ -23,6 +26,14 @@ void fjl_push_error(lua_State *L, const freyja_error *error) {
 int fjl_raise(lua_State *L, const freyja_error *error) {
   fjl_push_error(L, error);
   return lua_error(L);
+}
+
+int fjl_raise_plain(lua_State *L, freyja_status status, const char *message) {
+  freyja_error error;
+  memset(&error, 0, sizeof error);
+  error.status = status;
+  (void)snprintf(error.message, sizeof error.message, "%s", message);
+  return fjl_raise(L, &error);
 }
 
 static int error_tostring(lua_State *L) {

@@ -80,15 +80,17 @@ static void push_segment(lua_State *L, const freyja_segment *segment) {
 }
 
 /* db:segments() -> list of tables, oldest first. The figures are copied into a
- * userdata first, so that all are of one moment. */
+ * userdata first, so that all are of one moment. Finalizers that run when it is made may begin
+ * more segments: with each turn it has more to spare. */
 int fjl_segments(lua_State *L) {
   (void)fjl_check_store(L);
   size_t room = 0, count = 0;
   freyja_segment *segments = NULL;
   do {
-    room = freyja_get_segments(fjl_check_store(L), NULL, 0);
+    lua_settop(L, 1);
+    room = 2 * room + freyja_get_segments(fjl_check_store(L), NULL, 0);
     segments = lua_newuserdatauv(L, (room + 1) * sizeof *segments, 0);
-    count = freyja_get_segments(fjl_check_store(L), segments, room); /* finalizers ran */
+    count = freyja_get_segments(fjl_check_store(L), segments, room);
   } while (count > room);
   lua_createtable(L, (int)count, 0);
   for (size_t i = 0; i < count; i++) {
