@@ -6,7 +6,8 @@
 --   make -C build config=release [CC=clang]
 --
 -- It makes, in build/<config>: libfreyja.a, freyja/core.so (the Lua module
--- `freyja.core`), and a program for each C test and for the C benchmark.
+-- `freyja.core`), and programs: each C test of spec/support/c, luastate of
+-- spec/support/lua, and the C benchmark.
 
 local root = path.getdirectory(_SCRIPT)
 
@@ -19,6 +20,11 @@ newoption {
   trigger = "lua-include",
   value = "DIR",
   description = "Where lua.h of Lua 5.4 is (default: looked for)",
+}
+newoption {
+  trigger = "lua-library",
+  value = "NAME",
+  description = "Lua 5.4 as the linker knows it, for a test (default: lua5.4)",
 }
 
 -- Two Premakes ---------------------------------------------------------------
@@ -116,10 +122,16 @@ end
 target("freyja", "StaticLib")
   files { "engine/*.h", "engine/*.c" }
 
+-- The binding, in what is being defined.
+local function with_binding()
+  files { "engine/lua/*.h", "engine/lua/*.c" }
+  buildoptions { "-isystem " .. (_OPTIONS["lua-include"] or lua_include()) }
+end
+
 target("core", "SharedLib", "/freyja")
   targetprefix ""
-  files { "engine/*.h", "engine/*.c", "engine/lua/*.h", "engine/lua/*.c" }
-  buildoptions { "-isystem " .. (_OPTIONS["lua-include"] or lua_include()) }
+  files { "engine/*.h", "engine/*.c" }
+  with_binding()
 
 -- The simulated disk that C tests use.
 target("sim", "StaticLib")
@@ -137,6 +149,14 @@ if #bench_sources > 0 then program("bench", bench_sources) end
 
 for _, source in ipairs(os.matchfiles("spec/support/c/*.c")) do
   program(path.getbasename(source), { source })
+end
+
+-- Lua with the binding linked in, and with an operating system of its own.
+if os.isfile("spec/support/lua/luastate.c") then
+  program("luastate", { "spec/support/lua/*.h", "spec/support/lua/*.c" })
+    with_binding()
+    links { _OPTIONS["lua-library"] or "lua5.4" }
+    linkoptions { "-Wl,--wrap=fj_os_real" }
 end
 
 -- Actions --------------------------------------------------------------------

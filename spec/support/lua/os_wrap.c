@@ -1,0 +1,82 @@
+/* os_wrap.c - see os_wrap.h. */
+#include "os_wrap.h"
+
+#include "os.h"
+
+plan os_plan;
+os_held os_held_now;
+
+const fj_os *__real_fj_os_real(void);
+const fj_os *__wrap_fj_os_real(void);
+
+static const fj_os *real;
+
+static int w_open_dir(void *c, int dir, const char *path, int *out) {
+  int code = real->open_dir(c, dir, path, out);
+  os_held_now.files += code == 0;
+  return code;
+}
+static int w_open(void *c, int dir, const char *name, unsigned flags, int *file) {
+  int code = real->open(c, dir, name, flags, file);
+  os_held_now.files += code == 0;
+  return code;
+}
+static int w_close(void *c, int file) {
+  os_held_now.files--;
+  return real->close(c, file);
+}
+static int w_map(void *c, int file, uint64_t size, bool writable, uint8_t **out) {
+  int code = real->map(c, file, size, writable, out);
+  os_held_now.maps += code == 0;
+  return code;
+}
+static void w_unmap(void *c, uint8_t *map, uint64_t size) {
+  os_held_now.maps--;
+  real->unmap(c, map, size);
+}
+static void *w_allocate(void *c, size_t size) {
+  void *block = plan_fails(&os_plan) ? NULL : real->allocate(c, size);
+  os_held_now.blocks += block != NULL;
+  return block;
+}
+static void w_release(void *c, void *block) {
+  os_held_now.blocks -= block != NULL;
+  real->release(c, block);
+}
+static void *w_allocate_pages(void *c, size_t size) {
+  void *pages = plan_fails(&os_plan) ? NULL : real->allocate_pages(c, size);
+  os_held_now.blocks += pages != NULL;
+  return pages;
+}
+static void w_release_pages(void *c, void *pages, size_t size) {
+  os_held_now.blocks -= pages != NULL;
+  real->release_pages(c, pages, size);
+}
+static const volatile uint32_t *w_fork_guard(void *c) {
+  const volatile uint32_t *guard = real->fork_guard(c);
+  os_held_now.maps += guard != NULL;
+  return guard;
+}
+static void w_release_fork_guard(void *c, const volatile uint32_t *guard) {
+  os_held_now.maps -= guard != NULL;
+  real->release_fork_guard(c, guard);
+}
+
+const fj_os *__wrap_fj_os_real(void) {
+  static fj_os os;
+  if (real != NULL) return &os;
+  real = __real_fj_os_real();
+  os = *real;
+  os.open_dir = w_open_dir;
+  os.open = w_open;
+  os.close = w_close;
+  os.map = w_map;
+  os.unmap = w_unmap;
+  os.allocate = w_allocate;
+  os.release = w_release;
+  os.allocate_pages = w_allocate_pages;
+  os.release_pages = w_release_pages;
+  os.fork_guard = w_fork_guard;
+  os.release_fork_guard = w_release_fork_guard;
+  return &os;
+}
