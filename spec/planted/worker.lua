@@ -1,0 +1,199 @@
+--- A worker of spec/planted/run, in a copy of the project that is its own: takes bugs that no
+--- other worker has taken, plants each, builds, and runs tests until one fails.
+
+local lfs = require "lfs"
+
+local ROOT <const> = lfs.currentdir()
+local COMPILER <const> = (os.getenv "CC" or "gcc") .. " -w" -- what is left unused is no error here
+local LINE_MAX <const> = 150                               -- characters of a reason
+
+local bugs = {}
+for _, bug in ipairs(dofile "spec/planted/bugs.lua") do bugs[bug.name] = bug end
+
+local function read(path)
+  local file <close> = assert(io.open(path, "rb"))
+  return file:read "a"
+end
+
+local function write(path, bytes)
+  local file <close> = assert(io.open(path, "wb"))
+  assert(file:write(bytes))
+end
+
+--- Runs a shell command; returns its status (128 + signal if one ended it) and what it said.
+local function run(command)
+  local log = "build/planted.log"
+  local _, how, status = os.execute(("{ %s; } >%s 2>&1 </dev/null"):format(command, log))
+  return how == "signal" and 128 + status or status, read(log)
+end
+
+-- Planting ------------------------------------------------------------------------------------
+
+local function split(text)
+  local lines = {}
+  for line in (text .. "\n"):gmatch "(.-)\n" do lines[#lines + 1] = line end
+  return lines
+end
+
+local function trim(line) return line:match "^%s*(.-)%s*$" end
+
+--- Whether the lines from `first` on are those wanted, but for the space around them.
+local function matches(lines, first, wanted)
+  for i, line in ipairs(wanted) do
+    if trim(lines[first + i - 1] or "") ~= trim(line) then return false end
+  end
+  return true
+end
+
+--- The source with the bug's lines replaced, or nil and why not: they must stand there once, in
+--- the function `within` if the bug names one (by a part of the line that its body begins behind).
+local function plant(source, bug)
+  local lines, wanted, places = split(source), split(bug.find), {}
+  local inside = not bug.within
+  for i, line in ipairs(lines) do
+    if bug.within and line:find(bug.within, 1, true) and line:find "^[%w#]" then inside = true end
+    if inside and matches(lines, i, wanted) then places[#places + 1] = i end
+    if bug.within and line == "}" then inside = false end
+  end
+  if #places ~= 1 then
+    return nil, ("its line stands %d times in %s: %s"):format(#places, bug.file, trim(wanted[1]))
+  end
+  table.move(lines, places[1] + #wanted, #lines + #wanted, places[1] + 1)
+  lines[places[1]] = bug.replace
+  return table.concat(lines, "\n")
+end
+
+-- Building ------------------------------------------------------------------------------------
+
+--- Builds `what` (all if nil); nil and the first error if it does not compile.
+local function build(what)
+  local status, said = run(("make -s -C build config=release 'CC=%s' %s"):format(COMPILER, what or ""))
+  if status == 0 then return true end
+  return nil, said:match "[^\n]*error:[^\n]*" or said
+end
+
+--- A pristine build to compare with, kept aside in build/pristine.
+local function prepare()
+  local premake = os.execute "command -v premake5 >/dev/null" and "premake5" or "premake4"
+  assert(lfs.mkdir "build")
+  local status, said = run(premake .. " --file=premake5.lua gmake")
+  assert(status == 0, said)
+  assert(build())
+  assert(os.execute "cp -r build/release build/pristine")
+end
+
+-- Testing -------------------------------------------------------------------------------------
+
+--- All tests: {kind, name} of a spec or a C program. What the sources look like is not tested.
+local function all_tests()
+  local tests = {}
+  for name in lfs.dir "spec" do
+    local spec = name:match "^(.*)_spec%.lua$"
+    if spec and spec ~= "tidy" then tests[#tests + 1] = { kind = "spec", name = spec } end
+  end
+  for name in lfs.dir "spec/support/c" do
+    local program = name:match "^(.*)%.c$"
+    if program then tests[#tests + 1] = { kind = "program", name = program } end
+  end
+  table.sort(tests, function(a, b)
+    if a.kind ~= b.kind then return a.kind > b.kind end
+    return a.name < b.name
+  end)
+  return tests
+end
+
+local TIMEOUT <const> = 124 -- the status that `timeout` returns
+
+--- What a failed spec or program said of the first test that failed.
+local function reason_of(test, said)
+  if test.kind == "program" then return said:match "not ok ([^\n]*)" end
+  local name, where = said:match "%f[^\n%z]%s*Failure %-> [^\n]*\n([^\n]*)\n([^\n]*)"
+  if not name then name, where = said:match "%f[^\n%z]%s*Error %-> [^\n]*\n([^\n]*)\n([^\n]*)" end
+  return name and trim(name) .. ": " .. trim(where)
+end
+
+--- Runs a test of the build in build/<which>, for at most `limit` seconds. Returns nil if it
+--- passed, else why not.
+local function run_test(test, which, limit)
+  local command
+  if test.kind == "spec" then
+    os.remove "build/counts"
+    command = ([[export FREYJA_CONFIG=WHICH FREYJA_COUNTS=build/counts
+      export LUA_CPATH_5_4='ROOT/build/WHICH/?.so;;'
+      export LUA_PATH_5_4='ROOT/lua/?.lua;ROOT/lua/?/init.lua;ROOT/?.lua;;'
+      timeout -k 5 LIMIT lua5.4 "$(command -v busted)" --ignore-lua \
+        --output=spec/support/counted.lua spec/NAME_spec.lua]]):gsub("%u+", {
+      WHICH = which, ROOT = ROOT, LIMIT = limit, NAME = test.name,
+    })
+  else
+    command = ("cd build && timeout -k 5 %d %s/%s"):format(limit, which, test.name)
+  end
+  local start = os.time()
+  local status, said = run(command)
+  if status == 0 then return nil end
+  if status == TIMEOUT or os.difftime(os.time(), start) >= limit then
+    return ("no end within %d seconds"):format(limit)
+  end
+  local reason = reason_of(test, said) or ("it ended with status %d"):format(status)
+  return #reason > LINE_MAX and reason:sub(1, LINE_MAX) .. "..." or reason
+end
+
+local limits = {}
+
+--- Seconds that the test may take. That it passes without a bug is tried the first time.
+local function limit_of(test)
+  local id = test.kind .. test.name
+  if not limits[id] then
+    local start = os.time()
+    local why = run_test(test, "pristine", 300)
+    if why then error(("%s fails without any bug: %s"):format(test.name, why), 0) end
+    limits[id] = 20 + 5 * math.ceil(os.difftime(os.time(), start))
+  end
+  return limits[id]
+end
+
+--- The test that fails, those called bug.test first, and why; nil if none does.
+local function catch(bug)
+  local tests = all_tests()
+  for _, expected in ipairs { true, false } do
+    for _, test in ipairs(tests) do
+      if (test.name == bug.test) == expected then
+        local limit = limit_of(test)
+        local why = run_test(test, "release", limit)
+        if why then return test, why end
+      end
+    end
+  end
+end
+
+--- Returns whether the bug was caught, and what to say of that.
+local function try(bug)
+  local whole = read(bug.file)
+  local source, problem = plant(whole, bug)
+  if not source then return false, problem end
+  write(bug.file, source)
+  local good, err = build()
+  local test, why
+  if good then test, why = catch(bug) end
+  write(bug.file, whole)
+  -- What tests that died have left.
+  os.execute 'rm -rf "$TMPDIR"/*; [ -z "$ALONE" ] || rm -rf /dev/shm/*'
+  if not good then return false, "does not compile: " .. err end
+  if not test then return false, "survived; " .. bug.test .. " should have caught it" end
+  local other = test.name == bug.test and "" or (" (not by %s)"):format(bug.test)
+  return true, ("caught by %s%s: %s"):format(test.name, other, why)
+end
+
+prepare()
+for name in io.lines(os.getenv "CHOSEN") do
+  if lfs.mkdir(os.getenv "CLAIMS" .. "/" .. name) then -- nobody else has it
+    local start = os.time()
+    local caught, what = try(bugs[name])
+    local line = ("%s %s: %s (%d s)\n"):format(caught and "ok" or "not ok", name, (what:gsub("%s+", " ")),
+      os.difftime(os.time(), start))
+    io.write(line)
+    io.flush()
+    local results <close> = assert(io.open(os.getenv "RESULTS", "a"))
+    assert(results:write(line))
+  end
+end
