@@ -80,8 +80,10 @@ local sanitizers = {
   tsan = "-fsanitize=thread",
 }
 
+local configs = { "debug", "release", "asan", "ubsan", "tsan", "coverage" }
+
 group "freyja"
-  configurations { "debug", "release", "asan", "ubsan", "tsan" }
+  configurations(configs)
   language "C"
   location(out)
   includedirs { "engine" }
@@ -100,6 +102,10 @@ group "freyja"
       buildoptions { "-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", flag }
       linkoptions { flag }
   end
+  when "coverage" -- by gcc; assertions would be branches that never go the other way
+    defines { "NDEBUG" }
+    buildoptions { "-Og", "-g", "--coverage" }
+    linkoptions { "--coverage" }
   when()
 
 -- A project whose result has a folder for each configuration: make's time
@@ -110,7 +116,7 @@ local function target(name, what, folder)
     language "C"
     location(out)
     objdir(out .. "/obj/" .. name)
-    for _, config in ipairs { "debug", "release", "asan", "ubsan", "tsan" } do
+    for _, config in ipairs(configs) do
       when(config)
         targetdir(out .. "/" .. config .. (folder or ""))
     end

@@ -463,7 +463,7 @@ static bool run_modes(bool all) {
     if (child == 0) {
       right = run_mode(i, all);
       (void)fflush(stdout);
-      _exit(right ? 0 : 1);
+      exit(right ? 0 : 1);
     }
   }
   for (; running > 0; running--) right = await() && right;
