@@ -661,16 +661,13 @@ bug("the_header_counts_as_dead", "api",
 in_file "engine/lua/db.c"
 
 bug("closing_says_nothing", "api",
-  [[if (freyja_close(db, &error) != FREYJA_OK) return fjl_raise(L, &error);]],
-  [[(void)freyja_close(db, &error);]])
+  [[if (close_store(L, &error) != FREYJA_OK) return fjl_raise(L, &error);]],
+  [[(void)close_store(L, &error);]])
 
-bug("a_store_is_closed_twice", "api", [[store->db = NULL;]], "", "static int db_close(")
-
-bug("a_collected_store_is_not_closed", "api",
-  [[(void)freyja_close(db, NULL);]], "", "static int db_collect(")
+bug("a_collected_store_is_not_closed", "api", [[(void)close_store(L, NULL);]], "")
 
 bug("a_store_closed_meanwhile_is_read", "luastate",
-  [[if (store->db == NULL) (void)raise_closed(L);]], "", "push_large(")
+  [[freyja *db = fjl_open_store(L, store);]], [[freyja *db = store->handle->db;]], "push_large(")
 
 bug("a_large_value_is_short", "api",
   [[luaL_pushresultsize(&buffer, size <= capacity ? size : 0);]],
@@ -685,10 +682,15 @@ bug("a_break_releases_nothing", "api", [[{"__close", iterator_close},]], "")
 bug("an_iterator_does_not_keep_its_store", "luastate",
   [[(void)lua_setiuservalue(L, -2, 1);]], [[lua_pop(L, 1);]])
 
-bug("an_ended_iterator_is_used_again", "api",
-  [[it->iterator = NULL;
-  lua_pushnil(L);]],
-  [[lua_pushnil(L);]])
+bug("an_ended_iterator_is_not_released", "api", [[(void)iterator_close(L);]], "")
+
+in_file "engine/lua/handle.c"
+
+bug("a_store_is_closed_twice", "api", [[object->handle = NULL;]], "", "void fjl_release(")
+
+bug("lost_stores_stay_open", "luastate", [[if (handle->has_object) continue;]], [[continue;]])
+
+bug("the_end_of_a_state_closes_nothing", "luastate", [[(void)close_lost(L, handles);]], "")
 
 in_file "engine/lua/core.c"
 

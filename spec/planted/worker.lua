@@ -95,6 +95,7 @@ local function all_tests()
     local program = name:match "^(.*)%.c$"
     if program then tests[#tests + 1] = { kind = "program", name = program } end
   end
+  tests[#tests + 1] = { kind = "program", name = "luastate" }
   table.sort(tests, function(a, b)
     if a.kind ~= b.kind then return a.kind > b.kind end
     return a.name < b.name
@@ -115,19 +116,18 @@ end
 --- Runs a test of the build in build/<which>, for at most `limit` seconds. Returns nil if it
 --- passed, else why not.
 local function run_test(test, which, limit)
-  local command
+  local command = [[export FREYJA_CONFIG=WHICH FREYJA_COUNTS=build/counts
+    export LUA_CPATH_5_4='ROOT/build/WHICH/?.so;;'
+    export LUA_PATH_5_4='ROOT/lua/?.lua;ROOT/lua/?/init.lua;ROOT/?.lua;;'
+  ]]
   if test.kind == "spec" then
     os.remove "build/counts"
-    command = ([[export FREYJA_CONFIG=WHICH FREYJA_COUNTS=build/counts
-      export LUA_CPATH_5_4='ROOT/build/WHICH/?.so;;'
-      export LUA_PATH_5_4='ROOT/lua/?.lua;ROOT/lua/?/init.lua;ROOT/?.lua;;'
-      timeout -k 5 LIMIT lua5.4 "$(command -v busted)" --ignore-lua \
-        --output=spec/support/counted.lua spec/NAME_spec.lua]]):gsub("%u+", {
-      WHICH = which, ROOT = ROOT, LIMIT = limit, NAME = test.name,
-    })
+    command = command .. [[timeout -k 5 LIMIT lua5.4 "$(command -v busted)" --ignore-lua \
+      --output=spec/support/counted.lua spec/NAME_spec.lua]]
   else
-    command = ("cd build && timeout -k 5 %d %s/%s"):format(limit, which, test.name)
+    command = command .. "cd build && timeout -k 5 LIMIT ./WHICH/NAME"
   end
+  command = command:gsub("%u+", { WHICH = which, ROOT = ROOT, LIMIT = limit, NAME = test.name })
   local start = os.time()
   local status, said = run(command)
   if status == 0 then return nil end

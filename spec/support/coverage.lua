@@ -27,11 +27,11 @@ end
 local function read_exemptions(path)
   local all, file, reason = {}, nil, nil
   for number, line in ipairs(lines_of(path)) do
-    if line:find "^#" or trim(line) == "" then -- a comment
-    elseif line:find "^%s" then
+    local is_comment = line:find "^#" or trim(line) == ""
+    if line:find "^%s" and not is_comment then
       assert(file, path .. ":" .. number .. ": which file?")
       all[file][trim(line)] = { reason = reason, number = number, used = false }
-    else
+    elseif not is_comment then
       file, reason = line:match "^(%S+): (.+)$"
       assert(file, path .. ":" .. number .. ": it should say `file: reason`")
       all[file] = all[file] or {}
