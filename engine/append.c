@@ -121,6 +121,7 @@ freyja_status fj_segment_stage(fj_segment *segment, const fj_draft *draft, uint6
     freyja_status status = reserve(segment, end, error);
     if (status != FREYJA_OK) return status;
   }
+  if (end > segment->staged) segment->staged = end;
   if (!segment->mapped_writes) return FREYJA_OK;
   assert(end <= segment->reserved);                     /* S2 */
   if (size > FILL_MAX) segment->filled = round_up(end); /* its copy is cheap by itself */
@@ -163,11 +164,10 @@ void fj_segment_publish(fj_segment *segment, const fj_draft *draft, uint64_t siz
 
 /* A mark that cannot be written is no fault: an older one says less, but is true (S4). */
 static void write_mark(fj_segment *segment, uint64_t offset) {
-  uint8_t mark[16];
+  uint8_t mark[FJ_MARK_SIZE];
   unsigned slot = segment->mark_slot;
-  uint64_t where = 64 + (uint64_t)slot * sizeof mark;
-  fj_put64(mark, offset);
-  fj_put64(mark + 8, fj_segment_mark_check(mark, segment->seed, slot));
+  uint64_t where = FJ_MARK_OFFSET + (uint64_t)slot * sizeof mark;
+  fj_segment_encode_mark(mark, offset, segment->seed, slot);
   if (segment->mapped_writes) {
     memcpy(segment->map + where, mark, sizeof mark);
   } else {

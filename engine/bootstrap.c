@@ -2,15 +2,14 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "folder.h"
+#include "lock.h"
 #include "recovery.h"
 #include "store.h"
 
 #define SYNC_MS_MAX 86400000u /* a day */
-
-static const char lock_name[] = "LOCK";
 
 void freyja_options_init(freyja_options *options) {
   memset(options, 0, sizeof *options);
@@ -39,19 +38,6 @@ static freyja_status check_options(const freyja_options *o, freyja_error *error)
 
 /* ---- the directory -------------------------------------------------------- */
 
-/* Makes the directory's own entry durable, in the directory above it. Before the store's first
- * MANIFEST, so that one that is there tells that this was done, whoever made the directory. */
-static freyja_status sync_parent(freyja *db, freyja_error *error) {
-  const fj_os *os = db->dir.os;
-  int parent = -1;
-  int code = os->open_dir(os->context, db->dir.fd, "..", &parent);
-  if (code == 0) {
-    code = fj_sync_dir(os, parent);
-    (void)os->close(os->context, parent);
-  }
-  return code == 0 ? FREYJA_OK : fj_fail_os(error, code, &db->dir, NULL, "sync the folder of");
-}
-
 static freyja_status open_directory(freyja *db, freyja_error *error) {
   const fj_os *os = db->dir.os;
   int code = os->open_dir(os->context, -1, db->dir.path, &db->dir.fd);
@@ -65,51 +51,6 @@ static freyja_status open_directory(freyja *db, freyja_error *error) {
     db->dir.fd = -1;
     return fj_fail_os(error, code, &db->dir, NULL, "open the store's folder");
   }
-  return FREYJA_OK;
-}
-
-/* ---- the lock ------------------------------------------------------------- */
-
-static freyja_status fail_locked(freyja *db, freyja_error *error) {
-  char text[24];
-  int64_t count = fj_read(db->dir.os, db->lock_file, text, sizeof text - 1, 0);
-  uint64_t process = 0;
-  for (int64_t i = 0; i < count && text[i] >= '0' && text[i] <= '9'; i++)
-    process = process * 10 + (uint64_t)(text[i] - '0');
-  if (process == db->process)
-    return fj_fail(error, FREYJA_LOCKED, db->dir.path,
-                   "the store is open already in this process (%" PRIu64 ")", process);
-  if (process != 0)
-    return fj_fail(error, FREYJA_LOCKED, db->dir.path, "the store is open in process %" PRIu64,
-                   process);
-  return fj_fail(error, FREYJA_LOCKED, db->dir.path, "the store is open in another process");
-}
-
-/* Leaves our process id in the file, for others' messages: no promise rests on it. */
-static void sign_lock(freyja *db) {
-  char text[24];
-  int size = snprintf(text, sizeof text, "%" PRIu32 "\n", db->process);
-  freyja_slice part = {text, (size_t)size};
-  if (db->dir.os->truncate(db->dir.os->context, db->lock_file, 0) == 0)
-    (void)fj_write(db->dir.os, db->lock_file, &part, 1, 0);
-}
-
-static freyja_status take_lock(freyja *db, freyja_error *error) {
-  const fj_os *os = db->dir.os;
-  bool exclusive = !db->options.readonly;
-  fj_os_stat st;
-  int code = os->open(os->context, db->dir.fd, lock_name,
-                      exclusive ? FJ_OPEN_WRITE | FJ_OPEN_CREATE : 0, &db->lock_file);
-  if (code != 0) db->lock_file = -1;
-  if (code == -ENOENT && !exclusive) return FREYJA_OK; /* a copy on read-only media */
-  if (code != 0) return fj_fail_os(error, code, &db->dir, lock_name, "open");
-  code = os->stat(os->context, db->lock_file, &st);
-  if (code == 0 && !st.regular)
-    return fj_fail_at(error, FREYJA_IO, &db->dir, lock_name, "this is not a regular file");
-  if (code == 0) code = os->lock(os->context, db->lock_file, exclusive);
-  if (code == -EAGAIN) return fail_locked(db, error);
-  if (code != 0) return fj_fail_os(error, code, &db->dir, lock_name, "lock");
-  if (exclusive) sign_lock(db);
   return FREYJA_OK;
 }
 
@@ -135,7 +76,7 @@ static freyja_status create_store(freyja *db, freyja_error *error) {
   manifest->hash_bits = db->options.hash_bits;
   manifest->next_id = 1;
   manifest->created = os->now(os->context);
-  if ((status = sync_parent(db, error)) != FREYJA_OK) return status;
+  if ((status = fj_folder_sync_parent(&db->dir, error)) != FREYJA_OK) return status;
   bool replaced = false;
   return fj_manifest_write(&db->dir, manifest, &replaced, error);
 }
@@ -163,7 +104,8 @@ static freyja_status open_store(freyja *db, freyja_error *error) {
   const fj_os *os = db->dir.os;
   uint64_t start = os->timer(os->context);
   freyja_status status = open_directory(db, error);
-  if (status == FREYJA_OK) status = take_lock(db, error);
+  if (status == FREYJA_OK)
+    status = fj_lock_take(&db->dir, !db->options.readonly, db->process, &db->lock_file, error);
   if (status == FREYJA_OK) status = load_manifest(db, error);
   if (status != FREYJA_OK) return status;
   fj_index_destroy(&db->index);

@@ -279,6 +279,70 @@ FREYJA_API void freyja_get_stats(freyja *db, freyja_stats *out);
  * segments. out may be NULL if capacity is 0. */
 FREYJA_API size_t freyja_get_segments(freyja *db, freyja_segment *out, size_t capacity);
 
+/* ---- when something is damaged ------------------------------------------ */
+
+/* Something that is not as it should be. Valid during the call that tells of it. */
+typedef struct freyja_problem {
+  const char *path;    /* the file, or the store's folder; a long one keeps its end */
+  uint64_t offset;     /* of the first byte that it is about */
+  uint64_t size;       /* bytes; 0: the file or the folder as a whole */
+  const char *message; /* one sentence */
+  bool has_key;        /* whose record it is, where that is known */
+  bool lost;           /* repair: the key has no value in the new store because of it */
+  freyja_slice key;
+} freyja_problem;
+
+/* Called for each problem, in between the work: it must not use the store. */
+typedef void (*freyja_visit_problem)(void *argument, const freyja_problem *problem);
+
+/* What freyja_verify and freyja_repair found. */
+typedef struct freyja_report {
+  uint64_t files;        /* data files that were read */
+  uint64_t records;      /* whole ones in them, tombstones included */
+  uint64_t bytes;        /* that were read of them: headers and records */
+  uint64_t problems;     /* 0: all is as it should be */
+  uint64_t keys;         /* verify: keys of the store; repair: keys of the new one */
+  uint64_t torn_bytes;   /* behind the log's end, up to the last that is not zero: what a crash
+                            leaves, no problem in itself */
+  uint64_t torn_records; /* repair: whole records among them, which are not used */
+  uint64_t lost_keys;    /* repair: keys whose newest value is damaged: not written */
+  uint64_t doubtful_keys; /* repair: keys written of which damaged bytes may have held a newer
+                             value, or the deletion */
+} freyja_report;
+
+/* Checks all that the formats and the index allow to check, and goes on behind each problem:
+ * the MANIFEST, read again, against the one in memory; of each data file its header, its
+ * size, the two sums and the padding of each record, what lies behind the log's end; of the
+ * index that it is well-formed and says of each key what the log says, with the segments'
+ * statistics. Not covered: LOCK, lost/, names that a store does not know, leftovers that the
+ * next open removes, and a mark whose own check does not hold, since a kill may leave one.
+ *
+ * Reads the files by system calls whatever options.io is, but through the page cache: what
+ * it holds may be better than the disk. Writes nothing; works on read-only handles, and on
+ * poisoned ones. A file that cannot be read is a problem found. visit may be NULL. Takes
+ * memory for the largest record and 16 bytes for each of a million tombstones at most; more
+ * tombstones cost a further reading each million.
+ * OK when the check was made, whatever it found; faults: MEMORY, FORKED. */
+FREYJA_API freyja_status freyja_verify(freyja *db, freyja_visit_problem visit, void *argument,
+                                       freyja_report *out, freyja_error *error);
+
+/* Zeros are the defaults. */
+typedef struct freyja_backup_options {
+  bool copy; /* false. Copy every byte; otherwise sealed data files become hard links where
+                the file system can: quick, but a bad block of the disk is in both stores */
+} freyja_backup_options;
+
+/* Makes the directory `path`, which must not exist (its parent must) or be empty and not lie
+ * within the store, a store of the same id that holds exactly what this one holds now,
+ * durable when it returns. Afterwards neither changes the other, whatever is done to it. Works
+ * on read-only handles. A damaged store is copied as it is, its damage included; but bytes
+ * that cannot be read are a fault. Until its MANIFEST is written, last, the copy does not
+ * open; on a fault what was made is removed. options may be NULL. Faults: IO, FULL, LIMIT
+ * (within the store), CORRUPT, MEMORY, FORKED, POISONED (what is on the disk is not known). */
+FREYJA_API freyja_status freyja_backup(freyja *db, const char *path,
+                                       const freyja_backup_options *options,
+                                       freyja_error *error);
+
 /* ---- reading one data file --------------------------------------------- */
 
 /* Reads the records of a data file in order, without its store: for tools. */

@@ -134,11 +134,8 @@ static freyja_status read_block(fj_found *found, size_t size, const uint8_t **ou
   return fj_segment_read(found->segment, target, size, found->offset, count, error);
 }
 
-/* Makes the record that found->word points to readable: at least its header and
- * `key_size` bytes more, or all of it if `whole`. False, without a fault, if what
- * is there cannot be a record. */
-static freyja_status fetch(fj_index *index, fj_found *found, size_t key_size, bool whole,
-                           bool *possible, freyja_error *error) {
+freyja_status fj_index_fetch(fj_index *index, fj_found *found, size_t key_size, bool whole,
+                             bool *possible, freyja_error *error) {
   fj_segment *segment = index->slots[fj_word_segment(found->word)];
   found->segment = segment;
   found->offset = fj_word_offset(found->word);
@@ -183,7 +180,7 @@ static freyja_status check_other(fj_index *index, fj_found *found, freyja_error 
   bool possible = true;
   if (found->segment->map == NULL) {
     freyja_status status =
-        fetch(index, found, found->record.key_size, false, &possible, error);
+        fj_index_fetch(index, found, found->record.key_size, false, &possible, error);
     if (status != FREYJA_OK) return status;
   }
   if (possible && is_whole(index, found)) return FREYJA_OK;
@@ -200,7 +197,7 @@ freyja_status fj_index_find(fj_index *index, const void *key, size_t key_size, u
   do {
     bool possible = false;
     found->word = found->place.slot->word;
-    freyja_status status = fetch(index, found, key_size, whole, &possible, error);
+    freyja_status status = fj_index_fetch(index, found, key_size, whole, &possible, error);
     if (status != FREYJA_OK) return status;
     if (!possible)
       return fail_damaged(index, found->segment, found->offset, "a record", error);
@@ -263,7 +260,8 @@ static freyja_status same_key(fj_index *index, fj_found *found, const fj_record 
   *same = (record->flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(found->word);
   if (*same) return FREYJA_OK;
   bool possible = false;
-  freyja_status status = fetch(index, found, record->key_size, false, &possible, error);
+  freyja_status status =
+      fj_index_fetch(index, found, record->key_size, false, &possible, error);
   if (status == FREYJA_OK && possible)
     *same = has_key(&found->record, record->key, record->key_size);
   return status;

@@ -79,6 +79,14 @@ static inline uint64_t fj_index_hash(const fj_index *index, const void *key, siz
 freyja_status fj_index_find(fj_index *index, const void *key, size_t key_size, uint64_t hash,
                             bool whole, fj_found *found, freyja_error *error);
 
+/* Makes the record that found->word points to readable: at least its header and
+ * `key_size` bytes more, or all of it if `whole`. *possible is false, without a fault, if what
+ * is there cannot be a record, or is cut off; a key of another length than key_size may not be
+ * there whole. Nothing is checked. found->block must be NULL or from a fetch; found->os set.
+ * Faults: IO, MEMORY. */
+freyja_status fj_index_fetch(fj_index *index, fj_found *found, size_t key_size, bool whole,
+                             bool *possible, freyja_error *error);
+
 void fj_found_release(fj_found *found);
 
 /* OK, or CORRUPT if damage makes it unsure that a key that was found at

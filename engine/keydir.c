@@ -224,3 +224,47 @@ void fj_keydir_delete(fj_keydir *keydir, fj_place place) {
   place.shard->count--;
   keydir->count--;
 }
+
+/* ---- checking ------------------------------------------------------------- */
+
+static const char *check_shard(const fj_keydir *keydir, uint32_t number, fj_visit_slot visit,
+                               void *argument) {
+  const fj_shard *shard = &keydir->shards[number];
+  const fj_slot *free_slots = shard->slots; /* behind the last empty slot so far */
+  const char *wrong = NULL;
+  uint64_t last = 0;
+  uint32_t count = 0;
+  if (shard->slots == NULL)
+    return shard->count == 0 ? NULL : "a shard of the index has keys but no memory";
+  for (const fj_slot *slot = shard->slots; slot < shard->slots + shard->limit; slot++) {
+    if (slot->word == 0) {
+      free_slots = slot + 1;
+      continue;
+    }
+    count++;
+    visit(argument, slot);
+    const fj_slot *home = fj_shard_home(shard, slot->hash);
+    if (slot->hash >> (64 - FJ_SHARD_BITS) != number || (slot->hash & ~keydir->hash_mask) != 0)
+      wrong = "a hash of the index is where it cannot be";
+    else if (slot->hash < last) wrong = "the index is out of order (K1)";
+    else if (home > slot || home < free_slots)
+      wrong = "a key of the index cannot be found (K2)";
+    last = slot->hash;
+  }
+  if (shard->slots[shard->limit - 1].word != 0) wrong = "a shard of the index is full (K4)";
+  if (count != shard->count) wrong = "a shard of the index has a wrong count";
+  return wrong;
+}
+
+const char *fj_keydir_check(const fj_keydir *keydir, fj_visit_slot visit, void *argument) {
+  const char *wrong = NULL;
+  uint64_t count = 0;
+  for (uint32_t i = 0; i < FJ_SHARDS; i++) {
+    const char *here = check_shard(keydir, i, visit, argument);
+    if (wrong == NULL) wrong = here;
+    count += keydir->shards[i].count;
+    if (keydir->old.slots != NULL && i < keydir->moved && !has_moved(keydir, i))
+      wrong = "a shard of the index has not moved (K5)";
+  }
+  return wrong == NULL && count != keydir->count ? "the index has a wrong count" : wrong;
+}

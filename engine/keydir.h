@@ -167,4 +167,10 @@ static inline void fj_keydir_replace(fj_place place, uint64_t word) {
 
 void fj_keydir_delete(fj_keydir *keydir, fj_place place);
 
+typedef void (*fj_visit_slot)(void *argument, const fj_slot *slot);
+
+/* Looks at all there is: NULL if K1 to K5 and the counts hold, else what does not. Calls
+ * `visit` for each used slot in any case. */
+const char *fj_keydir_check(const fj_keydir *keydir, fj_visit_slot visit, void *argument);
+
 #endif

@@ -211,3 +211,8 @@ freyja_status fj_manifest_write(const fj_dir *dir, fj_manifest *manifest, bool *
   manifest->generation++;
   return FREYJA_OK;
 }
+
+void fj_manifest_remove(const fj_dir *dir) {
+  (void)dir->os->unlink(dir->os->context, dir->fd, name);
+  (void)dir->os->unlink(dir->os->context, dir->fd, temporary);
+}

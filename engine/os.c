@@ -77,6 +77,16 @@ static int os_unlink(void *context, int dir, const char *name) {
   return result(unlinkat(dir, name, 0));
 }
 
+static int os_remove_dir(void *context, const char *path) {
+  (void)context;
+  return result(rmdir(path));
+}
+
+static int os_link(void *context, int from, const char *name, int to) {
+  (void)context;
+  return result(linkat(from, name, to, name, 0));
+}
+
 /* -- files -- */
 
 static int os_open(void *context, int dir, const char *name, unsigned flags, int *file) {
@@ -100,6 +110,8 @@ static int os_stat(void *context, int file, fj_os_stat *out) {
   if (fstat(file, &st) != 0) return -errno;
   out->size = st.st_size > 0 ? (uint64_t)st.st_size : 0;
   out->regular = S_ISREG(st.st_mode);
+  out->device = (uint64_t)st.st_dev;
+  out->number = (uint64_t)st.st_ino;
   return 0;
 }
 
@@ -304,6 +316,8 @@ static const fj_os real_os = {
     .sync_dir = os_sync_dir,
     .rename = os_rename,
     .unlink = os_unlink,
+    .remove_dir = os_remove_dir,
+    .link = os_link,
     .open = os_open,
     .close = os_close,
     .stat = os_stat,

@@ -17,8 +17,10 @@
 enum { FJ_OPEN_WRITE = 1, FJ_OPEN_CREATE = 2, FJ_OPEN_EXCLUSIVE = 4 };
 
 typedef struct fj_os_stat {
-  uint64_t size; /* bytes */
-  bool regular;  /* a regular file */
+  uint64_t size;   /* bytes */
+  bool regular;    /* a regular file */
+  uint64_t device; /* with `number`: what tells files and directories apart */
+  uint64_t number;
 } fj_os_stat;
 
 typedef struct fj_os fj_os;
@@ -36,11 +38,15 @@ struct fj_os {
   int (*sync_dir)(void *context, int dir);
   int (*rename)(void *context, int dir, const char *from, const char *to);
   int (*unlink)(void *context, int dir, const char *name);
+  int (*remove_dir)(void *context, const char *path); /* an empty one */
+  /* Gives the file `name` of the directory `from` the same name in the directory `to` too: one
+   * file in two places. A link is not followed. */
+  int (*link)(void *context, int from, const char *name, int to);
 
   /* -- files -- */
   int (*open)(void *context, int dir, const char *name, unsigned flags, int *file);
-  int (*close)(void *context, int file); /* also for directories */
-  int (*stat)(void *context, int file, fj_os_stat *out);
+  int (*close)(void *context, int file);                 /* also for directories */
+  int (*stat)(void *context, int file, fj_os_stat *out); /* also for directories */
   int64_t (*read)(void *context, int file, void *buffer, size_t size, uint64_t offset);
   int64_t (*write)(void *context, int file, const freyja_slice *parts, size_t count,
                    uint64_t offset);

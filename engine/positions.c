@@ -57,3 +57,19 @@ bool fj_positions_has(const fj_positions *set, uint64_t position) {
   while (set->slots[i] != 0 && set->slots[i] != position) i = (i + 1) & (set->capacity - 1);
   return set->slots[i] == position;
 }
+
+void fj_positions_remove(fj_positions *set, uint64_t position) {
+  if (!fj_positions_has(set, position)) return;
+  size_t mask = set->capacity - 1;
+  size_t gap = home(set, position);
+  while (set->slots[gap] != position) gap = (gap + 1) & mask;
+  /* What follows without a gap moves up if that brings it no further from its home than it
+   * began: a search must not meet the gap before it. */
+  for (size_t i = (gap + 1) & mask; set->slots[i] != 0; i = (i + 1) & mask) {
+    if (((i - home(set, set->slots[i])) & mask) < ((i - gap) & mask)) continue;
+    set->slots[gap] = set->slots[i];
+    gap = i;
+  }
+  set->slots[gap] = 0;
+  set->count--;
+}

@@ -1,4 +1,5 @@
-/* positions.h - a set of positions in the log (keydir.h), for iterators. */
+/* positions.h - a set of numbers that are not 0: of positions in the log (keydir.h), for
+ * iterators, or of hashes. */
 #ifndef FJ_POSITIONS_H
 #define FJ_POSITIONS_H
 
@@ -20,6 +21,9 @@ bool fj_positions_reserve(fj_positions *set);
 
 /* Adds a position, which is not 0; after fj_positions_reserve. */
 void fj_positions_add(fj_positions *set, uint64_t position);
+
+/* Removes a position if it is there. */
+void fj_positions_remove(fj_positions *set, uint64_t position);
 
 bool fj_positions_has(const fj_positions *set, uint64_t position);
 

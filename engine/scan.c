@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define BUFFER_MIN (256u << 10) /* bytes a read in syscall mode */
+#define PAGE 4096u              /* bytes; what a careful read ends at */
 
 void fj_scan_open(fj_scan *scan, fj_segment *segment, uint64_t offset, uint64_t end) {
   assert(offset % FJ_RECORD_ALIGN == 0);
@@ -45,6 +46,10 @@ static freyja_status fetch(fj_scan *scan, uint64_t offset, uint64_t size, const 
     freyja_status status = enlarge(scan, (size_t)size, error);
     if (status != FREYJA_OK) return status;
     uint64_t left = scan->end - offset;
+    if (scan->careful) {
+      uint64_t pages = (offset + size + PAGE - 1) / PAGE * PAGE - offset;
+      if (pages < left) left = pages;
+    }
     size_t want = left < scan->capacity ? (size_t)left : scan->capacity;
     scan->filled = 0;
     status = fj_segment_read(scan->segment, scan->buffer, want, offset, &scan->filled, error);

@@ -1,5 +1,5 @@
 /* scan.h - reading the records of a segment in order, from the mapping or
- * through a buffer. Used by recovery, iterators and the log reader. */
+ * through a buffer. Used by recovery, iterators, inspections and the log reader. */
 #ifndef FJ_SCAN_H
 #define FJ_SCAN_H
 
@@ -14,6 +14,7 @@ typedef struct fj_scan {
   size_t capacity;
   uint64_t start;
   size_t filled;
+  bool careful; /* reads no more than what is asked for needs: something could not be read */
 } fj_scan;
 
 /* What lies at scan->offset. */

@@ -9,8 +9,6 @@
 #include <string.h>
 
 #define FILES_MAX 12u /* open sealed files in syscall mode: well below `ulimit -n 32` */
-#define MARK_OFFSET 64u
-#define MARK_SIZE 16u
 
 static const uint8_t magic[8] = {'f', 'r', 'e', 'y', 'j', 'a', 'D', 1};
 
@@ -49,8 +47,17 @@ static void encode_header(uint8_t out[FJ_SEGMENT_HEADER], const fj_identity *ide
   fj_put64(out + 56, fj_hash(out, 56, 0));
 }
 
-uint64_t fj_segment_mark_check(const uint8_t offset[8], uint64_t seed, unsigned slot) {
-  return fj_hash(offset, 8, seed + 1 + slot);
+void fj_segment_encode_mark(uint8_t out[FJ_MARK_SIZE], uint64_t offset, uint64_t seed,
+                            unsigned slot) {
+  fj_put64(out, offset);
+  fj_put64(out + 8, fj_hash(out, 8, seed + 1 + slot));
+}
+
+bool fj_segment_decode_mark(const uint8_t *header, uint64_t seed, unsigned slot,
+                            uint64_t *offset) {
+  const uint8_t *p = header + FJ_MARK_OFFSET + FJ_MARK_SIZE * slot;
+  *offset = fj_get64(p);
+  return fj_get64(p + 8) == fj_hash(p, 8, seed + 1 + slot);
 }
 
 /* The highest mark that verifies; the other slot takes the next. */
@@ -58,9 +65,8 @@ static void decode_marks(fj_segment *segment, const uint8_t *header) {
   segment->mark = FJ_SEGMENT_HEADER;
   segment->mark_slot = 0;
   for (unsigned slot = 0; slot < 2; slot++) {
-    const uint8_t *p = header + MARK_OFFSET + MARK_SIZE * slot;
-    uint64_t offset = fj_get64(p);
-    if (fj_get64(p + 8) != fj_segment_mark_check(p, segment->seed, slot)) continue;
+    uint64_t offset = 0;
+    if (!fj_segment_decode_mark(header, segment->seed, slot, &offset)) continue;
     if (offset < segment->mark || offset % FJ_RECORD_ALIGN != 0) continue;
     if (offset > FREYJA_SEGMENT_SIZE_MAX) continue;
     segment->mark = offset;
@@ -100,20 +106,30 @@ static freyja_status check_header(fj_segment *segment, const uint8_t *header, si
   return FREYJA_OK;
 }
 
+freyja_status fj_segment_decode(const uint8_t *header, size_t size, fj_identity *identity,
+                                uint64_t *id) {
+  if (size < FJ_SEGMENT_HEADER || memcmp(header, magic, sizeof magic - 1) != 0 ||
+      fj_get64(header + 56) != fj_hash(header, 56, 0))
+    return FREYJA_CORRUPT;
+  if (header[7] != magic[7]) return FREYJA_FORMAT;
+  memcpy(identity->id, header + 16, FJ_STORE_ID);
+  identity->hash_seed = fj_get64(header + 32);
+  *id = fj_get64(header + 40);
+  return FREYJA_OK;
+}
+
 freyja_status fj_segment_adopt(fj_segment *segment, const uint8_t *header, size_t size,
                                freyja_error *error) {
   const char *path = segment->pool->dir->path;
-  if (size < FJ_SEGMENT_HEADER || memcmp(header, magic, sizeof magic - 1) != 0)
-    return fj_fail(error, FREYJA_CORRUPT, path, "this is not a data file");
-  if (fj_get64(header + 56) != fj_hash(header, 56, 0))
-    return fj_fail(error, FREYJA_CORRUPT, path, "the file's header is damaged (offset 0)");
-  if (header[7] != magic[7])
-    return fj_fail(error, FREYJA_FORMAT, path,
-                   "format version %u is not one that this library reads", header[7]);
   fj_identity *identity = &segment->pool->identity;
-  memcpy(identity->id, header + 16, FJ_STORE_ID);
-  identity->hash_seed = fj_get64(header + 32);
-  segment->id = fj_get64(header + 40);
+  freyja_status status = fj_segment_decode(header, size, identity, &segment->id);
+  if (status == FREYJA_FORMAT)
+    return fj_fail(error, status, path, "format version %u is not one that this library reads",
+                   header[7]);
+  if (status != FREYJA_OK && (size < FJ_SEGMENT_HEADER || memcmp(header, magic, 7) != 0))
+    return fj_fail(error, status, path, "this is not a data file");
+  if (status != FREYJA_OK)
+    return fj_fail(error, status, path, "the file's header is damaged (offset 0)");
   segment->seed = segment_seed(identity, segment->id);
   decode_marks(segment, header);
   return FREYJA_OK;
@@ -153,6 +169,10 @@ static bool close_oldest(fj_pool *pool) {
   pool_unlink(oldest);
   close_file(oldest);
   return true;
+}
+
+void fj_pool_close_files(fj_pool *pool) {
+  while (close_oldest(pool)) continue;
 }
 
 /* Opens the file `name`, giving up files that are only kept for reading if there are
@@ -211,7 +231,7 @@ freyja_status fj_segment_create(fj_pool *pool, uint64_t id, uint64_t limit, fj_s
   freyja_status status = segment_new(pool, id, limit, &segment, error);
   if (status != FREYJA_OK) return status;
   /* A rotation opens this file and the MANIFEST: what is kept for reading makes room. */
-  while (close_oldest(pool)) continue;
+  fj_pool_close_files(pool);
   int code =
       open_in(pool, name, FJ_OPEN_WRITE | FJ_OPEN_CREATE | FJ_OPEN_EXCLUSIVE, &segment->file);
   if (code != 0) goto fail;

@@ -7,7 +7,10 @@
  *     mapped appends: a store to the mapping never meets the file's end or a
  *     full disk.
  * S3  Only the newest segment of a store is written; the others are sealed:
- *     synced, cut to their tail, mapped read-only.
+ *     synced, cut to their tail, mapped read-only. A file that a MANIFEST names as sealed
+ *     is never written, cut or given other rights again, by whatever opens the store, so
+ *     that two stores (one and its backup) may have the same file by hard links. What is
+ *     still in the page cache of it then is a mark, which no longer counts.
  * S4  mark <= what is known to be on the disk; a failed sync never moves it. */
 #ifndef FJ_SEGMENT_H
 #define FJ_SEGMENT_H
@@ -16,6 +19,8 @@
 #include "record.h"
 
 #define FJ_SEGMENT_HEADER 128u /* bytes; on disk: never change */
+#define FJ_MARK_OFFSET 64u     /* of the two marks in the header; on disk: never change */
+#define FJ_MARK_SIZE 16u       /* bytes; on disk: never change */
 #define FJ_STORE_ID 16u        /* bytes of a store's id; on disk: never change */
 
 /* What every file of a store shares. */
@@ -43,6 +48,7 @@ typedef struct fj_segment {
   uint64_t mark;         /* S4 */
   uint64_t filled;       /* end of the zeros written ahead; may be less than the tail */
   uint64_t written_back; /* end of what the disk was asked to take */
+  uint64_t staged;       /* end of what writes, failed ones too, have put behind the tail */
   bool sealed;
   bool mapped_writes; /* appends go through the mapping */
   bool can_reserve;   /* false once the file system has said that it cannot */
@@ -68,6 +74,10 @@ struct fj_pool {
   uint32_t open_files;
   fj_segment *newest, *oldest; /* open sealed files, by last use */
 };
+
+/* Closes the files that are only kept open for reading: descriptors may be few, and what comes
+ * now needs some. */
+void fj_pool_close_files(fj_pool *pool);
 
 /* Writes the name of segment `id` into name. */
 void fj_segment_name(char name[FJ_NAME_MAX], uint64_t id);
@@ -111,8 +121,18 @@ static inline const uint8_t *fj_segment_at(const fj_segment *segment, uint64_t o
 freyja_status fj_segment_read(fj_segment *segment, void *buffer, size_t size, uint64_t offset,
                               size_t *count, freyja_error *error);
 
-/* The check of a mark in `slot` whose offset is encoded at `offset`. */
-uint64_t fj_segment_mark_check(const uint8_t offset[8], uint64_t seed, unsigned slot);
+/* Encodes the mark `offset` for `slot` (0 or 1) of a segment with that seed. */
+void fj_segment_encode_mark(uint8_t out[FJ_MARK_SIZE], uint64_t offset, uint64_t seed,
+                            unsigned slot);
+
+/* The mark in `slot` of a header; false if its check does not hold. */
+bool fj_segment_decode_mark(const uint8_t *header, uint64_t seed, unsigned slot,
+                            uint64_t *offset);
+
+/* Whether these are the bytes of a data file's header, of any store: *identity and *id get
+ * what it says. CORRUPT (without a message) if not, FORMAT for one of another version. */
+freyja_status fj_segment_decode(const uint8_t *header, size_t size, fj_identity *identity,
+                                uint64_t *id);
 
 /* ---- appending: only to the active segment (append.c) ------------------ */
 

@@ -10,13 +10,14 @@ local LAYERS = {
   { "freyja" },
   { "os" },
   { "error", "hash", "positions" },
-  { "record" },
+  { "record", "findings", "lock" },
   { "segment", "append" },
   { "manifest", "keydir", "scan", "torn" },
-  { "index" },
-  { "recovery", "sorted" },
+  { "index", "folder", "inspect" },
+  { "recovery", "sorted", "audit" },
   { "iterator", "reader" },
   { "store", "bootstrap", "read", "write", "report" },
+  { "verify", "backup" },
 }
 
 local function lines_of_command(command)

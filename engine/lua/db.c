@@ -215,6 +215,8 @@ void fjl_create_store(lua_State *L) {
                                      {"rotate", db_rotate},
                                      {"stats", fjl_stats},
                                      {"segments", fjl_segments},
+                                     {"verify", fjl_verify},
+                                     {"backup", fjl_backup},
                                      {"close", db_close},
                                      {NULL, NULL}};
   (void)luaL_newmetatable(L, fjl_store_kind);

@@ -1,4 +1,4 @@
-/* handle.c - the userdata of stores and iterators, and what they own.
+/* handle.c - the userdata of stores, iterators and lists of problems, and what they own.
  *
  * A userdata's finalizer is not enough to release what it stands for: Lua does not
  * run it if there is no memory to call it (the error becomes a warning), nor for
@@ -12,6 +12,7 @@
 
 const char fjl_store_kind[] = "freyja.db";
 const char fjl_iterator_kind[] = "freyja.iterator";
+const char fjl_problems_kind[] = "freyja.problems";
 
 /* A userdata in the registry. Its user value 1 is a table whose weak keys are the objects
  * that there are; Lua removes them when it frees their memory, not before. */
@@ -44,6 +45,7 @@ static void unlink_and_free(lua_State *L, fjl_handles *handles, fjl_handle *hand
   *handle->link = handle->next;
   if (handle->next != NULL) handle->next->link = handle->link;
   handles->count--;
+  if (handle->block != NULL) (void)function(context, handle->block, handle->block_size, 0);
   (void)function(context, handle, sizeof *handle, 0);
 }
 

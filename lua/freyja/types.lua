@@ -66,6 +66,26 @@
 ---@field sealed boolean      false for the one being written
 ---@field damaged boolean
 
+---@class freyja.BackupOptions
+---@field links? boolean  true: sealed data files become hard links where that is possible
+
+---@class freyja.Problem  something that is not as it should be
+---@field path string     the file, or the store's folder
+---@field offset integer  of the first byte that it is about
+---@field size integer    bytes; 0: the file or the folder as a whole
+---@field message string
+---@field key? string     whose record it is, where that is known
+
+---@class freyja.Report
+---@field ok boolean             there are no problems
+---@field files integer          data files that were read
+---@field records integer        whole ones in them, tombstones included
+---@field bytes integer          that were read of them
+---@field keys integer           of the store
+---@field torn_bytes integer     behind the log's end: what a crash leaves, no problem
+---@field problem_count integer
+---@field problems freyja.Problem[]  the first 100,000 of them
+
 ---@class freyja.Store
 local store = {}
 
@@ -125,6 +145,17 @@ function store:stats() end
 
 ---@return freyja.Segment[]  oldest first
 function store:segments() end
+
+---Checks all that can be checked, writing nothing; goes on behind each problem.
+---Raises: forked, closed, memory.
+---@return freyja.Report
+function store:verify() end
+
+---Makes `path`, which must not exist or be empty, a store that holds what this one holds now.
+---Raises, leaving nothing: io, full, limit (within the store), corrupt, poisoned, forked, closed, memory.
+---@param path string
+---@param options? freyja.BackupOptions
+function store:backup(path, options) end
 
 ---Syncs and releases everything; a second time does nothing.
 function store:close() end

@@ -117,6 +117,7 @@ function M.run(cycles, seed, new_dir)
       figures.acknowledged = figures.acknowledged + acknowledged - done
       figures.unacknowledged = figures.unacknowledged + found - (acknowledged - done)
       done = done + found
+      assert(db:verify().ok, "verify finds damage after a kill")
       figures.cut = figures.cut + db:stats().recovery.bytes_cut
       figures.cycles = figures.cycles + 1
     end

@@ -68,10 +68,19 @@ local function check(run)
   assert(live == n, "live_keys of the segments")
 end
 
+local function verify(run)
+  local report = run.db:verify()
+  local first = report.problems[1]
+  assert(report.ok, first and ("%s, offset %d: %s"):format(first.path, first.offset, first.message))
+  assert(report.keys == count(run.model), "keys of verify")
+end
+
 local function reopen(run)
+  verify(run)
   run.iterators = {}
   run.db:close()
   run.db = assert(freyja.open(run.path, random_options(run.hash_bits)))
+  verify(run)
   check(run)
 end
 
@@ -130,11 +139,12 @@ local operations = {
   { 5, step_iterator },
   { 1, function(run) run.db:rotate() end },
   { 1, function(run) run.db:sync() end },
+  { 0.1, verify },
   { 0.2, reopen },
 }
 
 local function choose()
-  local r = math.random() * 99.2
+  local r = math.random() * 99.3
   for _, operation in ipairs(operations) do
     r = r - operation[1]
     if r < 0 then return operation[2] end

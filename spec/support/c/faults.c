@@ -1,14 +1,15 @@
 /* faults.c - every call to the operating system fails in turn, once and from then
  * on, in every I/O and sync mode. Whatever fails: the call that meets it returns a
  * fault or succeeds, readers see the old value or the new one, what was
- * acknowledged is there when the fault is gone and the store was opened again, and
- * no memory, descriptor or mapping is left. */
+ * acknowledged is there when the fault is gone and the store was opened again, a backup
+ * that was made is one, and no memory, descriptor or mapping is left. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "freyja.h"
@@ -50,6 +51,12 @@ static int f_rename(void *c, int dir, const char *from, const char *to) {
 }
 static int f_unlink(void *c, int dir, const char *name) {
   return fails() ? -fail_code : real->unlink(c, dir, name);
+}
+static int f_remove_dir(void *c, const char *name) {
+  return fails() ? -fail_code : real->remove_dir(c, name);
+}
+static int f_link(void *c, int from, const char *name, int to) {
+  return fails() ? -fail_code : real->link(c, from, name, to);
 }
 static int f_open(void *c, int dir, const char *name, unsigned flags, int *file) {
   int code = fails() ? -fail_code : real->open(c, dir, name, flags, file);
@@ -131,6 +138,8 @@ static fj_os make_table(void) {
   os.sync_dir = f_sync_dir;
   os.rename = f_rename;
   os.unlink = f_unlink;
+  os.remove_dir = f_remove_dir;
+  os.link = f_link;
   os.open = f_open;
   os.close = f_close;
   os.stat = f_stat;
@@ -161,7 +170,7 @@ typedef struct model {
   int now[KEYS], maybe[KEYS];
 } model;
 
-static char path[128];
+static char path[128], copies[128]; /* of the store, of the folder with its backups */
 static char why[400];
 
 static bool wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -270,23 +279,73 @@ static void remove_store(const char *folder) {
   (void)rmdir(folder);
 }
 
-static bool run(const freyja_options *options, const fj_os *os) {
-  model m;
+/* ---- verify and backup ------------------------------------------------------------- */
+
+static bool is_same(const model *a, const model *b) { return memcmp(a, b, sizeof *a) == 0; }
+
+/* Makes a backup and verifies. Without a fault nothing is found; a report of a fault is not of
+ * a key. A backup that was made is remembered in *copy. */
+static bool check_up(freyja *db, const model *m, int session, model *copy) {
+  char name[192];
+  freyja_report report;
+  freyja_backup_options options = {.copy = session == 0};
+  long before = calls;
+  (void)snprintf(name, sizeof name, "%s/%d", copies, session);
+  if (freyja_backup(db, name, &options, NULL) == FREYJA_OK) copy[session] = *m;
+  if (freyja_verify(db, NULL, NULL, &report, NULL) != FREYJA_OK || is_poisoned(db))
+    return true;
+  bool faulty =
+      fail_at != 0 && (fail_on ? fail_at <= calls : fail_at > before && fail_at <= calls);
+  if (report.problems > 0 && !faulty)
+    return wrong("verify finds a problem where there is none");
+  return report.problems > 0 || report.records > 0 || wrong("verify read nothing");
+}
+
+/* What lies where a backup was to be made is a store with what there was then, or none. */
+static bool agrees_copy(const freyja_options *options, int session, const model *copy,
+                        const model *none) {
+  char name[192];
+  freyja *db = NULL;
+  freyja_options chosen = *options;
+  freyja_report report;
+  chosen.create = false;
+  chosen.os = NULL;
+  (void)snprintf(name, sizeof name, "%s/%d", copies, session);
+  freyja_status status = freyja_open(name, &chosen, &db, NULL);
+  if (status != FREYJA_OK)
+    return is_same(copy, none) || wrong("a backup that was made does not open");
+  bool right = is_same(copy, none) || agrees(db, copy, false, false);
+  if (right && (freyja_verify(db, NULL, NULL, &report, NULL) != FREYJA_OK || report.problems))
+    right = wrong("a backup does not pass verify");
+  (void)freyja_close(db, NULL);
+  return right;
+}
+
+/* Two sessions of writing, or, `checking`, one of a few writes that ends with a check-up: the
+ * calls are swept by all calls, so a scenario had better be short. */
+static bool run(const freyja_options *options, const fj_os *os, bool checking) {
+  model m, none, copy[2];
   freyja_options chosen = *options;
   freyja *db = NULL;
   remove_store(path);
+  remove_store(copies);
+  (void)mkdir(copies, 0700);
   for (int k = 0; k < KEYS; k++) m.now[k] = m.maybe[k] = -1;
+  memset(&none, 0, sizeof none);
+  copy[0] = copy[1] = none;
   chosen.os = os;
   calls = 0;
   held = 0;
   for (int session = 0; session < 2; session++) {
+    int steps = checking ? 5 : STEPS;
     if (freyja_open(path, &chosen, &db, NULL) != FREYJA_OK) continue;
     settle(db, &m);
-    for (int i = 0; i < STEPS; i++) {
-      write_step(db, &m, session * STEPS + i);
+    for (int i = 0; i < steps; i++) {
+      write_step(db, &m, session * STEPS + i + (checking ? 4 : 0));
       if (i % 8 == 7 && !agrees(db, &m, true, false)) return false;
     }
-    iterate(db);
+    if (!checking) iterate(db);
+    else if (!check_up(db, &m, session, copy)) return false;
     (void)freyja_close(db, NULL);
   }
   if (held != 0) return wrong("%ld descriptors, mappings or blocks are left", held);
@@ -295,6 +354,8 @@ static bool run(const freyja_options *options, const fj_os *os) {
   if (freyja_open(path, &chosen, &db, &error) != FREYJA_OK)
     return wrong("open without faults: %s (%s)", error.message, error.path);
   bool right = agrees(db, &m, false, true);
+  for (int session = 0; session < 2 && right && checking; session++)
+    right = agrees_copy(options, session, &copy[session], &none);
   if (right && freyja_put(db, "z", 1, "z", 1, &error) != FREYJA_OK)
     right = wrong("put without faults: %s", error.message);
   if (freyja_close(db, &error) != FREYJA_OK) right = wrong("close: %s", error.message);
@@ -303,7 +364,8 @@ static bool run(const freyja_options *options, const fj_os *os) {
 }
 
 /* Fails each call of the scenario in turn; returns the number of calls that failed. */
-static long sweep(const freyja_options *options, const fj_os *os, const char *name) {
+static long sweep(const freyja_options *options, const fj_os *os, bool checking,
+                  const char *name) {
   static const int codes[] = {EIO, ENOSPC, ENOMEM, EMFILE, EINTR};
   long points = 0;
   for (size_t c = 0; c < sizeof codes / sizeof *codes; c++) {
@@ -313,7 +375,7 @@ static long sweep(const freyja_options *options, const fj_os *os, const char *na
         fail_code = codes[c];
         fail_on = on;
         fail_at = at;
-        if (!run(options, os)) {
+        if (!run(options, os, checking)) {
           printf("not ok %s: call %ld fails by %s%s: %s\n", name, at, strerror(codes[c]),
                  on ? ", and all after it" : "", why);
           return -1;
@@ -333,18 +395,21 @@ int main(void) {
   fj_os os = make_table();
   if (mkdtemp(folder) == NULL) return 1;
   (void)snprintf(path, sizeof path, "%s/db", folder);
+  (void)snprintf(copies, sizeof copies, "%s/copies", folder);
   static const freyja_sync_mode modes[] = {FREYJA_SYNC_NONE, FREYJA_SYNC_ALWAYS};
   for (int io = FREYJA_IO_MMAP; io <= FREYJA_IO_SYSCALL; io++) {
-    for (size_t mode = 0; mode < 2; mode++) {
+    for (size_t mode = 0; mode < 3; mode++) {
       freyja_options options;
       char name[64];
+      bool checking = mode == 2;
       freyja_options_init(&options);
       options.io = (freyja_io)io;
-      options.sync_mode = modes[mode];
+      options.sync_mode = modes[mode % 2];
       options.segment_size = FREYJA_SEGMENT_SIZE_MIN;
-      (void)snprintf(name, sizeof name, "faults, io = %s, sync = %s",
-                     io == FREYJA_IO_MMAP ? "mmap" : "syscall", mode == 0 ? "none" : "always");
-      long points = sweep(&options, &os, name);
+      (void)snprintf(name, sizeof name, "faults%s, io = %s, sync = %s",
+                     checking ? " of backup and verify" : "",
+                     io == FREYJA_IO_MMAP ? "mmap" : "syscall", mode == 1 ? "always" : "none");
+      long points = sweep(&options, &os, checking, name);
       if (points > 0) printf("ok %s: %ld calls failed\n", name, points);
       else failures++;
     }

@@ -483,4 +483,33 @@ scenario("damage", {
   after = function(s) s.store():put("s2", s.value("s2", 1)) end, -- which mends it
 })
 
+scenario("verify and backup", {
+  before = function(s)
+    s.begin("s1", "s2", "m1")
+    s.db:rotate()
+    s.db:put("s1", s.value("s1", 1))
+    s.backup = s.path .. "-backup"
+    for _, name in ipairs { "/1.data", "/2.data", "/MANIFEST", "/LOCK", "" } do
+      os.remove(s.backup .. name)
+    end
+    local file <close> = assert(io.open(s.path .. "/1.data", "r+b"))
+    local at = file:read "a":find(s.value("s2", 1), 1, true)
+    file:seek("set", at + 4)
+    file:write "!"
+  end,
+  run = function(s)
+    local report = s.db:verify()
+    assert(not report.ok and report.keys == 3 and report.records == 3 and #report.problems == 1)
+    local problem = report.problems[1]
+    assert(problem.key == "s2" and problem.path == s.path .. "/1.data" and problem.offset > 127)
+    s.db:backup(s.backup, { links = false })
+    local other <close> = assert(require "freyja".open(s.backup, s.options()))
+    assert(other:get "s1" == s.value("s1", 1) and #other:verify().problems == 1)
+    local ok, err = pcall(s.db.backup, s.db, s.path)
+    assert(not ok)
+    if err.code ~= "io" then error(err, 0) end
+  end,
+  after = function(s) s.store():put("s2", s.value("s2", 1)) end,
+})
+
 return M

@@ -97,9 +97,10 @@ static int s_open_dir(void *context, int dir, const char *path, int *out) {
   int code = fault(disk);
   if (code != 0) return -code;
   uint32_t parent = directory_of(disk, dir);
-  uint32_t node = strcmp(path, "..") == 0
-                      ? disk->nodes[parent].parent
-                      : sim_entries_find(&disk->nodes[parent].entries, path);
+  uint32_t node = UINT32_MAX;
+  if (strcmp(path, "..") == 0) node = disk->nodes[parent].parent;
+  else if (strcmp(path, ".") == 0) node = parent;
+  else node = sim_entries_find(&disk->nodes[parent].entries, path);
   if (node == UINT32_MAX) return -ENOENT;
   if (disk->nodes[node].type == SIM_LINK) return dir < 0 ? -ENOENT : -ELOOP;
   if (disk->nodes[node].type != SIM_DIRECTORY) return -ENOTDIR;
@@ -151,6 +152,34 @@ static int s_unlink(void *context, int dir, const char *name) {
   if (disk->nodes[node].type == SIM_DIRECTORY) return -EISDIR;
   add_entry_unit(disk, SIM_REMOVE, index, name, "", node);
   record(disk, "unlink");
+  return 0;
+}
+
+/* Paths of the root only, which is all that the engine is given here. */
+static int s_remove_dir(void *context, const char *path) {
+  sim_disk *disk = context;
+  int code = fault(disk);
+  if (code != 0) return -code;
+  uint32_t node = sim_entries_find(&disk->nodes[SIM_ROOT].entries, path);
+  if (node == UINT32_MAX) return -ENOENT;
+  if (disk->nodes[node].type != SIM_DIRECTORY) return -ENOTDIR;
+  if (disk->nodes[node].entries.count > 0) return -ENOTEMPTY;
+  add_entry_unit(disk, SIM_REMOVE, SIM_ROOT, path, "", node);
+  record(disk, "remove_dir");
+  return 0;
+}
+
+static int s_link(void *context, int from, const char *name, int to) {
+  sim_disk *disk = context;
+  int code = disk->no_link ? EPERM : fault(disk);
+  if (code != 0) return -code;
+  uint32_t node = sim_entries_find(&disk->nodes[directory_of(disk, from)].entries, name);
+  uint32_t target = directory_of(disk, to);
+  if (node == UINT32_MAX) return -ENOENT;
+  if (disk->nodes[node].type == SIM_DIRECTORY) return -EPERM;
+  if (sim_entries_find(&disk->nodes[target].entries, name) != UINT32_MAX) return -EEXIST;
+  add_entry_unit(disk, SIM_ADD, target, name, "", node);
+  record(disk, "link");
   return 0;
 }
 
@@ -206,6 +235,8 @@ static int s_stat(void *context, int file, fj_os_stat *out) {
   int code = fault(disk);
   if (code != 0) return -code;
   const sim_node *node = node_of(disk, file);
+  out->device = 1;
+  out->number = handle_of(disk, file)->node;
   out->size = node->now.size;
   out->regular = node->type == SIM_FILE;
   return 0;
@@ -555,6 +586,8 @@ void sim_calls_fill(fj_os *os, sim_disk *disk) {
       .sync_dir = s_sync_dir,
       .rename = s_rename,
       .unlink = s_unlink,
+      .remove_dir = s_remove_dir,
+      .link = s_link,
       .open = s_open,
       .close = s_close,
       .stat = s_stat,

@@ -1,0 +1,165 @@
+/* backup.c - a second store with the same content (freyja_backup): sealed files by hard links
+ * where that can be (S3), else copied; of the active file what is published. The MANIFEST
+ * comes last (folder.h). */
+#include <errno.h>
+#include <string.h>
+
+#include "folder.h"
+#include "store.h"
+
+#define CHUNK (256u << 10) /* bytes copied at a time */
+
+typedef struct fj_backup {
+  freyja *db;
+  fj_folder folder;
+  uint8_t *chunk;
+  bool links;
+} fj_backup;
+
+/* ---- one file ------------------------------------------------------------- */
+
+/* All of the active segment's copy will be durable: its mark says so. But a damaged one keeps
+ * the marks that it has, which may tell of bytes that it once had. */
+static void renew_mark(const fj_segment *segment, uint8_t *header) {
+  if (segment->sealed || segment->damaged) return;
+  fj_segment_encode_mark(header + FJ_MARK_OFFSET, segment->tail, segment->seed, 0);
+}
+
+/* Makes sure of the space, where the file system can: a full disk is met at once, and so is a
+ * limit on files' sizes, before it is a signal. */
+static int reserve(const fj_os *os, int file, uint64_t size) {
+  int code = 0;
+  do {
+    code = os->reserve(os->context, file, 0, size);
+  } while (code == -EINTR);
+  return code == -EOPNOTSUPP || code == -ENOSYS ? 0 : code;
+}
+
+/* Copies the first `size` bytes, or as many as there are: a file that is shorter than it was
+ * is damaged, and its copy likewise. */
+static freyja_status copy_bytes(const fj_backup *backup, const fj_segment *segment, int from,
+                                int to, uint64_t size, const char *name, freyja_error *error) {
+  const fj_os *os = segment->os;
+  uint64_t done = 0;
+  int code = reserve(os, to, size);
+  if (code != 0) return fj_fail_os(error, code, &backup->folder.dir, name, "reserve space in");
+  while (done < size) {
+    size_t want = size - done < CHUNK ? (size_t)(size - done) : CHUNK;
+    int64_t count = fj_read(os, from, backup->chunk, want, done);
+    if (count < 0) return fj_fail_os(error, (int)count, &backup->db->dir, name, "read");
+    if (count == 0) break;
+    if (done == 0 && count >= (int64_t)FJ_SEGMENT_HEADER) renew_mark(segment, backup->chunk);
+    freyja_slice part = {backup->chunk, (size_t)count};
+    code = fj_write(os, to, &part, 1, done);
+    if (code != 0) return fj_fail_os(error, code, &backup->folder.dir, name, "write");
+    done += (uint64_t)count;
+  }
+  if (done < size) code = os->truncate(os->context, to, done);
+  if (code == 0) code = fj_sync(os, to);
+  return code == 0 ? FREYJA_OK : fj_fail_os(error, code, &backup->folder.dir, name, "sync");
+}
+
+/* Opens the file for reading if it is a regular one. */
+static freyja_status open_regular(const fj_dir *dir, const char *name, int *file,
+                                  freyja_error *error) {
+  const fj_os *os = dir->os;
+  fj_os_stat st;
+  int code = os->open(os->context, dir->fd, name, 0, file);
+  if (code != 0) {
+    *file = -1;
+    return fj_fail_os(error, code, dir, name, "open");
+  }
+  code = os->stat(os->context, *file, &st);
+  if (code == 0 && st.regular) return FREYJA_OK;
+  (void)os->close(os->context, *file);
+  *file = -1;
+  if (code != 0) return fj_fail_os(error, code, dir, name, "examine");
+  return fj_fail_at(error, FREYJA_CORRUPT, dir, name, "this is not a regular file");
+}
+
+static freyja_status copy_file(const fj_backup *backup, const fj_segment *segment,
+                               const char *name, uint64_t size, freyja_error *error) {
+  const fj_os *os = segment->os;
+  int folder = backup->folder.dir.fd;
+  int from = -1, to = -1;
+  freyja_status status = open_regular(&backup->db->dir, name, &from, error);
+  if (status != FREYJA_OK) return status;
+  int code = os->open(os->context, folder, name,
+                      FJ_OPEN_WRITE | FJ_OPEN_CREATE | FJ_OPEN_EXCLUSIVE, &to);
+  if (code != 0) status = fj_fail_os(error, code, &backup->folder.dir, name, "create");
+  else status = copy_bytes(backup, segment, from, to, size, name, error);
+  (void)os->close(os->context, from);
+  if (code != 0) return status;
+  (void)os->close(os->context, to);
+  if (status != FREYJA_OK) (void)os->unlink(os->context, folder, name);
+  return status;
+}
+
+/* Makes sure that the file just linked is one, and durable: sealing synced it, but what was
+ * brought here by other means perhaps nobody did. */
+static freyja_status sync_link(const fj_backup *backup, const char *name,
+                               freyja_error *error) {
+  const fj_dir *dir = &backup->folder.dir;
+  const fj_os *os = dir->os;
+  int file = -1;
+  freyja_status status = open_regular(dir, name, &file, error);
+  if (status == FREYJA_OK) {
+    int code = fj_sync(os, file);
+    if (code != 0) status = fj_fail_os(error, code, dir, name, "sync");
+    (void)os->close(os->context, file);
+  }
+  if (status != FREYJA_OK) (void)os->unlink(os->context, dir->fd, name);
+  return status;
+}
+
+/* `size`: that of a sealed file in the MANIFEST, 0 of the active one. */
+static freyja_status take_file(const fj_backup *backup, const fj_segment *segment,
+                               uint64_t size, freyja_error *error) {
+  const fj_os *os = segment->os;
+  char name[FJ_NAME_MAX];
+  fj_segment_name(name, segment->id);
+  if (segment->missing) return FREYJA_OK; /* as it is: missing there too */
+  if (size == 0) return copy_file(backup, segment, name, segment->tail, error);
+  if (backup->links &&
+      os->link(os->context, backup->db->dir.fd, name, backup->folder.dir.fd) == 0)
+    return sync_link(backup, name, error);
+  return copy_file(backup, segment, name, size, error);
+}
+
+/* ---- the whole ------------------------------------------------------------ */
+
+/* *made is the MANIFEST of what is in the folder already. */
+static freyja_status fill(const fj_backup *backup, fj_manifest *made, freyja_error *error) {
+  const freyja *db = backup->db;
+  freyja_status status = FREYJA_OK;
+  while (made->count < db->manifest.count && status == FREYJA_OK) {
+    status = take_file(backup, db->index.ranks[made->count], made->entries[made->count].size,
+                       error);
+    if (status == FREYJA_OK) made->count++;
+  }
+  return status;
+}
+
+freyja_status freyja_backup(freyja *db, const char *path, const freyja_backup_options *options,
+                            freyja_error *error) {
+  const fj_os *os = db->dir.os;
+  freyja_status status = fj_store_check_process(db, error);
+  if (status != FREYJA_OK) return status;
+  if (db->poisoned) return fj_store_check_write(db, error);
+  fj_backup backup = {.db = db, .links = options == NULL || !options->copy};
+  fj_manifest made = db->manifest; /* its entries are the store's */
+  made.count = 0;
+  made.generation--; /* finishing adds one */
+  fj_pool_close_files(&db->index.pool);
+  status = fj_folder_open(&backup.folder, os, path, db->dir.fd, error);
+  if (status == FREYJA_OK) {
+    backup.chunk = os->allocate(os->context, CHUNK);
+    status = backup.chunk == NULL ? fj_fail_memory(error, "copy a store")
+                                  : fill(&backup, &made, error);
+    if (status == FREYJA_OK) status = fj_folder_finish(&backup.folder, &made, error);
+    if (status != FREYJA_OK) fj_folder_abandon(&backup.folder, &made);
+  }
+  os->release(os->context, backup.chunk);
+  fj_folder_close(&backup.folder);
+  return status;
+}
