@@ -198,6 +198,7 @@ static bool check_links(lua_State *L) {
 int fjl_backup(lua_State *L) {
   freyja_error error;
   const fjl_object *store = fjl_check_object(L, fjl_store_kind);
+  (void)fjl_open_store(L, store);
   const char *path = check_path(L, 2);
   freyja_backup_options options = {.copy = !check_links(L)};
   freyja *db = fjl_open_store(L, store);
