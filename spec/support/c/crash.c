@@ -7,7 +7,7 @@
  *
  * A workload is a string of operations: p put, o overwrite, d delete, s sync, r rotate,
  * c close and open again, k be killed and open again, v be killed, look read-only, open
- * again, l put a large value, i insert, x compare and swap.
+ * again, l put a large value, i insert, x compare and swap, b back up, by links, B by copies.
  *
  * At each moment a number of writes were acknowledged, and some of them were promised to
  * survive a loss of power (what was written under sync = "always", or before a sync, a
@@ -19,6 +19,7 @@
  * From some of the disks recovery itself is interrupted: after each of its changes, on each
  * disk that this may leave, the same wit_state must come. Then a write follows and power
  * fails again. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,8 +31,11 @@
 
 #define OPERATIONS_MAX 16
 #define NESTED_EVERY 2000 /* of the disks, for one recovery is interrupted */
-#define KILLED_EVERY 50   /* of the moments, from which recovery after a kill is interrupted */
-#define TORN_EVERY 1000   /* of those with a torn tail */
+#define VERIFIED_EVERY                                                                        \
+  16                    /* of the disks, which are then checked as a user would check them    \
+                         */
+#define KILLED_EVERY 50 /* of the moments, from which recovery after a kill is interrupted */
+#define TORN_EVERY 1000 /* of those with a torn tail */
 
 static const char operations[] = "podsrclk";
 
@@ -65,7 +69,8 @@ static const char *const written[] = {
     "pixspixs",     "lxlxlxlx",     "pppppppppppp", "oooooooooooo", "podspodspods",
     "lllllllllll",  "prsprsprsprs", "cdcpcdcpcdcp", "lodclodclodc", "srcpsrclsrco",
     "plplplplplpl", "poprpdpspcpl", "pkpkpk",       "lkdkok",       "lklklklk",
-    "pokdslkrcpkp", "pvpvpv",       "lvlodvlv",     "povkpvco"};
+    "pokdslkrcpkp", "pvpvpv",       "lvlodvlv",     "povkpvco",     "pbob",
+    "plrbpB",       "Bpb",          "llbllB",       "prdbrpBk"};
 
 typedef struct run {
   const mode *mode;
@@ -78,7 +83,10 @@ typedef struct run {
   int acknowledged, promised;
   bool in_flight; /* states[acknowledged + 1] is what a write is about to make */
   bool armed;
-  long point; /* changes so far */
+  int backups;      /* begun */
+  bool backed_up;   /* the last of them has returned */
+  wit_state backup; /* what it holds */
+  long point;       /* changes so far */
   uint64_t syncs, segments;
 } run;
 
@@ -121,6 +129,7 @@ static bool recover(const mode *m, sim_disk *disk, wit_state *out, bool *cut) {
   freyja_get_stats(db, &stats);
   *cut = stats.recovery.bytes_cut > 0;
   bool right = wit_examine(db, out);
+  if (right && (disks + nested) % VERIFIED_EVERY == 0) right = wit_verify(db);
   bool closed = close_on(disk, db);
   return right && closed;
 }
@@ -194,7 +203,31 @@ static bool interrupt(const mode *m, sim_disk *disk, const wit_state *allowed, i
   return close_on(disk, db) && !s.failed;
 }
 
+static void name_backup(char name[16], int number) {
+  (void)snprintf(name, 16, "copy%d", number);
+}
+
 /* ---- one disk ------------------------------------------------ */
+
+/* A backup that is not finished is no store; one that is holds what the store held. */
+static bool check_backup(const run *r, sim_disk *image) {
+  char name[16];
+  freyja *db = NULL;
+  freyja_error error;
+  wit_state found;
+  freyja_options options = options_for(r->mode, image);
+  options.create = false;
+  name_backup(name, r->backups);
+  freyja_status status = freyja_open(name, &options, &db, &error);
+  if (status != FREYJA_OK && !r->backed_up)
+    return status == FREYJA_CORRUPT || error.os_code == ENOENT ||
+           wit_wrong("an unfinished backup: %s (%s)", error.message, error.path);
+  if (status != FREYJA_OK) return wit_wrong("a backup: %s (%s)", error.message, error.path);
+  bool right = wit_examine(db, &found);
+  if (right && !wit_same(&found, &r->backup))
+    right = wit_wrong("a backup holds%s, not%s", wit_text(&found), wit_text(&r->backup));
+  return close_on(image, db) && right;
+}
 
 static bool visit_first(void *argument, sim_disk *image, const sim_state *left) {
   run *r = argument;
@@ -212,6 +245,7 @@ static bool visit_first(void *argument, sim_disk *image, const sim_state *left) 
     right = wit_wrong("the wit_state is none of those after %d to %d writes:%s; the last is%s",
                       low, high, wit_text(&found), wit_text(&r->states[high]));
   torn += cut;
+  if (right && r->backups > 0) right = check_backup(r, image);
   /* What is written then is the first write that was lost, with another value: a record of the
    * same size, behind which an old one would fit. */
   if (right && (disks % NESTED_EVERY == 0 || (cut && torn % TORN_EVERY == 0)))
@@ -313,6 +347,19 @@ static bool agree(run *r) {
                    wit_text(&r->states[r->acknowledged]));
 }
 
+static bool back_up(run *r, bool copy) {
+  freyja_backup_options options = {.copy = copy};
+  freyja_error error;
+  char name[16];
+  name_backup(name, ++r->backups);
+  r->backed_up = false;
+  r->backup = r->states[r->acknowledged];
+  if (freyja_backup(r->db, name, &options, &error) != FREYJA_OK)
+    return wit_wrong("backup: %s (%s)", error.message, error.path);
+  r->backed_up = true;
+  return true;
+}
+
 static bool reopen_killed(run *r, bool readonly) {
   sim_disk_kill(r->disk);
   r->db = NULL;
@@ -340,6 +387,9 @@ static bool do_operation(run *r, char operation) {
     return do_write(r, pick(r, false), write, 'i');
   case 'x':
     return do_write(r, pick(r, write % 2 == 0), write, 'x');
+  case 'b':
+  case 'B':
+    return back_up(r, operation == 'B');
   case 's':
     status = freyja_sync(r->db, &error);
     break;
@@ -417,8 +467,8 @@ static bool run_all(const mode *m, size_t length, uint64_t seed) {
   }
 }
 
-static bool run_written(const mode *m, uint64_t seed) {
-  for (size_t i = 0; i < sizeof written / sizeof *written; i++)
+static bool run_written(const mode *m, size_t from, size_t step, uint64_t seed) {
+  for (size_t i = from; i < sizeof written / sizeof *written; i += step)
     if (!run_workload(m, written[i], 1, seed)) return false;
   return true;
 }
@@ -437,7 +487,8 @@ static bool run_mode(size_t i, bool all) {
   size_t longest = all ? 4 : i < 2 ? 2 : 1;
   for (size_t length = 0; right && length <= longest; length++)
     right = run_all(&modes[i], length, 1 + i);
-  if (right && (all || i < 2)) right = run_written(&modes[i], 1 + i);
+  if (right && all) right = run_written(&modes[i], 0, 1, 1 + i);
+  else if (right && i < 2) right = run_written(&modes[i], i, 2, 1 + i);
   return report(&modes[i], right);
 }
 

@@ -84,6 +84,20 @@ bool wit_examine(freyja *db, wit_state *out) {
   return iterate(db, out);
 }
 
+static void keep_problem(void *argument, const freyja_problem *problem) {
+  (void)argument;
+  (void)wit_wrong("verify: %s (%s, offset %llu)", problem->message, problem->path,
+                  (unsigned long long)problem->offset);
+}
+
+bool wit_verify(freyja *db) {
+  freyja_report report;
+  freyja_error error;
+  if (freyja_verify(db, keep_problem, NULL, &report, &error) != FREYJA_OK)
+    return wit_wrong("verify: %s", error.message);
+  return report.problems == 0;
+}
+
 bool wit_same(const wit_state *a, const wit_state *b) { return memcmp(a, b, sizeof *a) == 0; }
 
 const char *wit_text(const wit_state *s) {

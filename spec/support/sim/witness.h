@@ -28,6 +28,9 @@ size_t wit_value(char *value, int write, int key);
  * damage was reported, or iterating, counting and getting disagree. */
 bool wit_examine(freyja *db, wit_state *out);
 
+/* Whether freyja_verify finds nothing. */
+bool wit_verify(freyja *db);
+
 bool wit_same(const wit_state *a, const wit_state *b);
 
 /* In words; valid until the call after the next. */
