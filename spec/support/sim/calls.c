@@ -6,7 +6,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_ASAN 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define HAS_ASAN 1
+#endif
+#ifdef HAS_ASAN
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
+#endif
+
 #define HANDLES_MAX 64u
+#define FILL_MAX 512u       /* bytes of a block that a plain disk fills */
+#define KEPT_MIN 32768u     /* bytes of a block that plain disks keep for the next one */
+#define KEPT_MAX (1u << 20) /* larger ones go back to the system */
+#define KEPT_BLOCKS 8u
 
 /* ---- faults and recording --------------------------------------------- */
 
@@ -137,6 +155,8 @@ static int s_rename(void *context, int dir, const char *from, const char *to) {
   uint32_t index = directory_of(disk, dir);
   uint32_t node = sim_entries_find(&disk->nodes[index].entries, from);
   if (node == UINT32_MAX) return -ENOENT;
+  uint32_t there = sim_entries_find(&disk->nodes[index].entries, to);
+  if (there != UINT32_MAX && disk->nodes[there].type == SIM_DIRECTORY) return -EISDIR;
   add_entry_unit(disk, SIM_MOVE, index, from, to, node);
   record(disk, "rename");
   return 0;
@@ -188,8 +208,14 @@ static int s_link(void *context, int from, const char *name, int to) {
 static int open_there(const sim_node *node, unsigned flags) {
   if ((flags & FJ_OPEN_EXCLUSIVE) != 0) return -EEXIST;
   if (node->type == SIM_LINK) return -ELOOP;
-  if (node->type == SIM_DIRECTORY) return (flags & FJ_OPEN_WRITE) != 0 ? -EISDIR : 0;
-  return 0;
+  if (node->type != SIM_DIRECTORY) return 0;
+  return (flags & (FJ_OPEN_WRITE | FJ_OPEN_CREATE)) != 0 ? -EISDIR : 0;
+}
+
+/* What reading, writing or mapping says to what is no file. */
+static int no_file(const sim_node *node, int code) {
+  if (node->type == SIM_DIRECTORY) return -EISDIR;
+  return node->type == SIM_FILE ? 0 : -code;
 }
 
 static int s_open(void *context, int dir, const char *name, unsigned flags, int *file) {
@@ -198,7 +224,8 @@ static int s_open(void *context, int dir, const char *name, unsigned flags, int 
   *file = -1;
   if (code != 0) return -code;
   uint32_t index = directory_of(disk, dir);
-  uint32_t node = sim_entries_find(&disk->nodes[index].entries, name);
+  uint32_t node = dir < 0 ? sim_disk_find(disk, name) /* a path */
+                          : sim_entries_find(&disk->nodes[index].entries, name);
   if (node != UINT32_MAX) {
     code = open_there(&disk->nodes[node], flags);
     return code != 0 ? code : handle_new(disk, node, flags, file);
@@ -247,7 +274,7 @@ static int64_t s_read(void *context, int file, void *buffer, size_t size, uint64
   int code = fault(disk);
   if (code != 0) return -code;
   const sim_node *node = node_of(disk, file);
-  if (node->type == SIM_DIRECTORY) return -EISDIR;
+  if ((code = no_file(node, ESPIPE)) != 0) return code;
   if (offset >= node->now.size) return 0;
   if (is_short(disk) && size > 1) size /= 2;
   if (size > node->now.size - offset) size = (size_t)(node->now.size - offset);
@@ -280,14 +307,23 @@ static void forget_seen(sim_node *node) {
   node->seen = NULL;
 }
 
+/* A plain disk's mappings may be used up to the file's end. */
+static void fence(const sim_disk *disk, const sim_node *node) {
+  if (!disk->plain || node->now.room == 0) return;
+  uint64_t end = node->maps > 0 ? node->now.size : node->now.room;
+  ASAN_UNPOISON_MEMORY_REGION(node->now.at, end);
+  ASAN_POISON_MEMORY_REGION(node->now.at + end, node->now.room - end);
+}
+
 /* Makes the file's bytes up to `end` exist; mappings of it must not move. */
-static void lengthen(sim_node *node, uint64_t end) {
+static void lengthen(sim_disk *disk, sim_node *node, uint64_t end) {
   if (end <= node->now.size) return;
   if (end > node->now.room) {
     if (node->maps > 0) abort(); /* map() made room for its size */
     forget_seen(node);
   }
   sim_bytes_resize(&node->now, end);
+  fence(disk, node);
 }
 
 /* A write that changes nothing needs no unit. */
@@ -300,7 +336,7 @@ static void write_bytes(sim_disk *disk, uint32_t index, uint64_t offset, const u
   sim_node *node = &disk->nodes[index];
   if (size == 0 || !changes(node, offset, bytes, size)) return;
   sim_add_data(disk, index, false, offset, size, bytes);
-  lengthen(node, offset + size);
+  lengthen(disk, node, offset + size);
   memcpy(node->now.at + offset, bytes, size);
   if (node->seen != NULL) memcpy(node->seen + offset, bytes, size);
 }
@@ -319,6 +355,8 @@ static int64_t s_write(void *context, int file, const freyja_slice *parts, size_
   }
   uint32_t index = handle_of(disk, file)->node;
   if ((handle_of(disk, file)->flags & FJ_OPEN_WRITE) == 0) abort();
+  if (code == 0) code = -no_file(&disk->nodes[index], ESPIPE);
+  if (disk->nodes[index].type != SIM_FILE) done = 0;
   if (is_short(disk) && done > 1) done /= 2;
   /* A write that fails may have written a part, or all. EINTR and EROFS wrote nothing. */
   if (code == EINTR || code == EROFS) done = 0;
@@ -369,15 +407,17 @@ static int s_truncate(void *context, int file, uint64_t size) {
   if (code != 0) return -code;
   uint32_t index = handle_of(disk, file)->node;
   sim_node *node = &disk->nodes[index];
+  if ((code = no_file(node, EINVAL)) != 0) return code;
   if (size == node->now.size) return 0;
   sim_unit unit = {.kind = SIM_SIZE, .node = index, .size = size};
   sim_unit_add(disk, &unit, NULL);
   if (size > node->now.size) {
-    lengthen(node, size);
+    lengthen(disk, node, size);
   } else {
     memset(node->now.at + size, 0, node->now.size - size);
     if (node->seen != NULL) memset(node->seen + size, 0, node->now.size - size);
     node->now.size = size;
+    fence(disk, node);
   }
   record(disk, "truncate");
   return 0;
@@ -391,11 +431,12 @@ static int s_reserve(void *context, int file, uint64_t offset, uint64_t size) {
   uint32_t index = handle_of(disk, file)->node;
   sim_node *node = &disk->nodes[index];
   uint64_t end = offset + size;
+  if ((code = no_file(node, ESPIPE)) != 0) return code;
   if (end <= node->now.size) return 0;
   if (space_for(disk, node, end) < end) return -ENOSPC;
   sim_unit unit = {.kind = SIM_GROW, .node = index, .size = end};
   sim_unit_add(disk, &unit, NULL);
-  lengthen(node, end);
+  lengthen(disk, node, end);
   record(disk, "reserve");
   return 0;
 }
@@ -427,6 +468,7 @@ static int s_map(void *context, int file, uint64_t size, bool writable, uint8_t 
   if (code != 0) return -code;
   if (size == 0) return -EINVAL;
   sim_node *node = node_of(disk, file);
+  if (node->type != SIM_FILE) return -ENODEV;
   if (size > node->now.room) {
     if (node->maps > 0) abort(); /* map larger first, in the tests */
     uint64_t had = node->now.size;
@@ -434,13 +476,14 @@ static int s_map(void *context, int file, uint64_t size, bool writable, uint8_t 
     sim_bytes_resize(&node->now, had);
     forget_seen(node);
   }
-  if (writable && node->seen == NULL) {
+  if (writable && node->seen == NULL && !disk->plain) {
     node->seen = sim_allocate(node->now.room);
     memcpy(node->seen, node->now.at, node->now.room);
   }
   node->maps++;
   node->writers += writable;
   disk->maps_held++;
+  fence(disk, node);
   *out = node->now.at;
   return 0;
 }
@@ -460,7 +503,9 @@ static void s_unmap(void *context, uint8_t *map, uint64_t size) {
   if (node->writers == node->maps) node->writers--;
   node->maps--;
   disk->maps_held--;
-  if (node->maps == 0) forget_seen(node);
+  if (node->maps > 0) return;
+  forget_seen(node);
+  fence(disk, node);
 }
 
 static int s_protect(void *context, uint8_t *map, uint64_t size) {
@@ -478,11 +523,47 @@ static int s_protect(void *context, uint8_t *map, uint64_t size) {
 /* Blocks and pages are in a list, so that a killed process gives them back. */
 struct sim_block {
   sim_block *next, *previous;
+  size_t size; /* bytes */
   max_align_t bytes[];
 };
 
-static void *block_new(sim_disk *disk, size_t size) {
-  sim_block *block = sim_allocate(sizeof *block + size);
+/* Large blocks that were given back to a plain disk: the system takes long to give them.
+ * AddressSanitizer reports whoever still uses one. */
+static sim_block *kept[KEPT_BLOCKS];
+
+static bool is_kept(const sim_disk *disk, size_t size) {
+  return disk->plain && size >= KEPT_MIN && size <= KEPT_MAX;
+}
+
+static sim_block *take_kept(size_t size) {
+  for (size_t i = 0; i < KEPT_BLOCKS; i++) {
+    sim_block *block = kept[i];
+    if (block == NULL || block->size != size) continue;
+    kept[i] = NULL;
+    ASAN_UNPOISON_MEMORY_REGION(block->bytes, size);
+    return block;
+  }
+  return NULL;
+}
+
+static bool keep(sim_block *block) {
+  for (size_t i = 0; i < KEPT_BLOCKS; i++) {
+    if (kept[i] != NULL) continue;
+    kept[i] = block;
+    ASAN_POISON_MEMORY_REGION(block->bytes, block->size);
+    return true;
+  }
+  return false;
+}
+
+static void *block_new(sim_disk *disk, size_t size, bool zeroed) {
+  sim_block *block = is_kept(disk, size) ? take_kept(size) : NULL;
+  if (block != NULL && zeroed) memset(block->bytes, 0, size);
+  else if (block == NULL && zeroed) block = sim_allocate(sizeof *block + size);
+  else if (block == NULL) block = malloc(sizeof *block + size);
+  if (block == NULL) abort();
+  block->size = size;
+  block->previous = NULL;
   block->next = disk->blocks;
   if (disk->blocks != NULL) disk->blocks->previous = block;
   disk->blocks = block;
@@ -494,14 +575,21 @@ static void block_free(sim_disk *disk, void *bytes) {
   if (block->previous != NULL) block->previous->next = block->next;
   else disk->blocks = block->next;
   if (block->next != NULL) block->next->previous = block->previous;
-  free(block);
+  if (!is_kept(disk, block->size) || !keep(block)) free(block);
+}
+
+static void account(sim_account *of, size_t size) {
+  if (size > of->largest) of->largest = size;
+  of->total += size;
 }
 
 static void *s_allocate(void *context, size_t size) {
   sim_disk *disk = context;
   if (memory_fails(disk)) return NULL;
-  void *block = block_new(disk, size);
-  memset(block, 0xA5, size); /* what relies on zeros shows */
+  account(&disk->memory, size);
+  void *block = block_new(disk, size, false);
+  /* What relies on zeros shows. */
+  memset(block, 0xA5, disk->plain && size > FILL_MAX ? FILL_MAX : size);
   disk->blocks_held++;
   return block;
 }
@@ -516,8 +604,10 @@ static void s_release(void *context, void *block) {
 static void *s_allocate_pages(void *context, size_t size) {
   sim_disk *disk = context;
   if (memory_fails(disk)) return NULL;
+  if (disk->page_limit != 0 && size > disk->page_limit) return NULL;
+  account(&disk->pages, size);
   disk->pages_held++;
-  return block_new(disk, size);
+  return block_new(disk, size, true);
 }
 
 static void s_discard_pages(void *context, void *pages, size_t size) {
@@ -542,6 +632,7 @@ void sim_disk_kill(sim_disk *disk) {
   for (uint32_t i = 0; i < disk->node_count; i++) {
     disk->nodes[i].maps = disk->nodes[i].writers = 0;
     forget_seen(&disk->nodes[i]);
+    fence(disk, &disk->nodes[i]);
   }
   while (disk->blocks != NULL) block_free(disk, disk->blocks->bytes);
   disk->handles_held = disk->maps_held = disk->blocks_held = disk->pages_held = 0;

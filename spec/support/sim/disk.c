@@ -149,6 +149,7 @@ static sim_disk *disk_new_like(const sim_disk *disk) {
   sim_disk *copy = sim_disk_create(disk->seed);
   copy->clock = disk->clock;
   copy->no_reserve = disk->no_reserve;
+  copy->plain = disk->plain;
   copy->space = disk->space;
   for (uint32_t i = 1; i < disk->node_count; i++)
     (void)sim_node_new(copy, disk->nodes[i].type);
@@ -187,6 +188,7 @@ void sim_disk_fail(sim_disk *disk, const sim_fault *fault) {
 /* ---- pending changes -------------------------------------------------- */
 
 void sim_unit_add(sim_disk *disk, const sim_unit *unit, const void *data) {
+  if (disk->plain) return;
   if (disk->unit_count == disk->unit_room) {
     disk->unit_room = disk->unit_room == 0 ? 32 : disk->unit_room * 2;
     disk->units = grow(disk->units, disk->unit_count * sizeof *disk->units,
@@ -294,6 +296,7 @@ static bool look_at(sim_disk *disk, uint32_t index) {
 
 void sim_disk_look(sim_disk *disk) {
   bool found = false;
+  if (disk->plain) return;
   for (uint32_t i = 0; i < disk->node_count; i++) found = look_at(disk, i) || found;
   if (found && disk->hook != NULL) disk->hook(disk->argument, disk, "store");
 }
@@ -342,7 +345,7 @@ void sim_disk_put(sim_disk *disk, const char *path, const void *bytes, uint64_t 
   if (size > 0) memcpy(node->now.at, bytes, size);
   if (node->seen != NULL) node->seen = grow(node->seen, 0, node->now.room);
   if (node->seen != NULL) memcpy(node->seen, node->now.at, node->now.room);
-  bytes_copy(&node->disk, &node->now);
+  if (!disk->plain) bytes_copy(&node->disk, &node->now);
 }
 
 void sim_disk_put_type(sim_disk *disk, const char *path, sim_type type) {

@@ -12,7 +12,11 @@
  * - the order checker (order.c): it looks at every change and remembers the first that
  *   breaks the order of writes and syncs that a store promises;
  * - a source of faults: a call, or an allocation, fails by number;
- * - an account of descriptors, locks, mappings, blocks and pages that are held.
+ * - an account of descriptors, locks, mappings, blocks and pages that are held, and of
+ *   the memory that was asked for.
+ *
+ * A `plain` disk is a fast one for programs that never lose power: nothing is pending, and
+ * mappings are exact, so that AddressSanitizer reports an access behind a file's end.
  *
  * Not for several threads. Time stands still unless `clock` is moved. */
 #ifndef SIM_DISK_H
@@ -103,6 +107,12 @@ typedef struct sim_fault {
   bool memory_on;
 } sim_fault;
 
+/* Memory that was asked for, in bytes. */
+typedef struct sim_account {
+  uint64_t largest; /* at once */
+  uint64_t total;   /* whether given back or not */
+} sim_account;
+
 typedef struct sim_disk sim_disk;
 typedef struct sim_block sim_block;
 
@@ -121,18 +131,21 @@ struct sim_disk {
   void *argument;
 
   sim_fault fault;
-  long calls;       /* that could fail */
+  long calls;       /* that could fail: all but allocations, clocks and unmap */
   long allocations; /* likewise */
   bool no_reserve;  /* reserve says that the file system cannot */
   bool no_link;     /* link says so */
+  bool plain;       /* see above; set it on an empty disk */
   uint64_t space;   /* bytes that all files together may take; 0: no limit */
   uint64_t clock;   /* microseconds since the epoch */
   uint64_t seed;    /* of random() and of garbage */
 
   sim_block *blocks; /* what was allocated and not released */
   long handles_held, locks_held, maps_held, blocks_held, pages_held;
-  bool unchecked;   /* the order checker is off */
-  char broken[200]; /* what the order checker found; empty: nothing */
+  sim_account memory, pages; /* blocks, and pages that may never be touched */
+  uint64_t page_limit;       /* bytes of pages that can be had at once; 0: no limit */
+  bool unchecked;            /* the order checker is off */
+  char broken[200];          /* what the order checker found; empty: nothing */
 };
 
 /* An empty disk with a root directory, the given seed and a clock that is not 0. */
