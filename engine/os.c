@@ -379,7 +379,7 @@ int fj_write(const fj_os *os, int file, const freyja_slice *parts, size_t count,
     size_t left = (size_t)written;
     while (left > 0) {
       size_t step = left < rest[first].size ? left : rest[first].size;
-      rest[first].data = (const uint8_t *)rest[first].data + step;
+      if (step > 0) rest[first].data = (const uint8_t *)rest[first].data + step;
       rest[first].size -= step;
       left -= step;
       if (rest[first].size == 0) first++;
