@@ -253,13 +253,21 @@ void fj_index_delete(fj_index *index, fj_place place) {
 
 /* ---- applying a record of the log ----------------------------------------- */
 
-/* Whether the slot at found->place is of the record's key. */
+/* Whether the slot at found->place, the first of its hash, is of the record's key, because
+ * neither says that there is another key. Where a store wrote the log the slot is then the
+ * only one; if somebody else did, a key could come to have two. */
+static bool needs_no_look(const fj_found *found, const fj_record *record) {
+  const fj_slot *slot = found->place.slot;
+  bool alone = slot[1].word == 0 || slot[1].hash != slot->hash; /* there is one more: K4 */
+  return alone && (record->flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);
+}
+
+/* Whether the slot at found->place is of the record's key, by looking at its record. */
 static freyja_status same_key(fj_index *index, fj_found *found, const fj_record *record,
                               bool *same, freyja_error *error) {
-  found->word = found->place.slot->word;
-  *same = (record->flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(found->word);
-  if (*same) return FREYJA_OK;
   bool possible = false;
+  found->word = found->place.slot->word;
+  *same = false;
   freyja_status status =
       fj_index_fetch(index, found, record->key_size, false, &possible, error);
   if (status == FREYJA_OK && possible)
@@ -275,9 +283,9 @@ freyja_status fj_index_apply(fj_index *index, fj_segment *segment, uint64_t offs
   uint64_t hash = key_hash & index->keydir.hash_mask;
   freyja_status status = FREYJA_OK;
   if (record->timestamp > index->last_timestamp) index->last_timestamp = record->timestamp;
-  bool same = false;
   bool more = fj_keydir_find(&index->keydir, hash, &found.place);
-  while (more) {
+  bool same = more && needs_no_look(&found, record);
+  while (more && !same) {
     status = same_key(index, &found, record, &same, error);
     fj_found_release(&found);
     if (status != FREYJA_OK) return status;
