@@ -193,6 +193,8 @@ freyja_status fj_manifest_write(const fj_dir *dir, fj_manifest *manifest, bool *
                                 freyja_error *error) {
   const fj_os *os = dir->os;
   *replaced = false;
+  if (manifest->generation == UINT64_MAX)
+    return fj_fail_at(error, FREYJA_LIMIT, dir, name, "there are no more generations");
   size_t size = encoded_size(manifest->count);
   uint8_t *bytes = os->allocate(os->context, size);
   if (bytes == NULL) return fj_fail_memory(error, "write the list of segments");

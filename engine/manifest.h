@@ -29,7 +29,7 @@ freyja_status fj_manifest_read(const fj_dir *dir, fj_manifest *out, bool *found,
 
 /* Replaces the one on disk by this one with the generation after its own,
  * durably, and then sets that in it. After a fault the old one or the new one
- * is on disk; *replaced tells if it may be the new one. */
+ * is on disk; *replaced tells if it may be the new one. Faults: FULL, IO, MEMORY, LIMIT. */
 freyja_status fj_manifest_write(const fj_dir *dir, fj_manifest *manifest, bool *replaced,
                                 freyja_error *error);
 
