@@ -20,6 +20,10 @@ static freyja_status check_sizes(const freyja *db, size_t key_size, size_t value
   uint64_t room = db->options.segment_size - FJ_SEGMENT_HEADER;
   room &= ~(uint64_t)(FJ_RECORD_ALIGN - 1);
   if (value_size <= room && fj_record_size(key_size, value_size) <= room) return FREYJA_OK;
+  if (FJ_RECORD_HEADER + key_size > room)
+    return fj_fail(error, FREYJA_LIMIT, db->dir.path,
+                   "the key has %zu bytes; at most %" PRIu64 " fit a segment of %" PRIu32,
+                   key_size, room - FJ_RECORD_HEADER, db->options.segment_size);
   return fj_fail(error, FREYJA_LIMIT, db->dir.path,
                  "the value has %zu bytes; with this key at most %" PRIu64
                  " fit a segment of %" PRIu32,
@@ -178,7 +182,9 @@ freyja_status freyja_insert(freyja *db, const void *key, size_t key_size, const 
 freyja_status freyja_delete(freyja *db, const void *key, size_t key_size,
                             freyja_error *error) {
   freyja_status status = fj_store_check_write(db, error);
-  if (status == FREYJA_OK) status = check_key(db, key_size, error);
+  /* A key that came into a larger segment may have no room for its tombstone in those of now.
+   */
+  if (status == FREYJA_OK) status = check_sizes(db, key_size, 0, error);
   if (status != FREYJA_OK) return status;
   fj_draft draft = make_draft(db, FJ_KIND_TOMBSTONE, key, key_size, NULL, 0);
   if ((status = place_draft(db, &draft, error)) != FREYJA_OK) return status;

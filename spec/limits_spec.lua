@@ -43,6 +43,35 @@ describe("the limits of a store", function()
     end)
   end
 
+  it("are those of the segments that are begun now, for a delete too", function()
+    for _, io_mode in ipairs { "mmap", "syscall" } do
+      local dir <close> = tmp.dir()
+      local most = (4096 - HEADER) // 8 * 8 - 24
+      local fits, long = ("f"):rep(most), ("l"):rep(most + 1)
+      do
+        local db <close> = assert(freyja.open(dir.path .. "/db", { io = io_mode }))
+        db:put(fits, "v")
+        db:put(long, "v")
+        db:rotate()
+      end
+      do
+        local db <close> = assert(freyja.open(dir.path .. "/db", { io = io_mode, segment_size = 4096 }))
+        db:put("k", "v") -- the active segment is one of the small ones
+        db:rotate()
+        local ok, err = pcall(db.delete, db, long)
+        assert.equal("limit", code_of(ok, err))
+        assert.matches("the key has 3945 bytes; at most 3944 fit a segment of 4096", err.message, 1, true)
+        assert.equal("limit", code_of(pcall(db.put, db, long, "")))
+        assert.equal("limit", code_of(pcall(db.cas, db, long, "v", nil)))
+        assert.equal("v", db:get(long))
+        assert.is_true(db:delete(fits))
+      end
+      local db <close> = assert(freyja.open(dir.path .. "/db", { io = io_mode }))
+      assert.is_true(db:delete(long))
+      assert.equal(1, db:count())
+    end
+  end)
+
   local options = {
     { "segment_size", 4095, "limit" }, { "segment_size", 4096, "ok" }, { "segment_size", 4097, "ok" },
     { "segment_size", (2 << 30) - 1, "ok" }, { "segment_size", 2 << 30, "ok" },
