@@ -1,9 +1,11 @@
 /* reader.c - the public reader of one data file (freyja_log): the segment's
  * header tells it all that is needed. */
+#include "reader.h"
+
 #include <errno.h>
 #include <string.h>
 
-#include "index.h"
+#include "scan.h"
 
 struct freyja_log {
   fj_dir dir; /* only for messages: fd is -1 */
@@ -47,9 +49,8 @@ static freyja_status open_segment(freyja_log *log, freyja_error *error) {
   return fj_segment_adopt(&log->segment, header, (size_t)count, error);
 }
 
-freyja_status freyja_log_open(const char *path, uint64_t offset, freyja_log **out,
-                              freyja_error *error) {
-  const fj_os *os = fj_os_real();
+freyja_status fj_log_open(const fj_os *os, const char *path, uint64_t offset, freyja_log **out,
+                          freyja_error *error) {
   *out = NULL;
   freyja_log *log = os->allocate(os->context, sizeof *log);
   size_t size = strlen(path) + 1;
@@ -79,6 +80,11 @@ freyja_status freyja_log_open(const char *path, uint64_t offset, freyja_log **ou
   if (status == FREYJA_OK) *out = log;
   else freyja_log_close(log);
   return status;
+}
+
+freyja_status freyja_log_open(const char *path, uint64_t offset, freyja_log **out,
+                              freyja_error *error) {
+  return fj_log_open(fj_os_real(), path, offset, out, error);
 }
 
 /* Passes over bytes that are no record: END if they are the file's zeros. */
