@@ -7,7 +7,8 @@
 --
 -- It makes, in build/<config>: libfreyja.a, freyja/core.so (the Lua module
 -- `freyja.core`), and programs: each C test of spec/support/c, luastate of
--- spec/support/lua, and the C benchmark.
+-- spec/support/lua, each fuzz target (here it replays inputs; spec/fuzz/run builds it for
+-- a fuzzer), and the C benchmark.
 
 local root = path.getdirectory(_SCRIPT)
 
@@ -143,10 +144,17 @@ target("core", "SharedLib", "/freyja")
 target("sim", "StaticLib")
   files { "spec/support/sim/*.h", "spec/support/sim/*.c" }
 
-local function program(name, sources)
+-- What fuzz targets share.
+target("fuzz", "StaticLib")
+  files { "spec/fuzz/harness/*.h", "spec/fuzz/harness/*.c" }
+  includedirs { "spec/support/sim" }
+
+-- `libraries`: those that it needs besides the disk and the engine.
+local function program(name, sources, libraries)
   target(name, "ConsoleApp")
     files(sources)
-    includedirs { "spec/support/sim" }
+    includedirs { "spec/support/sim", "spec/fuzz/harness" }
+    links(libraries or {})
     links { "sim", "freyja" }
 end
 
@@ -164,6 +172,11 @@ if os.isfile("spec/support/lua/luastate.c") then
     links { _OPTIONS["lua-library"] or "lua5.4" }
     linkoptions { "-Wl,--wrap=fj_os_real" }
 end
+
+for _, source in ipairs(os.matchfiles("spec/fuzz/target/*.c")) do
+  program("fuzz_" .. path.getbasename(source), { source, "spec/fuzz/replay.c" }, { "fuzz" })
+end
+program("fuzz_seeds", { "spec/fuzz/seeds.c" }, { "fuzz" })
 
 -- Actions --------------------------------------------------------------------
 

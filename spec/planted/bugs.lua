@@ -315,6 +315,9 @@ bug("torn_bytes_repeat", "torn_tail",
 
 in_file "engine/manifest.c"
 
+bug("generations_begin_anew", "fuzz_manifest",
+  [[if (manifest->generation == UINT64_MAX)]], [[if (false)]])
+
 bug("the_manifest_is_not_synced", "crash", [[code = fj_sync(os, file);]], [[code = 0;]])
 
 bug("the_manifest_has_no_durable_name", "crash",
@@ -383,6 +386,10 @@ bug("a_failed_open_leaks", "faults", [[(void)freyja_close(db, NULL);]], "")
 
 in_file "engine/store.c"
 
+bug("file_ids_begin_anew", "fuzz_manifest",
+  [[if (db->manifest.next_id == UINT64_MAX) /* an id must be less than the next one */]],
+  [[if (false)]])
+
 bug("poison_is_ignored", "faults",
   [[if (db->poisoned || db->active == NULL)]], [[if (db->active == NULL)]])
 
@@ -434,6 +441,10 @@ in_file "engine/write.c"
 bug("a_key_may_be_longer", "limits",
   [[if (size <= FREYJA_KEY_SIZE_MAX) return FREYJA_OK;]],
   [[if (size <= FREYJA_KEY_SIZE_MAX + 1) return FREYJA_OK;]])
+
+bug("a_tombstone_may_be_too_long", "limits",
+  [[if (status == FREYJA_OK) status = check_sizes(db, key_size, 0, error);]],
+  [[if (status == FREYJA_OK) status = check_key(db, key_size, error);]])
 
 bug("a_record_may_be_longer", "limits",
   [[if (value_size <= room && fj_record_size(key_size, value_size) <= room) return FREYJA_OK;]],
@@ -538,8 +549,12 @@ bug("a_flag_is_not_kept", "collision",
   [[found->collides = found->collides || fj_word_collides(found->word);]], "")
 
 bug("flagged_records_are_taken_for_one", "collision",
-  [[*same = (record->flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(found->word);]],
-  [[*same = true;]])
+  [[return alone && (record->flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);]],
+  [[return alone;]])
+
+bug("a_hostile_file_gives_a_key_two_slots", "fuzz_store",
+  [[return alone && (record->flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);]],
+  [[return (record->flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);]])
 
 bug("ranks_are_compared_the_wrong_way", "damage",
   [[if (found != NULL && found->segment->rank > index->unknown_rank) return FREYJA_OK;]],

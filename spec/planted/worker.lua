@@ -84,7 +84,8 @@ end
 
 -- Testing -------------------------------------------------------------------------------------
 
---- All tests: {kind, name} of a spec or a C program. What the sources look like is not tested.
+--- All tests: {kind, name} of a spec or a C program, which may have an argument (with `build` as
+--- its folder). What the sources look like is not tested.
 local function all_tests()
   local tests = {}
   for name in lfs.dir "spec" do
@@ -96,6 +97,13 @@ local function all_tests()
     if program then tests[#tests + 1] = { kind = "program", name = program } end
   end
   tests[#tests + 1] = { kind = "program", name = "luastate" }
+  for name in lfs.dir "spec/fuzz/target" do
+    local target = name:match "^(.*)%.c$"
+    if target then
+      local corpus = "../spec/fuzz/corpus/" .. target
+      tests[#tests + 1] = { kind = "program", name = "fuzz_" .. target, argument = corpus }
+    end
+  end
   table.sort(tests, function(a, b)
     if a.kind ~= b.kind then return a.kind > b.kind end
     return a.name < b.name
@@ -125,7 +133,7 @@ local function run_test(test, which, limit)
     command = command .. [[timeout -k 5 LIMIT lua5.4 "$(command -v busted)" --ignore-lua \
       --output=spec/support/counted.lua spec/NAME_spec.lua]]
   else
-    command = command .. "cd build && timeout -k 5 LIMIT ./WHICH/NAME"
+    command = command .. "cd build && timeout -k 5 LIMIT ./WHICH/NAME " .. (test.argument or "")
   end
   command = command:gsub("%u+", { WHICH = which, ROOT = ROOT, LIMIT = limit, NAME = test.name })
   local start = os.time()

@@ -1,0 +1,271 @@
+/* operations.c - see operations.h. */
+#include "operations.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "hash.h"
+#include "recipe.h"
+
+#define OPERATIONS_MAX 48u
+#define VALUE_MAX 4096u
+
+/* ---- arguments ------------------------------------------------------------ */
+
+/* A key: one of the store's own, or any. */
+static freyja_slice take_key(const fuzz_store *s, fuzz_input *input) {
+  uint8_t number = fuzz_byte(input);
+  freyja_slice key = {NULL, 0};
+  if (number >= 192 && number < 250 && s->model.count > 0) {
+    key = fuzz_view_key(&s->model, &s->model.items[(number - 192u) % s->model.count]);
+  } else {
+    key.data = fuzz_key(number, &key.size);
+  }
+  return key;
+}
+
+static freyja_slice take_value(fuzz_input *input, uint8_t value[VALUE_MAX]) {
+  uint8_t code = fuzz_byte(input);
+  freyja_slice slice = {value, code < 240 ? code : (size_t)(code - 239) * 240};
+  memset(value, code, slice.size);
+  return slice;
+}
+
+/* ---- writing ------------------------------------------------------------------ */
+
+/* Whether a write succeeded; a fault is checked for whether it can be. */
+static bool wrote(fuzz_store *s, freyja_status status, const freyja_error *error) {
+  fuzz_check_error(status, error);
+  if (!freyja_is_fault(status)) return status == FREYJA_OK;
+  if ((status == FREYJA_READONLY) != s->mode.readonly)
+    fuzz_fail("a write: %s", freyja_status_name(status));
+  if (status == FREYJA_CORRUPT && s->whole) fuzz_fail("a write without damage: corrupt");
+  return false;
+}
+
+/* What the model says of a key is what a write's outcome must agree with. */
+static void expect_known(freyja_status status, bool known, freyja_status if_known,
+                         freyja_status if_not) {
+  if (freyja_is_fault(status)) return;
+  if (status != (known ? if_known : if_not))
+    fuzz_fail("a write: %s, and the key is%s there", freyja_status_name(status),
+              known ? "" : " not");
+}
+
+static void do_put(fuzz_store *s, fuzz_input *input) {
+  uint8_t bytes[VALUE_MAX];
+  freyja_error error;
+  freyja_slice key = take_key(s, input);
+  freyja_slice value = take_value(input, bytes);
+  freyja_status status = freyja_put(s->db, key.data, key.size, value.data, value.size, &error);
+  if (!wrote(s, status, &error)) return;
+  fuzz_view_set(&s->model, key.data, key.size, value.data, value.size);
+  s->bytes += 32 + key.size + value.size;
+}
+
+static void do_insert(fuzz_store *s, fuzz_input *input) {
+  uint8_t bytes[VALUE_MAX];
+  freyja_error error;
+  freyja_slice key = take_key(s, input);
+  freyja_slice value = take_value(input, bytes);
+  bool known = fuzz_view_find(&s->model, key.data, key.size) != NULL;
+  freyja_status status =
+      freyja_insert(s->db, key.data, key.size, value.data, value.size, &error);
+  bool written = wrote(s, status, &error);
+  if (s->whole || known) expect_known(status, known, FREYJA_EXISTS, FREYJA_OK);
+  if (!written) return;
+  fuzz_view_set(&s->model, key.data, key.size, value.data, value.size);
+  s->bytes += 32 + key.size + value.size;
+}
+
+static void do_delete(fuzz_store *s, fuzz_input *input) {
+  freyja_error error;
+  freyja_slice key = take_key(s, input);
+  bool known = fuzz_view_find(&s->model, key.data, key.size) != NULL;
+  freyja_status status = freyja_delete(s->db, key.data, key.size, &error);
+  bool written = wrote(s, status, &error);
+  if (s->whole || known) expect_known(status, known, FREYJA_OK, FREYJA_NOTFOUND);
+  if (!written) return;
+  s->bytes += 32 + key.size;
+  fuzz_view_remove(&s->model, key.data, key.size);
+}
+
+/* Replaces a value by another if it is what the input says: another one, or none. */
+static void do_cas(fuzz_store *s, fuzz_input *input) {
+  uint8_t bytes[VALUE_MAX], old[VALUE_MAX];
+  freyja_error error;
+  freyja_slice key = take_key(s, input);
+  uint8_t how = fuzz_byte(input);
+  freyja_slice desired = take_value(input, bytes);
+  freyja_slice expected = take_value(input, old);
+  const fuzz_item *item = fuzz_view_find(&s->model, key.data, key.size);
+  bool expects_none = (how & 1) != 0;
+  bool deletes = (how & 2) != 0;
+  bool equal = item == NULL
+                   ? expects_none
+                   : !expects_none && fuzz_item_is(item, expected.data, expected.size);
+  freyja_status status = freyja_cas(s->db, key.data, key.size, expects_none ? NULL : &expected,
+                                    deletes ? NULL : &desired, &error);
+  bool written = wrote(s, status, &error);
+  if (s->whole || item != NULL) expect_known(status, equal, FREYJA_OK, FREYJA_MISMATCH);
+  if (!written) return;
+  s->bytes += 32 + key.size + desired.size;
+  if (deletes) fuzz_view_remove(&s->model, key.data, key.size);
+  else fuzz_view_set(&s->model, key.data, key.size, desired.data, desired.size);
+}
+
+/* ---- reading ------------------------------------------------------------------ */
+
+static void drop_view(fuzz_store *s) {
+  if (!s->holds) return;
+  if (fj_hash(s->held.data, s->held.size, 0) != s->held_sum) fuzz_fail("a view has changed");
+  freyja_view_release(&s->held);
+  s->holds = false;
+}
+
+/* Asks for a value and keeps it. */
+static void do_view(fuzz_store *s, fuzz_input *input) {
+  freyja_error error;
+  freyja_slice key = take_key(s, input);
+  const fuzz_item *item = fuzz_view_find(&s->model, key.data, key.size);
+  drop_view(s);
+  freyja_status status = freyja_get_view(s->db, key.data, key.size, &s->held, &error);
+  fuzz_check_error(status, &error);
+  if (item == NULL && status == FREYJA_NOTFOUND) return;
+  if (item == NULL && status == FREYJA_CORRUPT && !s->whole) return;
+  if (item == NULL || status != FREYJA_OK)
+    fuzz_fail("get: %s, and the key is%s there", freyja_status_name(status),
+              item == NULL ? " not" : "");
+  s->holds = true;
+  s->held_sum = fj_hash(s->held.data, s->held.size, 0);
+  if (!fuzz_item_is(item, s->held.data, s->held.size)) fuzz_fail("get: another value");
+}
+
+/* An iterator gives what there was when it was made. */
+static void finish_iterator(fuzz_store *s) {
+  if (s->iterator == NULL) return;
+  bool whole = fuzz_drain(s->iterator, &s->given);
+  freyja_iterator_close(s->iterator);
+  s->iterator = NULL;
+  fuzz_view_sort(&s->given);
+  fuzz_view_expect(&s->given, &s->expected, "an iterator beside writes");
+  if (!whole && s->expects_whole) fuzz_fail("an iterator beside writes meets damage");
+}
+
+static void do_begin(fuzz_store *s, fuzz_input *input) {
+  freyja_error error;
+  freyja_iterator_options options = {.order = FREYJA_ORDER_LOG};
+  finish_iterator(s);
+  if (fuzz_byte(input) & 1) options.order = FREYJA_ORDER_KEY;
+  fuzz_view_copy(&s->expected, &s->model);
+  s->expects_whole = s->whole;
+  fuzz_view_clear(&s->given);
+  if (freyja_iterator_open(s->db, &options, &s->iterator, &error) != FREYJA_OK)
+    fuzz_fail("opening an iterator: %s", error.message);
+}
+
+static void do_advance(fuzz_store *s, fuzz_input *input) {
+  freyja_entry entry;
+  freyja_error error;
+  for (uint8_t left = fuzz_byte(input) % 8; left > 0 && s->iterator != NULL; left--) {
+    freyja_status status = freyja_iterator_next(s->iterator, &entry, &error);
+    if (status != FREYJA_OK) return; /* finish_iterator looks at that */
+    fuzz_view_add(&s->given, entry.key.data, entry.key.size, entry.value.data,
+                  entry.value.size, entry.timestamp);
+  }
+}
+
+/* ---- the whole store ---------------------------------------------------------- */
+
+static void examine(fuzz_store *s, const char *what) {
+  static fuzz_view view;
+  bool whole = fuzz_examine(s->db, &view);
+  s->steps++;
+  fuzz_view_expect(&view, &s->model, what);
+  if (s->whole && !whole) fuzz_fail("%s: not all can be read any more", what);
+  s->whole = whole;
+  fuzz_view_copy(&s->model, &view); /* with timestamps */
+}
+
+/* Closes the store, or has its process die, and opens it in another way. */
+static void do_reopen(fuzz_store *s, fuzz_input *input) {
+  uint8_t how = fuzz_byte(input);
+  freyja_error error;
+  finish_iterator(s);
+  drop_view(s);
+  if (how & 4) sim_disk_kill(s->disk);
+  else fuzz_close(s->db);
+  fuzz_check_held(s->disk, "before opening again");
+  s->mode.io = how & 1 ? FREYJA_IO_SYSCALL : FREYJA_IO_MMAP;
+  s->mode.readonly = (how & 2) != 0;
+  s->db = fuzz_open(s->disk, &s->mode, &error);
+  /* What could be opened can be opened again, unless there is no number for a new file. */
+  if (s->db == NULL && error.status != FREYJA_LIMIT && error.status != FREYJA_IO)
+    fuzz_fail("it cannot be opened again: %s (%s)", error.message, error.path);
+  if (s->db != NULL) examine(s, "opened again");
+}
+
+static void do_rotate(fuzz_store *s) {
+  freyja_error error;
+  (void)wrote(s, freyja_rotate(s->db, &error), &error);
+  s->bytes += 256; /* a header, and a longer MANIFEST */
+}
+
+static void do_sync(fuzz_store *s) {
+  freyja_error error;
+  if (freyja_sync(s->db, &error) != FREYJA_OK) fuzz_fail("sync: %s", error.message);
+}
+
+static void do_operation(fuzz_store *s, uint8_t operation, fuzz_input *input) {
+  s->steps++;
+  switch (operation % 13) {
+  case 0:
+  case 1:
+    do_put(s, input);
+    break;
+  case 2:
+    do_delete(s, input);
+    break;
+  case 3:
+    do_insert(s, input);
+    break;
+  case 4:
+    do_cas(s, input);
+    break;
+  case 5:
+    do_view(s, input);
+    break;
+  case 6:
+    do_begin(s, input);
+    break;
+  case 7:
+    do_advance(s, input);
+    break;
+  case 8:
+    do_rotate(s);
+    break;
+  case 9:
+    do_sync(s);
+    break;
+  case 10:
+    do_reopen(s, input);
+    break;
+  case 11:
+    examine(s, "on the way");
+    break;
+  default:
+    s->disk->clock += (uint64_t)fuzz_byte(input) << 16;
+  }
+}
+
+void fuzz_operate(fuzz_store *store, fuzz_input *input) {
+  for (unsigned i = 0; i < OPERATIONS_MAX && input->left > 0 && store->db != NULL; i++)
+    do_operation(store, fuzz_byte(input), input);
+  finish_iterator(store);
+  if (store->db == NULL) return;
+  examine(store, "at the end");
+  fuzz_close(store->db);
+  store->db = NULL;
+  drop_view(store); /* it outlives the store */
+  fuzz_check_held(store->disk, "after closing");
+}

@@ -1,0 +1,90 @@
+/* session.c - see session.h. */
+#include "session.h"
+
+#include "check.h"
+#include "operations.h"
+
+/* Opens read-only, which changes nothing; true if it can be opened, with what it holds. */
+static bool look(sim_disk *disk, freyja_io io, fuzz_view *view, bool *whole,
+                 freyja_error *error) {
+  fuzz_mode mode = {.io = io, .readonly = true, .segment_size = FREYJA_SEGMENT_SIZE_MIN};
+  uint64_t before = fuzz_disk_sum(disk);
+  freyja *db = fuzz_open(disk, &mode, error);
+  if (db != NULL) {
+    *whole = fuzz_examine(db, view);
+    fuzz_close(db);
+    fuzz_check_held(disk, "after closing");
+  }
+  if (fuzz_disk_sum(disk) != before) fuzz_fail("a read-only store was changed");
+  return db != NULL;
+}
+
+/* What a read-only opening said of the directory. */
+typedef struct found {
+  bool opened, whole;
+  freyja_error error;
+} found;
+
+static found look_first(sim_disk *disk, uint8_t options, fuzz_view *view) {
+  static fuzz_view second;
+  found f = {.whole = false};
+  bool by_calls = (options & FUZZ_SYSCALL) != 0;
+  f.opened =
+      look(disk, by_calls ? FREYJA_IO_MMAP : FREYJA_IO_SYSCALL, view, &f.whole, &f.error);
+  if ((options & FUZZ_BOTH) == 0) return f;
+  found other = {.whole = false};
+  other.opened = look(disk, by_calls ? FREYJA_IO_SYSCALL : FREYJA_IO_MMAP, &second,
+                      &other.whole, &other.error);
+  if (f.error.status != other.error.status)
+    fuzz_fail("by mapping and by calls: %s; %s", f.error.message, other.error.message);
+  if (!f.opened) return f;
+  if (f.whole != other.whole) fuzz_fail("by mapping and by calls: not the same damage");
+  fuzz_view_expect(&second, view, "by mapping and by calls");
+  return f;
+}
+
+/* Whether an opening to write may have this outcome after the read-only one. */
+static bool may_follow(freyja_status readonly, freyja_status status) {
+  if (status == readonly) return true;
+  /* What is in the way of writing only; no number is left for another file. */
+  if (readonly == FREYJA_OK) return status == FREYJA_IO || status == FREYJA_LIMIT;
+  return readonly == FREYJA_IO; /* there is no store yet, say */
+}
+
+/* Opens to write, after a look or without one. */
+static void begin(fuzz_store *store, uint8_t options) {
+  freyja_error error;
+  found before;
+  bool looks = (options & FUZZ_LOOK) != 0;
+  if (looks) before = look_first(store->disk, options, &store->model);
+  store->db = fuzz_open(store->disk, &store->mode, &error);
+  if (looks && !may_follow(before.error.status, error.status))
+    fuzz_fail("read-only: %s; to write: %s", before.error.message, error.message);
+  if (store->db == NULL) return;
+  if (looks && before.opened) store->whole = before.whole;
+  else store->whole = fuzz_examine(store->db, &store->model);
+}
+
+void fuzz_session(sim_disk *disk, uint64_t bytes, uint8_t options, fuzz_input *input) {
+  static fuzz_store store;
+  static fuzz_view again;
+  disk->no_reserve = (options & FUZZ_NO_RESERVE) != 0;
+  store.disk = disk;
+  store.bytes = bytes;
+  store.steps = 8; /* the openings */
+  store.mode.io = options & FUZZ_SYSCALL ? FREYJA_IO_SYSCALL : FREYJA_IO_MMAP;
+  store.mode.readonly = false;
+  store.mode.sync_mode = (freyja_sync_mode)((options >> FUZZ_SYNC_SHIFT & 3) % 3);
+  store.mode.segment_size = options & FUZZ_LARGER ? 16384 : FREYJA_SEGMENT_SIZE_MIN;
+  begin(&store, options);
+  if (store.db != NULL) {
+    freyja_error error;
+    bool whole = false;
+    fuzz_operate(&store, input);
+    if (!look(disk, store.mode.io, &again, &whole, &error))
+      fuzz_fail("it cannot be read again: %s (%s)", error.message, error.path);
+    fuzz_view_expect(&again, &store.model, "opened again");
+  }
+  fuzz_check_costs(disk, store.bytes, store.steps);
+  sim_disk_destroy(disk);
+}

@@ -1,0 +1,54 @@
+/* view.h - what a store holds, as a sorted list: taken from the store by iterating it, or
+ * kept by a test as what it should be. */
+#ifndef FUZZ_VIEW_H
+#define FUZZ_VIEW_H
+
+#include "freyja.h"
+
+/* A key, and what its value is. */
+typedef struct fuzz_item {
+  size_t key; /* offset in the view's bytes */
+  uint32_t key_size;
+  uint32_t value_size;
+  uint64_t value_sum;
+  uint64_t timestamp; /* 0: not known */
+} fuzz_item;
+
+typedef struct fuzz_view {
+  fuzz_item *items;
+  size_t count, room;
+  uint8_t *bytes; /* the keys */
+  size_t used, bytes_room;
+} fuzz_view;
+
+void fuzz_view_clear(fuzz_view *view); /* keeps the memory */
+void fuzz_view_copy(fuzz_view *to, const fuzz_view *from);
+
+/* Adds an item, at the end. */
+void fuzz_view_add(fuzz_view *view, const void *key, size_t key_size, const void *value,
+                   size_t value_size, uint64_t timestamp);
+
+/* Sorts by key. */
+void fuzz_view_sort(fuzz_view *view);
+
+/* The key of an item. */
+static inline freyja_slice fuzz_view_key(const fuzz_view *view, const fuzz_item *item) {
+  freyja_slice key = {view->bytes + item->key, item->key_size};
+  return key;
+}
+
+/* Whether the item has that value. */
+bool fuzz_item_is(const fuzz_item *item, const void *value, size_t size);
+
+/* The item with that key in a sorted view, or NULL. */
+fuzz_item *fuzz_view_find(const fuzz_view *view, const void *key, size_t size);
+
+/* Changes a sorted view. */
+void fuzz_view_set(fuzz_view *view, const void *key, size_t key_size, const void *value,
+                   size_t value_size);
+void fuzz_view_remove(fuzz_view *view, const void *key, size_t size);
+
+/* Fails unless two sorted views hold the same; `what` says when. */
+void fuzz_view_expect(const fuzz_view *view, const fuzz_view *expected, const char *what);
+
+#endif
