@@ -343,6 +343,29 @@ FREYJA_API freyja_status freyja_backup(freyja *db, const char *path,
                                        const freyja_backup_options *options,
                                        freyja_error *error);
 
+/* Writes all that is whole of the store in directory `path` to a new store in the directory
+ * `to`, which must not exist (its parent must) or be empty and not lie within `path`; in
+ * `path` nothing is changed. Takes the store's lock, if it has one, as a reader does. Reads
+ * whatever is there: without a whole MANIFEST it goes by the headers of the data files (if
+ * they are of several stores, by most of them), without a file's header by what the others
+ * say.
+ *
+ * Of a key's records that with the highest timestamp counts: a deletion leaves nothing, and
+ * where its value is damaged the key is lost: an older value is not written. Records keep
+ * their timestamps. Where a record is so damaged that its key is not known, the keys that it
+ * may have been of cannot be told: those whose value is older are written and counted as
+ * doubtful_keys. A torn tail is not used, as an open would not.
+ *
+ * What is not whole is told to the visitor, which may be NULL, and is no fault. On OK the new
+ * store is durable, has a new id, and passes freyja_verify. On a fault what was made of it is
+ * removed; until it is complete it does not open. Memory as for opening both stores. Faults:
+ * IO (there is nothing of a store, `to` cannot be used...), CORRUPT (no whole MANIFEST and no
+ * whole header: nothing tells how to check a record), FORMAT (another version's MANIFEST),
+ * LOCKED (a writer has it), FULL, LIMIT (`to` lies within), MEMORY. */
+FREYJA_API freyja_status freyja_repair(const char *path, const char *to,
+                                       freyja_visit_problem visit, void *argument,
+                                       freyja_report *report, freyja_error *error);
+
 /* ---- reading one data file --------------------------------------------- */
 
 /* Reads the records of a data file in order, without its store: for tools. */

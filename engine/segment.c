@@ -31,7 +31,7 @@ bool fj_segment_parse_name(const char *name, uint64_t *id) {
 
 /* ---- header ------------------------------------------------------------- */
 
-static uint64_t segment_seed(const fj_identity *identity, uint64_t id) {
+uint64_t fj_segment_seed(const fj_identity *identity, uint64_t id) {
   return fj_hash(identity->id, FJ_STORE_ID, id);
 }
 
@@ -130,7 +130,7 @@ freyja_status fj_segment_adopt(fj_segment *segment, const uint8_t *header, size_
     return fj_fail(error, status, path, "this is not a data file");
   if (status != FREYJA_OK)
     return fj_fail(error, status, path, "the file's header is damaged (offset 0)");
-  segment->seed = segment_seed(identity, segment->id);
+  segment->seed = fj_segment_seed(identity, segment->id);
   decode_marks(segment, header);
   return FREYJA_OK;
 }
@@ -198,13 +198,23 @@ static freyja_status segment_new(fj_pool *pool, uint64_t id, uint64_t limit, fj_
   segment->os = os;
   segment->pool = pool;
   segment->id = id;
-  segment->seed = segment_seed(&pool->identity, id);
+  segment->seed = fj_segment_seed(&pool->identity, id);
   segment->references = 1;
   segment->file = -1;
   segment->tail = segment->mark = FJ_SEGMENT_HEADER;
   segment->limit = limit;
   segment->can_reserve = true;
   *out = segment;
+  return FREYJA_OK;
+}
+
+freyja_status fj_segment_assume(fj_pool *pool, uint64_t id, uint64_t written_as, uint64_t size,
+                                fj_segment **out, freyja_error *error) {
+  freyja_status status = segment_new(pool, id, size, out, error);
+  if (status != FREYJA_OK) return status;
+  (*out)->seed = fj_segment_seed(&pool->identity, written_as);
+  (*out)->tail = (*out)->reserved = size;
+  (*out)->sealed = true;
   return FREYJA_OK;
 }
 

@@ -99,6 +99,12 @@ freyja_status fj_segment_create(fj_pool *pool, uint64_t id, uint64_t limit, fj_s
 freyja_status fj_segment_open(fj_pool *pool, uint64_t id, uint64_t sealed_size, uint64_t limit,
                               fj_segment **out, freyja_error *why, freyja_error *error);
 
+/* For a file of which nothing is believed: a sealed segment of `size` bytes, for reading by
+ * system calls. Its name is that of segment `id`, its records are those of segment
+ * `written_as`. Looks at nothing. Faults: MEMORY. */
+freyja_status fj_segment_assume(fj_pool *pool, uint64_t id, uint64_t written_as, uint64_t size,
+                                fj_segment **out, freyja_error *error);
+
 /* For a file read without its store: takes identity, id and seed from the
  * header into the segment and its pool. Faults: CORRUPT, FORMAT. */
 freyja_status fj_segment_adopt(fj_segment *segment, const uint8_t *header, size_t size,
@@ -120,6 +126,9 @@ static inline const uint8_t *fj_segment_at(const fj_segment *segment, uint64_t o
 /* Reads up to `size` bytes; *count is short only at the file's end. */
 freyja_status fj_segment_read(fj_segment *segment, void *buffer, size_t size, uint64_t offset,
                               size_t *count, freyja_error *error);
+
+/* The seed of the sums in segment `id`. */
+uint64_t fj_segment_seed(const fj_identity *identity, uint64_t id);
 
 /* Encodes the mark `offset` for `slot` (0 or 1) of a segment with that seed. */
 void fj_segment_encode_mark(uint8_t out[FJ_MARK_SIZE], uint64_t offset, uint64_t seed,

@@ -14,8 +14,8 @@ local LAYERS = {
   { "segment", "append" },
   { "manifest", "keydir", "scan", "torn" },
   { "index", "folder", "inspect" },
-  { "recovery", "sorted", "audit" },
-  { "iterator", "reader" },
+  { "recovery", "sorted", "audit", "builder", "salvage" },
+  { "iterator", "reader", "repair" },
   { "store", "bootstrap", "read", "write", "report" },
   { "verify", "backup" },
 }

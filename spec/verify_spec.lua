@@ -78,7 +78,7 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
     local dir, path, db
 
     require("spec.support.leaks").watch(before_each, after_each, function()
-      dir = tmp.dir()
+      dir = tmp.fast_dir()
       path = dir.path .. "/db"
       db = make(path, { io = io_mode })
     end, function()

@@ -94,4 +94,7 @@ int fjl_segments(lua_State *L);
 int fjl_verify(lua_State *L);
 int fjl_backup(lua_State *L);
 
+/* The module's function repair. */
+int fjl_repair(lua_State *L);
+
 #endif

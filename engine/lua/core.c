@@ -98,7 +98,8 @@ static int core_open(lua_State *L) {
 FREYJA_API int luaopen_freyja_core(lua_State *L);
 
 int luaopen_freyja_core(lua_State *L) {
-  static const luaL_Reg functions[] = {{"open", core_open}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"open", core_open}, {"repair", fjl_repair}, {NULL, NULL}};
   luaL_checkversion(L);
   fjl_create_handles(L);
   fjl_create_error(L);

@@ -126,7 +126,7 @@ static const unsigned char *push_problem(lua_State *L, const unsigned char *at) 
 /* The report as a table, with the list of problems in the userdata below it. Stack: +1. */
 static int push_report(lua_State *L, const fjl_problems *problems,
                        const freyja_report *report) {
-  lua_createtable(L, 0, 12);
+  lua_createtable(L, 0, 16);
   lua_pushboolean(L, report->problems == 0);
   lua_setfield(L, -2, "ok");
   set_integer(L, "files", report->files);
@@ -204,4 +204,40 @@ int fjl_backup(lua_State *L) {
   freyja *db = fjl_open_store(L, store);
   if (freyja_backup(db, path, &options, &error) != FREYJA_OK) return fjl_raise(L, &error);
   return 0;
+}
+
+/* The option `to` of the table at index 2: the path stays on the stack at index 3. */
+static const char *check_to(lua_State *L) {
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_settop(L, 2);
+  lua_pushnil(L);
+  lua_pushnil(L);
+  while (lua_next(L, 2) != 0) {
+    const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
+    if (strcmp(name, "to") != 0)
+      luaL_argerror(L, 2, lua_pushfstring(L, "unknown option '%s'", name));
+    lua_copy(L, -1, 3);
+    lua_pop(L, 1);
+  }
+  luaL_argcheck(L, lua_type(L, 3) == LUA_TSTRING, 2, "option 'to' must be a string (a path)");
+  const char *to = lua_tostring(L, 3);
+  luaL_argcheck(L, strlen(to) == lua_rawlen(L, 3), 2, "the path contains a zero byte");
+  return to;
+}
+
+/* repair(path, {to = path}) -> report */
+int fjl_repair(lua_State *L) {
+  freyja_report report;
+  freyja_error error;
+  const char *path = check_path(L, 1);
+  const char *to = check_to(L);
+  fjl_problems problems = push_problems(L);
+  freyja_status status = freyja_repair(path, to, keep_problem, &problems, &report, &error);
+  if (status == FREYJA_LOCKED && fjl_sweep(L)) /* by a store that was lost */
+    status = freyja_repair(path, to, keep_problem, &problems, &report, &error);
+  (void)finish(L, status, &problems, &report, &error);
+  set_integer(L, "torn_records", report.torn_records);
+  set_integer(L, "lost_keys", report.lost_keys);
+  set_integer(L, "doubtful_keys", report.doubtful_keys);
+  return 1;
 }

@@ -23,4 +23,10 @@ M.version = core.version
 -- @return a store, or nil and an error object
 M.open = core.open
 
+--- Writes all that is whole of a damaged store to a new one; the damaged one is not changed.
+-- @tparam string path the store's directory
+-- @tparam table options to: the new store's directory, which must not exist or be empty
+-- @treturn table a report, as that of verify, with the keys that were lost in `problems`
+M.repair = core.repair
+
 return M

@@ -75,16 +75,23 @@
 ---@field size integer    bytes; 0: the file or the folder as a whole
 ---@field message string
 ---@field key? string     whose record it is, where that is known
+---@field lost? boolean   repair: the key is not in the new store because of it
 
 ---@class freyja.Report
 ---@field ok boolean             there are no problems
 ---@field files integer          data files that were read
 ---@field records integer        whole ones in them, tombstones included
 ---@field bytes integer          that were read of them
----@field keys integer           of the store
+---@field keys integer           of the store; repair: of the new one
 ---@field torn_bytes integer     behind the log's end: what a crash leaves, no problem
 ---@field problem_count integer
 ---@field problems freyja.Problem[]  the first 100,000 of them
+---@field torn_records? integer   repair: whole ones behind the log's end, not used
+---@field lost_keys? integer      repair: their newest value is damaged; not written
+---@field doubtful_keys? integer  repair: written, but a newer value or deletion may have been in damaged bytes
+
+---@class freyja.RepairOptions
+---@field to string  the new store's directory, which must not exist or be empty
 
 ---@class freyja.Store
 local store = {}
@@ -169,5 +176,12 @@ local freyja = {}
 ---@return freyja.Store?
 ---@return freyja.Error?
 function freyja.open(path, options) end
+
+---Writes all that is whole of a damaged store to a new one; changes nothing in the damaged one.
+---Raises, leaving nothing: io, corrupt, format, locked, full, limit (within the store), memory.
+---@param path string
+---@param options freyja.RepairOptions
+---@return freyja.Report
+function freyja.repair(path, options) end
 
 return {}

@@ -27,6 +27,16 @@ function M.dir()
   return setmetatable({ path = path }, Dir)
 end
 
+--- As dir, where a sync costs nothing, if there is such a place: for tests with thousands.
+function M.fast_dir()
+  local made = M.dir()
+  local path = "/dev/shm/" .. made.path:match "[^/]+$"
+  if not lfs.mkdir(path) then return made end
+  remove(made.path)
+  made.path = path
+  return made
+end
+
 function M.read(path)
   local file <close> = assert(io.open(path, "rb"))
   return file:read "a"

@@ -2,7 +2,8 @@
  * on, in every I/O and sync mode. Whatever fails: the call that meets it returns a
  * fault or succeeds, readers see the old value or the new one, what was
  * acknowledged is there when the fault is gone and the store was opened again, a backup
- * that was made is one, and no memory, descriptor or mapping is left. */
+ * that was made is one, what repair makes is whole, and no memory, descriptor or mapping is
+ * left. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 
 #include "freyja.h"
 #include "os.h"
+#include "repair.h"
 
 #define KEYS 8
 #define STEPS 24
@@ -279,7 +281,8 @@ static void remove_store(const char *folder) {
   (void)rmdir(folder);
 }
 
-/* ---- verify and backup ------------------------------------------------------------- */
+/* ---- verify, backup and repair -------------------------------------------------------------
+ */
 
 static bool is_same(const model *a, const model *b) { return memcmp(a, b, sizeof *a) == 0; }
 
@@ -321,6 +324,29 @@ static bool agrees_copy(const freyja_options *options, int session, const model 
   return right;
 }
 
+/* Repairs the closed store: what that makes is whole, holds what the store holds if no problem
+ * was told of, and is no store if it failed (unless what failed is removing it). */
+static bool mend(const fj_os *os, const model *m, int session) {
+  char name[192];
+  freyja *db = NULL;
+  freyja_options chosen;
+  freyja_report report, check;
+  (void)snprintf(name, sizeof name, "%s/mended%d", copies, session);
+  freyja_status status = fj_repair(os, path, name, NULL, NULL, &report, NULL);
+  freyja_options_init(&chosen);
+  chosen.create = false;
+  bool opens = freyja_open(name, &chosen, &db, NULL) == FREYJA_OK;
+  bool right = true;
+  if (status == FREYJA_OK && !opens) return wrong("a repaired store does not open");
+  if (status != FREYJA_OK && opens && !fail_on) right = wrong("half a repaired store opens");
+  if (opens && report.problems == 0) right = right && agrees(db, m, false, true);
+  if (opens &&
+      (freyja_verify(db, NULL, NULL, &check, NULL) != FREYJA_OK || check.problems > 0))
+    right = wrong("a repaired store does not pass verify");
+  (void)freyja_close(db, NULL);
+  return right;
+}
+
 /* Two sessions of writing, or, `checking`, one of a few writes that ends with a check-up: the
  * calls are swept by all calls, so a scenario had better be short. */
 static bool run(const freyja_options *options, const fj_os *os, bool checking) {
@@ -347,6 +373,7 @@ static bool run(const freyja_options *options, const fj_os *os, bool checking) {
     if (!checking) iterate(db);
     else if (!check_up(db, &m, session, copy)) return false;
     (void)freyja_close(db, NULL);
+    if (checking && !mend(os, &m, session)) return false;
   }
   if (held != 0) return wrong("%ld descriptors, mappings or blocks are left", held);
   fail_at = 0; /* the fault is gone */
@@ -371,6 +398,7 @@ static long sweep(const freyja_options *options, const fj_os *os, bool checking,
   for (size_t c = 0; c < sizeof codes / sizeof *codes; c++) {
     for (int on = 0; on < 2; on++) {
       if (codes[c] == EINTR && on) continue; /* for ever is not an interruption */
+      if (codes[c] == EMFILE && checking) continue; /* as EIO, there */
       for (long at = 1; at < CALLS_MAX; at++) {
         fail_code = codes[c];
         fail_on = on;
@@ -400,14 +428,14 @@ int main(void) {
   for (int io = FREYJA_IO_MMAP; io <= FREYJA_IO_SYSCALL; io++) {
     for (size_t mode = 0; mode < 3; mode++) {
       freyja_options options;
-      char name[64];
+      char name[80];
       bool checking = mode == 2;
       freyja_options_init(&options);
       options.io = (freyja_io)io;
       options.sync_mode = modes[mode % 2];
       options.segment_size = FREYJA_SEGMENT_SIZE_MIN;
       (void)snprintf(name, sizeof name, "faults%s, io = %s, sync = %s",
-                     checking ? " of backup and verify" : "",
+                     checking ? " of backup, verify and repair" : "",
                      io == FREYJA_IO_MMAP ? "mmap" : "syscall", mode == 1 ? "always" : "none");
       long points = sweep(&options, &os, checking, name);
       if (points > 0) printf("ok %s: %ld calls failed\n", name, points);

@@ -483,6 +483,29 @@ scenario("damage", {
   after = function(s) s.store():put("s2", s.value("s2", 1)) end, -- which mends it
 })
 
+scenario("repair", {
+  before = function(s)
+    s.begin("s1", "s2", "m1")
+    s.db:close()
+    s.new = s.path .. "-new"
+    for _, name in ipairs { "/1.data", "/MANIFEST", "/LOCK", "" } do os.remove(s.new .. name) end
+    local file <close> = assert(io.open(s.path .. "/1.data", "r+b"))
+    local at = file:read "a":find(s.value("s2", 1), 1, true)
+    file:seek("set", at + 4)
+    file:write "!"
+    s.allow("s2", 0)
+  end,
+  run = function(s)
+    local report = require "freyja".repair(s.path, { to = s.new })
+    assert(report.keys == 2 and report.lost_keys == 1 and report.problems[1].lost)
+    assert(report.problems[1].key == "s2")
+    local ok, err = pcall(require "freyja".repair, s.path .. "/none", { to = s.new .. "er" })
+    assert(not ok)
+    if err.code ~= "io" then error(err, 0) end
+  end,
+  after = function(s) s.store():put("s2", s.value("s2", 1)) end,
+})
+
 scenario("verify and backup", {
   before = function(s)
     s.begin("s1", "s2", "m1")
