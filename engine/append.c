@@ -185,6 +185,12 @@ freyja_status fj_segment_sync(fj_segment *segment, uint64_t end, freyja_error *e
   return FREYJA_OK;
 }
 
+freyja_status fj_segment_rewrite(fj_segment *segment, const freyja_slice *part,
+                                 uint64_t offset, freyja_error *error) {
+  int code = fj_write(segment->os, segment->file, part, 1, offset);
+  return code == 0 ? FREYJA_OK : fail(segment, code, "write to", error);
+}
+
 freyja_status fj_segment_set_tail(fj_segment *segment, uint64_t tail, bool cut,
                                   freyja_error *error) {
   const fj_os *os = segment->os;

@@ -94,7 +94,9 @@ struct fj_os;
 
 /* Set every field by freyja_options_init before changing any. */
 typedef struct freyja_options {
-  bool readonly; /* false. Writes nothing at all; excludes a writer meanwhile */
+  bool readonly; /* false. Writes nothing at all; excludes a writer meanwhile. Syncs what it
+                    shows, but cannot mend what a failed sync of a writer has left: pages that
+                    are read as written and are not on the disk. A writer's open does */
   bool create;   /* true. Make the directory (one level) and the store if missing */
   freyja_sync_mode sync_mode; /* FREYJA_SYNC_INTERVAL */
   uint32_t sync_ms;           /* FREYJA_SYNC_MS_DEFAULT; 1 to 86,400,000 */

@@ -6,6 +6,8 @@
 
 #include "torn.h"
 
+#define REWRITE_CHUNK (256u << 10) /* bytes */
+
 /* ---- one segment ---------------------------------------------------------- */
 
 /* Whether an invalid record at `offset` is damage; otherwise it is the log's end. */
@@ -129,6 +131,30 @@ static freyja_status recover_segment(fj_index *index, const fj_manifest_entry *e
   return FREYJA_OK;
 }
 
+/* Writes what lies behind the mark once more, as it is. A sync that failed, in whatever
+ * process, may have left pages that can be read, that are not on the disk, and that the system
+ * takes for clean: the next sync would succeed without writing them. */
+static freyja_status rewrite_unsynced(fj_segment *segment, freyja_error *error) {
+  const fj_os *os = segment->os;
+  freyja_status status = FREYJA_OK;
+  uint8_t *chunk = os->allocate(os->context, REWRITE_CHUNK);
+  if (chunk == NULL) return fj_fail_memory(error, "make records durable");
+  uint64_t done = segment->mark;
+  while (done < segment->tail && status == FREYJA_OK) {
+    uint64_t left = segment->tail - done;
+    size_t count = 0;
+    status =
+        fj_segment_read(segment, chunk, left < REWRITE_CHUNK ? (size_t)left : REWRITE_CHUNK,
+                        done, &count, error);
+    if (status != FREYJA_OK || count == 0) break;
+    freyja_slice part = {chunk, count};
+    status = fj_segment_rewrite(segment, &part, done, error);
+    done += count;
+  }
+  os->release(os->context, chunk);
+  return status;
+}
+
 /* Makes the active segment, read up to its tail, ready to be appended to. */
 static freyja_status settle_active(fj_index *index, fj_segment *segment,
                                    freyja_recovery *result, freyja_error *error) {
@@ -146,9 +172,9 @@ static freyja_status settle_active(fj_index *index, fj_segment *segment,
   }
   if (torn > 0 && (status = fj_torn_save(segment, torn, error)) != FREYJA_OK) return status;
   status = fj_segment_set_tail(segment, segment->tail, torn > 0, error);
-  if (status == FREYJA_OK && segment->tail != segment->mark && segment->mark <= segment->tail)
-    status = fj_segment_sync(segment, segment->tail, error);
-  return status;
+  if (status != FREYJA_OK || segment->mark >= segment->tail) return status;
+  status = rewrite_unsynced(segment, error);
+  return status == FREYJA_OK ? fj_segment_sync(segment, segment->tail, error) : status;
 }
 
 freyja_status fj_recover(fj_index *index, const fj_manifest *manifest, uint64_t limit,

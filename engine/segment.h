@@ -171,6 +171,11 @@ void fj_segment_count(fj_segment *segment, uint8_t kind, uint64_t timestamp);
  * known of what was written since the last sync. */
 freyja_status fj_segment_sync(fj_segment *segment, uint64_t end, freyja_error *error);
 
+/* Writes bytes that are there already once more at `offset`: pages that a failed sync left
+ * clean become dirty. Faults: IO, FULL. */
+freyja_status fj_segment_rewrite(fj_segment *segment, const freyja_slice *part,
+                                 uint64_t offset, freyja_error *error);
+
 /* Sets the tail of the active segment that is being recovered. `cut`: what lies
  * behind is not all zeros and is removed, durably. Then appends go on. */
 freyja_status fj_segment_set_tail(fj_segment *segment, uint64_t tail, bool cut,

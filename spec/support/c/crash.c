@@ -7,7 +7,9 @@
  *
  * A workload is a string of operations: p put, o overwrite, d delete, s sync, r rotate,
  * c close and open again, k be killed and open again, v be killed, look read-only, open
- * again, l put a large value, i insert, x compare and swap, b back up, by links, B by copies.
+ * again, l put a large value, i insert, x compare and swap, b back up, by links, B by copies,
+ * 1 2 3 a sync fails and its pages stay dirty, are taken for clean, are dropped; then close
+ * and open again.
  *
  * At each moment a number of writes were acknowledged, and some of them were promised to
  * survive a loss of power (what was written under sync = "always", or before a sync, a
@@ -45,17 +47,21 @@ typedef struct mode {
   freyja_sync_mode sync;
   bool no_reserve;
   uint32_t hash_bits;
+  uint32_t segment_size; /* bytes */
+  size_t large;          /* bytes of a large value */
 } mode;
 
 static const mode modes[] = {
-    {"mmap-none", FREYJA_IO_MMAP, FREYJA_SYNC_NONE, false, 64},
-    {"mmap-always", FREYJA_IO_MMAP, FREYJA_SYNC_ALWAYS, false, 64},
-    {"syscall-none", FREYJA_IO_SYSCALL, FREYJA_SYNC_NONE, false, 64},
-    {"syscall-always", FREYJA_IO_SYSCALL, FREYJA_SYNC_ALWAYS, false, 64},
-    {"mmap-interval", FREYJA_IO_MMAP, FREYJA_SYNC_INTERVAL, false, 64},
-    {"syscall-interval", FREYJA_IO_SYSCALL, FREYJA_SYNC_INTERVAL, false, 64},
-    {"unreserved-none", FREYJA_IO_MMAP, FREYJA_SYNC_NONE, true, 64},
-    {"unreserved-always", FREYJA_IO_MMAP, FREYJA_SYNC_ALWAYS, true, 1},
+    {"mmap-none", FREYJA_IO_MMAP, FREYJA_SYNC_NONE, false, 64, 4096, 1500},
+    {"mmap-always", FREYJA_IO_MMAP, FREYJA_SYNC_ALWAYS, false, 64, 4096, 1500},
+    {"syscall-none", FREYJA_IO_SYSCALL, FREYJA_SYNC_NONE, false, 64, 4096, 1500},
+    {"syscall-always", FREYJA_IO_SYSCALL, FREYJA_SYNC_ALWAYS, false, 64, 4096, 1500},
+    {"mmap-interval", FREYJA_IO_MMAP, FREYJA_SYNC_INTERVAL, false, 64, 4096, 1500},
+    {"syscall-interval", FREYJA_IO_SYSCALL, FREYJA_SYNC_INTERVAL, false, 64, 4096, 1500},
+    {"unreserved-none", FREYJA_IO_MMAP, FREYJA_SYNC_NONE, true, 64, 4096, 1500},
+    {"unreserved-always", FREYJA_IO_MMAP, FREYJA_SYNC_ALWAYS, true, 1, 4096, 1500},
+    {"pages-none", FREYJA_IO_MMAP, FREYJA_SYNC_NONE, false, 64, 20000, 6000},
+    {"pages-always", FREYJA_IO_SYSCALL, FREYJA_SYNC_ALWAYS, false, 64, 20000, 6000},
 };
 #define MODES (sizeof modes / sizeof *modes)
 
@@ -70,7 +76,8 @@ static const char *const written[] = {
     "lllllllllll",  "prsprsprsprs", "cdcpcdcpcdcp", "lodclodclodc", "srcpsrclsrco",
     "plplplplplpl", "poprpdpspcpl", "pkpkpk",       "lkdkok",       "lklklklk",
     "pokdslkrcpkp", "pvpvpv",       "lvlodvlv",     "povkpvco",     "pbob",
-    "plrbpB",       "Bpb",          "llbllB",       "prdbrpBk"};
+    "plrbpB",       "Bpb",          "llbllB",       "prdbrpBk",     "ps12pc",
+    "psp1p2p3p",    "oso2o3odkp",   "lsl2lkl3l",    "prp2rp3s"};
 
 typedef struct run {
   const mode *mode;
@@ -82,6 +89,7 @@ typedef struct run {
   int keys[OPERATIONS_MAX + 2];         /* that each write is of */
   int acknowledged, promised;
   bool in_flight; /* states[acknowledged + 1] is what a write is about to make */
+  bool lossy; /* a sync failed: what was acknowledged is there as long as the process lives */
   bool armed;
   int backups;      /* begun */
   bool backed_up;   /* the last of them has returned */
@@ -98,7 +106,7 @@ static freyja_options options_for(const mode *m, sim_disk *disk) {
   freyja_options_init(&options);
   options.io = m->io;
   options.sync_mode = m->sync;
-  options.segment_size = FREYJA_SEGMENT_SIZE_MIN;
+  options.segment_size = m->segment_size;
   options.hash_bits = m->hash_bits;
   options.os = &disk->os;
   return options;
@@ -146,7 +154,7 @@ typedef struct second {
 static bool is_among(const wit_state *found, const wit_state *allowed, int count) {
   for (int i = 0; i < count; i++)
     if (wit_same(found, &allowed[i])) return true;
-  return wit_wrong("after a second loss of power the wit_state is another:%s, not%s",
+  return wit_wrong("after a second loss of power the state is another:%s, not%s",
                    wit_text(found), wit_text(&allowed[count - 1]));
 }
 
@@ -232,7 +240,7 @@ static bool check_backup(const run *r, sim_disk *image) {
 static bool visit_first(void *argument, sim_disk *image, const sim_state *left) {
   run *r = argument;
   wit_state found;
-  int low = left->all_kept ? r->acknowledged : r->promised;
+  int low = left->all_kept && !r->lossy ? r->acknowledged : r->promised;
   int high = r->acknowledged + r->in_flight;
   bool cut = false;
   int last = low - 1; /* the wit_state that was found */
@@ -242,7 +250,7 @@ static bool visit_first(void *argument, sim_disk *image, const sim_state *left) 
   for (int k = low; right && k <= high; k++)
     if (wit_same(&found, &r->states[k])) last = k;
   if (right && last < low)
-    right = wit_wrong("the wit_state is none of those after %d to %d writes:%s; the last is%s",
+    right = wit_wrong("the state is none of those after %d to %d writes:%s; the last is%s",
                       low, high, wit_text(&found), wit_text(&r->states[high]));
   torn += cut;
   if (right && r->backups > 0) right = check_backup(r, image);
@@ -289,6 +297,16 @@ static void note_syncs(run *r, int before) {
   r->segments = stats.segments;
 }
 
+/* Notes what a write is about to make; returns the value's size. */
+static size_t begin_write(run *r, int key, int write, char *value) {
+  int before = r->acknowledged;
+  r->states[before + 1] = r->states[before];
+  r->states[before + 1].of[key] = (int8_t)write;
+  r->keys[before + 1] = key;
+  r->in_flight = true;
+  return write < 0 ? 0 : wit_value(value, write, key);
+}
+
 /* Does one write: a put, or a delete if `write` is -1; by another call if `by` says so. */
 static bool do_write(run *r, int key, int write, char by) {
   char value[WIT_VALUE_MAX], old[WIT_VALUE_MAX];
@@ -297,12 +315,7 @@ static bool do_write(run *r, int key, int write, char by) {
   const char *name = wit_keys[key];
   int before = r->acknowledged;
   const wit_state *now = &r->states[before];
-  wit_state *next = &r->states[before + 1];
-  *next = *now;
-  next->of[key] = (int8_t)write;
-  r->keys[before + 1] = key;
-  r->in_flight = true;
-  size_t size = write < 0 ? 0 : wit_value(value, write, key);
+  size_t size = begin_write(r, key, write, value);
   if (write < 0) {
     status = freyja_delete(r->db, name, strlen(name), &error);
   } else if (by == 'i') {
@@ -368,6 +381,44 @@ static bool reopen_killed(run *r, bool readonly) {
   return right && agree(r);
 }
 
+/* What is there becomes what was acknowledged: a write that failed may be there or not. */
+static bool accept(run *r) {
+  wit_state found;
+  if (!wit_examine(r->db, &found)) return false;
+  int high = r->acknowledged + r->in_flight;
+  while (high >= r->promised && !wit_same(&found, &r->states[high])) high--;
+  if (high < r->promised) return wit_wrong("after a failed sync there is%s", wit_text(&found));
+  r->acknowledged = r->promised = high;
+  r->in_flight = r->lossy = false;
+  return true;
+}
+
+/* A sync fails, and the store is opened again. */
+static bool fail_sync(run *r, sim_loss loss) {
+  sim_fault fault = {.code = EIO, .loss = loss, .sync = true};
+  freyja_error error;
+  freyja_stats stats;
+  freyja_status status = FREYJA_OK;
+  sim_disk_fail(r->disk, &fault);
+  r->lossy = true;
+  if (r->mode->sync == FREYJA_SYNC_ALWAYS) {
+    char value[WIT_VALUE_MAX];
+    size_t size = begin_write(r, 0, r->acknowledged + 1, value);
+    status = freyja_put(r->db, wit_keys[0], strlen(wit_keys[0]), value, size, &error);
+  } else {
+    status = freyja_sync(r->db, &error);
+  }
+  freyja_get_stats(r->db, &stats);
+  memset(&r->disk->fault, 0, sizeof r->disk->fault);
+  if (status == FREYJA_OK) r->lossy = false; /* there was nothing to sync */
+  if (status == FREYJA_OK) return true;
+  if (status != FREYJA_IO || !stats.poisoned)
+    return wit_wrong("a failed sync: %s", freyja_status_name(status));
+  (void)freyja_close(r->db, NULL);
+  r->db = NULL;
+  return open_store(r, false) && accept(r);
+}
+
 static bool do_operation(run *r, char operation) {
   freyja_error error;
   freyja_status status = FREYJA_OK;
@@ -410,6 +461,10 @@ static bool do_operation(run *r, char operation) {
     right = close_on(r->disk, r->db);
     r->db = NULL;
     return right && open_store(r, false);
+  case '1':
+  case '2':
+  case '3':
+    return fail_sync(r, (sim_loss)(operation - '1'));
   default:
     return wit_wrong("no operation '%c'", operation);
   }
@@ -426,6 +481,7 @@ static bool run_workload(const mode *m, const char *workload, size_t from, uint6
   run r = {.mode = m, .workload = workload, .seed = seed};
   memset(&r.states[0], -1, sizeof r.states[0]);
   wit_clear();
+  wit_large = m->large;
   r.disk = sim_disk_create(seed);
   r.disk->no_reserve = m->no_reserve;
   r.disk->hook = first_point;

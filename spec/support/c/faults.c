@@ -397,7 +397,7 @@ static long sweep(const freyja_options *options, const fj_os *os, bool checking,
   long points = 0;
   for (size_t c = 0; c < sizeof codes / sizeof *codes; c++) {
     for (int on = 0; on < 2; on++) {
-      if (codes[c] == EINTR && on) continue; /* for ever is not an interruption */
+      if (codes[c] == EINTR && on) continue;        /* for ever is not an interruption */
       if (codes[c] == EMFILE && checking) continue; /* as EIO, there */
       for (long at = 1; at < CALLS_MAX; at++) {
         fail_code = codes[c];

@@ -326,19 +326,34 @@ static void lengthen(sim_disk *disk, sim_node *node, uint64_t end) {
   fence(disk, node);
 }
 
-/* A write that changes nothing needs no unit. */
-static bool changes(const sim_node *node, uint64_t offset, const uint8_t *bytes, size_t size) {
-  return offset + size > node->now.size || memcmp(node->now.at + offset, bytes, size) != 0;
+/* Leaves of the write what changes something: no byte of the rest needs a unit, since neither
+ * the programs nor the disk can tell. What was lost, as far as programs still see it, is
+ * changed by writing the same again: that makes it dirty. */
+static freyja_slice changing(const sim_node *node, uint64_t *offset, const uint8_t *bytes,
+                             size_t size) {
+  const sim_bytes *now = &node->now, *disk = &node->disk;
+  size_t first = 0, last = size;
+  if (*offset + size > now->size || memcmp(now->at + *offset, bytes, size) != 0)
+    return (freyja_slice){bytes, size};
+  if (!node->lossy) return (freyja_slice){bytes, 0};
+#define IS_DURABLE(i) (*offset + (i) < disk->size && disk->at[*offset + (i)] == bytes[i])
+  while (first < last && IS_DURABLE(first)) first++;
+  while (first < last && IS_DURABLE(last - 1)) last--;
+#undef IS_DURABLE
+  *offset += first;
+  return (freyja_slice){bytes + first, last - first};
 }
 
 static void write_bytes(sim_disk *disk, uint32_t index, uint64_t offset, const uint8_t *bytes,
                         size_t size) {
   sim_node *node = &disk->nodes[index];
-  if (size == 0 || !changes(node, offset, bytes, size)) return;
-  sim_add_data(disk, index, false, offset, size, bytes);
-  lengthen(disk, node, offset + size);
-  memcpy(node->now.at + offset, bytes, size);
-  if (node->seen != NULL) memcpy(node->seen + offset, bytes, size);
+  if (size == 0) return;
+  freyja_slice part = changing(node, &offset, bytes, size);
+  if (part.size == 0) return;
+  sim_add_data(disk, index, false, offset, part.size, part.data);
+  lengthen(disk, node, offset + part.size);
+  memcpy(node->now.at + offset, part.data, part.size);
+  if (node->seen != NULL) memcpy(node->seen + offset, part.data, part.size);
 }
 
 static int64_t s_write(void *context, int file, const freyja_slice *parts, size_t count,
@@ -374,6 +389,7 @@ static void lose_pages(sim_disk *disk, uint32_t index) {
   sim_node *node = &disk->nodes[index];
   if (disk->fault.loss == SIM_KEEP_DIRTY) return;
   sim_settle(disk, index, true);
+  node->lossy = true;
   /* The size is kept by the file system's own structures; the pages are gone. */
   uint64_t size = node->now.size;
   if (disk->fault.loss == SIM_DROP && node->now.room > 0) {
@@ -392,6 +408,8 @@ static int s_sync(void *context, int file) {
   sim_disk *disk = context;
   int code = fault(disk);
   uint32_t index = handle_of(disk, file)->node;
+  if (disk->fault.sync) code = disk->fault.code;
+  disk->fault.sync = false;
   if (code != 0) {
     if (code != EINTR) lose_pages(disk, index);
     return -code;

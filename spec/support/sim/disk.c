@@ -139,6 +139,7 @@ void sim_disk_destroy(sim_disk *disk) {
 static void node_copy(sim_node *to, const sim_node *from, const sim_bytes *disk,
                       const sim_entries *durable) {
   to->parent = from->parent;
+  to->lossy = from->lossy;
   bytes_copy(&to->now, &from->now);
   bytes_copy(&to->disk, disk);
   entries_copy(&to->entries, &from->entries);

@@ -55,6 +55,7 @@ typedef struct sim_node {
   sim_bytes now;    /* what programs see; mappings point into it */
   sim_bytes disk;   /* what is durable */
   uint8_t *seen;    /* now.at as of the last look; NULL if there never was a writable map */
+  bool lossy;       /* a sync failed and its pages were taken for clean */
   uint32_t maps;    /* mappings of it */
   uint32_t writers; /* those that may be written to */
   uint32_t readers; /* holders of a shared lock */
@@ -103,6 +104,7 @@ typedef struct sim_fault {
   bool on;        /* and all after it */
   int code;       /* an errno; 0: a read or write is short (other calls do not fail) */
   sim_loss loss;  /* when a sync fails */
+  bool sync;      /* the next sync of a file fails by `code`, whatever its number */
   long memory_at; /* likewise for allocations */
   bool memory_on;
 } sim_fault;

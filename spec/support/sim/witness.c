@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LARGE 1500u /* bytes */
-
 const char *const wit_keys[WIT_KEYS] = {"alpha", "b", "", "delta", "e", "large", "never"};
+
+size_t wit_large = 1500;
 
 static char why[600];
 
@@ -30,7 +30,7 @@ void wit_explain(const char *format, ...) {
 }
 
 size_t wit_value(char *value, int write, int key) {
-  size_t size = key == WIT_LARGE ? LARGE : (size_t)(8 + write % WIT_REDONE * 5 % 40);
+  size_t size = key == WIT_LARGE ? wit_large : (size_t)(8 + write % WIT_REDONE * 5 % 40);
   memset(value, 'a' + write % 26, size);
   (void)snprintf(value, size, "%d", write);
   return size;

@@ -10,9 +10,9 @@
 #include "freyja.h"
 
 #define WIT_KEYS 7
-#define WIT_LARGE 5         /* the key with values of 1,500 bytes */
+#define WIT_LARGE 5         /* the key with large values */
 #define WIT_SPARE 6         /* a key for tests to use */
-#define WIT_VALUE_MAX 2048u /* bytes; more than any value has */
+#define WIT_VALUE_MAX 8192u /* bytes; more than any value has */
 #define WIT_REDONE 50       /* added to a write's number: another value of the same size */
 
 typedef struct wit_state {
@@ -20,6 +20,7 @@ typedef struct wit_state {
 } wit_state;
 
 extern const char *const wit_keys[WIT_KEYS];
+extern size_t wit_large; /* bytes of a large value; 1,500 unless changed */
 
 /* Writes the value that write number `write` gives to a key; returns its size. */
 size_t wit_value(char *value, int write, int key);
