@@ -1,7 +1,14 @@
 -- Goal: a store of many segments needs few file descriptors.
 -- Method: 500 segments, opened, read and iterated by a child process under `ulimit -n 32`.
 local freyja = require "freyja"
+local lfs = require "lfs"
 local tmp = require "spec.support.tmp"
+
+local function open_files()
+  local count = 0
+  for _ in lfs.dir "/proc/self/fd" do count = count + 1 end
+  return count
+end
 
 describe("a store of 500 segments", function()
   require("spec.support.leaks").watch(before_each, after_each)
@@ -30,6 +37,18 @@ describe("a store of 500 segments", function()
         dir.path, dir.path, mode)))
       assert.equal(("%d\t%d\n"):format(2 * keys, keys + 1), pipe:read "a", mode)
       keys = keys + 1
+    end
+  end)
+
+  it("keeps few files open where there is no limit", function()
+    local dir <close> = tmp.dir()
+    local options = { segment_size = 4096, sync = "none", io = "syscall" }
+    local before = open_files()
+    local db <close> = assert(freyja.open(dir.path .. "/db", options))
+    for i = 1, 100 do db:put("key" .. i, ("v"):rep(3900)) end
+    for i = 1, 100 do
+      assert.equal(3900, #db:get("key" .. i))
+      assert.is_true(open_files() - before <= 16)
     end
   end)
 end)

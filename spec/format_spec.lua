@@ -33,6 +33,26 @@ describe("FORMAT.md", function()
     assert.equal(hex, tested .. ",")
   end)
 
+  it("says that marks go to the two slots in turn, whenever the store is opened again", function()
+    local dir <close> = tmp.dir()
+    local synced = { 128, 128 }
+    for i = 1, 6 do
+      do
+        local db <close> = assert(freyja.open(dir.path))
+        for _ = 1, i % 3 do
+          db:put("key", "value " .. i)
+          db:sync()
+          synced[#synced + 1] = synced[#synced] + 40
+        end
+      end
+      local marks = record.header(tmp.read(dir.path .. "/1.data")).marks
+      table.sort(marks)
+      if synced[#synced - 1] > 128 then
+        assert.same({ synced[#synced - 1], synced[#synced] }, marks)
+      end
+    end
+  end)
+
   it("is enough to find every record of a store", function()
     local dir <close> = tmp.dir()
     local want = {}

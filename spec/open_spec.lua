@@ -127,6 +127,56 @@ describe("opening a store", function()
     end)
   end
 
+  for name, make in pairs {
+    ["a symbolic link"] = "ln -s /etc/passwd '%s'",
+    ["a FIFO"] = "mkfifo '%s'",
+    ["a directory"] = "mkdir '%s'",
+  } do
+    it("refuses " .. name .. " in place of the list of data files or the lock", function()
+      for file, code in pairs { MANIFEST = "corrupt", LOCK = "io" } do
+        local dir <close> = tmp.dir()
+        assert(freyja.open(dir.path)):close()
+        os.remove(dir.path .. "/" .. file)
+        assert(os.execute(make:format(dir.path .. "/" .. file)))
+        for _, options in ipairs { {}, { readonly = true } } do
+          local db, err = freyja.open(dir.path, options)
+          assert.is_nil(db, file)
+          assert.equal(code, err.code, file)
+          assert.equal(dir.path .. "/" .. file, err.path)
+        end
+      end
+      assert.matches("root", tmp.read "/etc/passwd")
+    end)
+  end
+
+  it("is refused whatever the lock's file says", function()
+    local dir <close> = tmp.dir()
+    local db <close> = assert(freyja.open(dir.path))
+    for text, message in pairs {
+      [""] = "in another process", ["-1\n"] = "in another process", ["12"] = "in process 12",
+      ["7x"] = "in process 7", [("9"):rep(40)] = "in process ",
+    } do
+      tmp.write(dir.path .. "/LOCK", text)
+      local second, err = freyja.open(dir.path)
+      assert.is_nil(second, text)
+      assert.equal("locked", err.code, text)
+      assert.matches(message, err.message, 1, true)
+    end
+    assert.equal(0, #db)
+  end)
+
+  it("needs no lock's file to read", function()
+    local dir <close> = tmp.dir()
+    do
+      local db <close> = assert(freyja.open(dir.path))
+      db:put("k", "v")
+    end
+    os.remove(dir.path .. "/LOCK")
+    local db <close> = assert(freyja.open(dir.path, { readonly = true }))
+    assert.equal("v", db:get "k")
+    assert.same({ "1.data", "MANIFEST" }, tmp.list(dir.path))
+  end)
+
   it("goes on working when the process changes its directory", function()
     local dir <close> = tmp.dir()
     local before = lfs.currentdir()

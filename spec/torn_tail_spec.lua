@@ -3,6 +3,7 @@
 -- Method: write records without a sync, copy the files as they are, cut and spoil the copy's
 -- data file at every byte, open each copy. The records need no padding, which no sum covers.
 local freyja = require "freyja"
+local lfs = require "lfs"
 local tmp = require "spec.support.tmp"
 
 local HEADER <const> = 128
@@ -82,6 +83,73 @@ describe("a log that a crash cut off", function()
     tmp.write(dir.path .. "/copy/1.data", spoiled)
     check(dir.path .. "/copy", { ends[1], ends[2], math.huge, math.huge, math.huge }, #log,
       #log - ends[2] - (#log - #log:gsub("\0+$", "")))
+  end)
+
+  it("may end anywhere before the end of a page that is the file's last", function()
+    for behind = 8, 32, 8 do
+      local dir <close> = tmp.dir()
+      local path = dir.path .. "/db"
+      do
+        local db <close> = assert(freyja.open(path, { sync = "none" }))
+        db:put("first", ("v"):rep(4096 - HEADER - 24 - 5 - behind))
+        tmp.copy_dir(path, dir.path .. "/copy")
+      end
+      local file = dir.path .. "/copy/1.data"
+      tmp.write(file, tmp.read(file):sub(1, 4096 - behind) .. ("\1"):rep(behind))
+      for _, io_mode in ipairs { "mmap", "syscall" } do
+        local copy = dir.path .. "/" .. io_mode
+        tmp.copy_dir(dir.path .. "/copy", copy)
+        local db <close> = assert(freyja.open(copy, { io = io_mode }))
+        assert.equal(1, #db, behind)
+        assert.equal(behind, db:stats().recovery.bytes_cut)
+      end
+    end
+  end)
+
+  it("keeps torn bytes of any number", function()
+    local dir <close> = tmp.dir()
+    local log = written(dir)
+    local bytes = {}
+    for i = 1, 50000 do bytes[i] = ("%05d,"):format(i) end
+    local torn = table.concat(bytes)
+    for _, size in ipairs { 65535, 65536, 65537, 131072, #torn } do
+      local path = dir.path .. "/torn"
+      tmp.copy_dir(dir.path .. "/copy", path)
+      tmp.write(path .. "/1.data", log .. torn:sub(1, size))
+      do
+        local db <close> = assert(freyja.open(path))
+        assert.equal(size, db:stats().recovery.bytes_cut)
+      end
+      assert.equal(torn:sub(1, size), tmp.read(path .. "/lost/1." .. #log .. ".cut"), size)
+      os.execute("rm -r '" .. path .. "'")
+    end
+  end)
+
+  it("is not cut where the torn bytes cannot be kept", function()
+    for what, make in pairs {
+      ["a file"] = function(path) tmp.write(path .. "/lost", "mine") end,
+      ["a link"] = function(path) assert(lfs.link("/tmp", path .. "/lost", true)) end,
+      ["a folder in its place"] = function(path, name)
+        assert(lfs.mkdir(path .. "/lost"))
+        assert(lfs.mkdir(path .. "/lost/" .. name))
+      end,
+    } do
+      local dir <close> = tmp.dir()
+      local log = written(dir)
+      local path = dir.path .. "/copy"
+      local whole = log .. "torn"
+      tmp.write(path .. "/1.data", whole)
+      make(path, "1." .. #log .. ".cut")
+      local db, err = freyja.open(path)
+      assert.is_nil(db, what)
+      assert.equal("io", err.code, what)
+      assert.equal(path .. "/lost", err.path, what)
+      assert.equal(whole, tmp.read(path .. "/1.data"), what)
+      os.execute("rm -r '" .. path .. "/lost'")
+      local again <close> = assert(freyja.open(path))
+      assert.equal(5, #again, what)
+      assert.equal("torn", tmp.read(path .. "/lost/1." .. #log .. ".cut"), what)
+    end
   end)
 
   it("changes nothing when it is opened read-only", function()

@@ -24,7 +24,7 @@ bug("a_new_file_is_not_synced", "crash",
 bug("a_new_file_has_no_durable_name", "crash",
   [[if ((code = fj_sync_dir(os, pool->dir->fd)) != 0) goto fail;]], "")
 
-bug("a_file_that_failed_is_left", "faults",
+bug("a_file_that_failed_is_left", "real_limits",
   [[if (created) (void)os->unlink(os->context, pool->dir->fd, name);]], "", "fj_segment_create(")
 
 bug("a_mark_is_not_checked", "damage",
@@ -34,7 +34,7 @@ bug("the_lower_mark_counts", "damage",
   [[if (offset < segment->mark || offset % FJ_RECORD_ALIGN != 0) continue;]],
   [[if (offset % FJ_RECORD_ALIGN != 0) continue;]])
 
-bug("marks_go_to_the_same_slot", "damage",
+bug("marks_go_to_the_same_slot", "format",
   [[segment->mark_slot = (uint8_t)(1 - slot);]], "", "decode_marks(")
 
 bug("a_damaged_file_header_is_believed", "damage",
@@ -72,7 +72,7 @@ bug("a_mapping_is_leaked", "faults",
 bug("a_segment_is_leaked", "faults",
   [[os->release(os->context, segment);]], "", "fj_segment_release(")
 
-bug("a_closed_store_keeps_its_file", "faults", [[close_file(segment);]], "", "fj_segment_detach(")
+bug("a_closed_store_keeps_its_file", "system", [[close_file(segment);]], "", "fj_segment_detach(")
 
 -- Appending and syncing ---------------------------------------------------------------------------
 
@@ -85,10 +85,10 @@ bug("a_nearly_full_disk_is_full", "real_limits",
   [[if (code != 0 && ahead > needed) code = reserve_to(segment, needed); /* a nearly full disk */]],
   "")
 
-bug("without_reserve_it_fails", "crash",
+bug("without_reserve_it_fails", "system",
   [[if (code == -EOPNOTSUPP || code == -ENOSYS) {]], [[if (code == -ENOSYS) {]])
 
-bug("without_reserve_it_maps", "crash",
+bug("without_reserve_it_maps", "system",
   [[segment->can_reserve = segment->mapped_writes = false;]], [[segment->can_reserve = false;]])
 
 bug("the_filler_goes_over_records", "model",
@@ -99,16 +99,15 @@ bug("a_failed_write_stays", "faults", [[*poison = undo(segment) != 0;]], [[*pois
 bug("a_failed_undo_is_no_poison", "faults",
   [[*poison = undo(segment) != 0;]], [[(void)undo(segment);]])
 
-bug("the_undo_misses", "faults",
-  [[return fj_write(os, segment->file, &part, 1, segment->tail);]],
-  [[return fj_write(os, segment->file, &part, 1, segment->tail + 8);]])
+bug("the_undo_does_nothing", "faults",
+  [[return fj_write(os, segment->file, &part, 1, segment->tail);]], [[return 0;]])
 
 bug("the_undo_cuts_too_little", "crash",
   [[int code = os->truncate(os->context, segment->file, segment->tail);
     return code;]],
   [[return 0;]])
 
-bug("the_padding_is_short", "model",
+bug("the_padding_is_short", "crash",
   [[uint64_t padding = size - FJ_RECORD_HEADER - draft->key.size - draft->value.size;]],
   [[uint64_t padding = 0;]])
 
@@ -125,7 +124,7 @@ bug("the_mark_comes_before_the_sync", "crash",
 
 bug("the_mark_lags", "damage", [[if (end > segment->mark) write_mark(segment, end);]], "")
 
-bug("a_torn_tail_is_not_cut", "torn_tail",
+bug("a_torn_tail_is_not_cut", "crash",
   [[int code = os->truncate(os->context, segment->file, tail);]], [[int code = 0;]])
 
 bug("a_cut_is_not_synced", "crash",
@@ -157,19 +156,19 @@ bug("newest_is_not_counted", "api", [[segment->newest = timestamp;]], "")
 
 in_file "engine/error.c"
 
-bug("no_space_is_io", "real_limits",
+bug("no_space_is_io", "system",
   [[if (code == -ENOSPC || code == -EDQUOT || code == -EFBIG) status = FREYJA_FULL;]],
   [[if (code == -EDQUOT || code == -EFBIG) status = FREYJA_FULL;]])
 
-bug("no_quota_is_io", "faults",
+bug("no_quota_is_io", "system",
   [[if (code == -ENOSPC || code == -EDQUOT || code == -EFBIG) status = FREYJA_FULL;]],
   [[if (code == -ENOSPC || code == -EFBIG) status = FREYJA_FULL;]])
 
-bug("too_large_is_io", "real_limits",
+bug("too_large_is_io", "system",
   [[if (code == -ENOSPC || code == -EDQUOT || code == -EFBIG) status = FREYJA_FULL;]],
   [[if (code == -ENOSPC || code == -EDQUOT) status = FREYJA_FULL;]])
 
-bug("no_memory_is_io", "real_limits", [[if (code == -ENOMEM) status = FREYJA_MEMORY;]], "")
+bug("no_memory_is_io", "system", [[if (code == -ENOMEM) status = FREYJA_MEMORY;]], "")
 
 bug("the_errno_is_lost", "capi", [[if (error != NULL) error->os_code = -code;]], "")
 
@@ -185,9 +184,9 @@ bug("an_interrupted_read_is_an_error", "faults",
 
 bug("an_interrupted_write_is_an_error", "faults", [[if (written == -EINTR) continue;]], "")
 
-bug("a_short_write_is_a_whole_one", "crash", [[offset += (uint64_t)written;]], [[return 0;]])
+bug("a_short_write_is_a_whole_one", "system", [[offset += (uint64_t)written;]], [[return 0;]])
 
-bug("a_short_write_goes_on_at_the_same_place", "crash", [[offset += (uint64_t)written;]], "")
+bug("a_short_write_goes_on_at_the_same_place", "system", [[offset += (uint64_t)written;]], "")
 
 bug("the_lock_is_the_process_s", "open",
   [[if (fcntl(file, F_OFD_SETLK, &lock) == 0) return 0;]],
@@ -454,7 +453,7 @@ bug("a_record_must_be_shorter", "limits",
   [[if (value_size <= room && fj_record_size(key_size, value_size) <= room) return FREYJA_OK;]],
   [[if (value_size <= room && fj_record_size(key_size, value_size) < room) return FREYJA_OK;]])
 
-bug("timestamps_stand_still", "capi",
+bug("timestamps_stand_still", "system",
   [[*timestamp = now > last ? now : last + 1;]], [[*timestamp = now;]])
 
 bug("the_interval_never_ends", "crash",
@@ -571,7 +570,7 @@ bug("live_bytes_only_grow", "model", [[segment->live_bytes -= fj_word_size(word)
 
 bug("tombstones_are_forgotten", "recovery", [[if (same) fj_index_delete(index, found.place);]], "")
 
-bug("the_last_timestamp_is_forgotten", "recovery",
+bug("the_last_timestamp_is_forgotten", "system",
   [[if (record->timestamp > index->last_timestamp) index->last_timestamp = record->timestamp;]], "")
 
 bug("a_found_block_is_leaked", "faults",
@@ -579,26 +578,26 @@ bug("a_found_block_is_leaked", "faults",
 
 in_file "engine/keydir.h"
 
-bug("sizes_are_rounded_down", "model", [[units = (units + 1) / 2;]], [[units = units / 2;]])
+bug("sizes_are_rounded_down", "keydir", [[units = (units + 1) / 2;]], [[units = units / 2;]])
 
 in_file "engine/keydir.c"
 
-bug("a_stale_slot_is_kept", "model",
+bug("a_stale_slot_is_kept", "keydir",
   [[end[-1].hash = 0;
   end[-1].word = 0;]],
   "")
 
-bug("slots_move_before_their_home", "model",
+bug("slots_move_before_their_home", "keydir",
   [[while (end->word != 0 && fj_shard_home(place.shard, end->hash) != end) end++;]],
   [[while (end->word != 0) end++;]])
 
-bug("an_insert_overwrites_a_slot", "model",
+bug("an_insert_overwrites_a_slot", "keydir",
   [[memmove(slot + 1, slot, (size_t)(place.gap - slot) * sizeof *slot); /* K1 */]], "")
 
-bug("a_shard_has_no_end", "collision",
+bug("a_shard_has_no_end", "keydir",
   [[if (gap + 1 < place->shard->slots + place->shard->limit) break; /* K4 */]], [[break;]])
 
-bug("a_larger_shard_is_packed", "model", [[if (next < home) next = home;]], "")
+bug("a_larger_shard_is_packed", "keydir", [[if (next < home) next = home;]], "")
 
 bug("a_region_is_leaked", "faults",
   [[if (region->slots != NULL) os->release_pages(os->context, region->slots, region->bytes);]], "")
@@ -657,11 +656,11 @@ bug("a_larger_set_starts_empty", "model",
 
 in_file "engine/reader.c"
 
-bug("a_log_begins_anywhere", "capi",
+bug("a_log_begins_anywhere", "log",
   [[if (status == FREYJA_OK && (offset < FJ_SEGMENT_HEADER || offset % FJ_RECORD_ALIGN != 0 ||]],
   [[if (status == FREYJA_OK && (offset < FJ_SEGMENT_HEADER ||]])
 
-bug("a_log_gives_damaged_values", "damage", [[if (!valid)]], [[if (0)]])
+bug("a_log_gives_damaged_values", "log", [[if (!valid)]], [[if (0)]])
 
 in_file "engine/report.c"
 

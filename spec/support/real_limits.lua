@@ -25,6 +25,16 @@ local function fill(db, done, most)
   end
 end
 
+--- The directory holds the files of the store's data and no others: none of a try that failed.
+local function check_files(db, path, label)
+  local files = 0
+  for _, name in ipairs(tmp.list(path)) do
+    assert(not name:find "%.tmp$", label .. ": a temporary file is left")
+    if name:find "%.data$" then files = files + 1 end
+  end
+  assert(files == #db:segments(), label .. ": a data file is left")
+end
+
 --- The store holds what was acknowledged and nothing else.
 local function check(db, done, label)
   assert(#db == done.count, label .. ": the number of keys")
@@ -78,6 +88,7 @@ local function try_full_disk(free, io_mode, sync)
   if db then
     err = fill(db, done, math.huge)
     check(db, done, label)
+    check_files(db, path, label)
     -- Beside the record, a new data file and a new MANIFEST may have been needed, a page each.
     local needed = #value_of(done, done.count + 1) + 3 * 4 * KIB
     assert(allocated(path) + needed > free * KIB, label .. ": there was room")

@@ -29,7 +29,7 @@ function M.header(bytes)
   assert(magic == "freyjaD\1" and size == 128 and zero == 0, "header")
   return {
     store_id = store_id, hash_seed = hash_seed, id = id, created = created,
-    mark = math.max(mark0, mark1, 128),
+    mark = math.max(mark0, mark1, 128), marks = { mark0, mark1 },
   }
 end
 

@@ -1,0 +1,254 @@
+/* system.c - what the operating system tells the engine, by a table of functions in its
+ * place (engine/os.h): a clock that jumps, each error it may name, descriptors it counts,
+ * reads and writes that are short. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "freyja.h"
+#include "os.h"
+
+static int failures;
+static char folder[300], path[320];
+
+static const fj_os *real;
+static uint64_t clock_now;  /* microseconds */
+static int reserve_code;    /* what reserving says; 0: as it is */
+static int lock_code;       /* as above */
+static long files_open;     /* descriptors */
+static size_t transfer_max; /* bytes that one read or write moves */
+
+static void ok(bool condition, const char *name) {
+  printf("%s system: %s\n", condition ? "ok" : "not ok", name);
+  failures += !condition;
+}
+
+/* ---- the table ------------------------------------------------------------- */
+
+static uint64_t s_now(void *c) {
+  (void)c;
+  return clock_now;
+}
+static int s_reserve(void *c, int file, uint64_t offset, uint64_t size) {
+  return reserve_code != 0 ? -reserve_code : real->reserve(c, file, offset, size);
+}
+static int s_lock(void *c, int file, bool exclusive) {
+  return lock_code != 0 ? -lock_code : real->lock(c, file, exclusive);
+}
+static int s_open(void *c, int dir, const char *name, unsigned flags, int *file) {
+  int code = real->open(c, dir, name, flags, file);
+  files_open += code == 0;
+  return code;
+}
+static int s_open_dir(void *c, int dir, const char *name, int *out) {
+  int code = real->open_dir(c, dir, name, out);
+  files_open += code == 0;
+  return code;
+}
+static int s_close(void *c, int file) {
+  files_open--;
+  return real->close(c, file);
+}
+static int64_t s_read(void *c, int file, void *buffer, size_t size, uint64_t offset) {
+  return real->read(c, file, buffer, size < transfer_max ? size : transfer_max, offset);
+}
+/* Some bytes of the first part only. */
+static int64_t s_write(void *c, int file, const freyja_slice *parts, size_t count,
+                       uint64_t offset) {
+  if (transfer_max == SIZE_MAX) return real->write(c, file, parts, count, offset);
+  freyja_slice first = parts[0];
+  if (first.size > transfer_max) first.size = transfer_max;
+  return real->write(c, file, &first, 1, offset);
+}
+
+static fj_os make_table(void) {
+  fj_os os = *real;
+  os.now = s_now;
+  os.reserve = s_reserve;
+  os.lock = s_lock;
+  os.open = s_open;
+  os.open_dir = s_open_dir;
+  os.close = s_close;
+  os.read = s_read;
+  os.write = s_write;
+  return os;
+}
+
+static freyja *open_store(const fj_os *os, freyja_io io, freyja_status want,
+                          freyja_error *error) {
+  freyja_options options;
+  freyja *db = NULL;
+  freyja_options_init(&options);
+  options.io = io;
+  options.sync_mode = FREYJA_SYNC_NONE;
+  options.os = os;
+  freyja_status status = freyja_open(path, &options, &db, error);
+  if (status != want) {
+    printf("not ok system: open: %s (%s)\n", error->message, error->path);
+    exit(1);
+  }
+  return db;
+}
+
+static void remove_store(void) {
+  char command[340];
+  (void)snprintf(command, sizeof command, "rm -rf '%s'", path);
+  if (system(command) != 0) exit(1);
+}
+
+/* ---- the tests ------------------------------------------------------------- */
+
+/* The clock goes back between the opens and within them; versions go on. */
+static void test_clock(const fj_os *os, freyja_io io) {
+  static const uint64_t times[] = {1700000000000000, 1600000000000000, 0,
+                                   1600000000000001, 1800000000000000, 5};
+  freyja_error error;
+  uint64_t last = 0;
+  bool right = true;
+  remove_store();
+  for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+    clock_now = times[i];
+    freyja *db = open_store(os, io, FREYJA_OK, &error);
+    for (int put = 0; put < 3; put++)
+      right = right && freyja_put(db, "k", 1, "v", 1, NULL) == 0;
+    freyja_segment segment;
+    (void)freyja_get_segments(db, &segment, 1);
+    right = right && segment.newest > last && segment.newest >= times[i];
+    last = segment.newest;
+    (void)freyja_close(db, NULL);
+  }
+  ok(right && last == 1800000000000005, "a clock that goes back does not take versions back");
+  freyja *db = open_store(os, io, FREYJA_OK, &error);
+  clock_now = UINT64_MAX;
+  right = freyja_put(db, "last", 4, "v", 1, NULL) == FREYJA_OK;
+  ok(right && freyja_put(db, "k", 1, "w", 1, &error) == FREYJA_LIMIT &&
+         freyja_delete(db, "k", 1, &error) == FREYJA_LIMIT &&
+         freyja_insert(db, "n", 1, "w", 1, &error) == FREYJA_LIMIT &&
+         freyja_cas(db, "n", 1, NULL, &(freyja_slice){"w", 1}, &error) == FREYJA_LIMIT &&
+         freyja_has(db, "k", 1, NULL) == FREYJA_OK,
+     "at the end of time nothing is written");
+  (void)freyja_close(db, NULL);
+}
+
+/* What each errno becomes. */
+static void test_errors(const fj_os *os, freyja_io io) {
+  static const struct {
+    int code;
+    freyja_status status;
+  } rows[] = {{ENOSPC, FREYJA_FULL},   {EDQUOT, FREYJA_FULL}, {EFBIG, FREYJA_FULL},
+              {ENOMEM, FREYJA_MEMORY}, {EIO, FREYJA_IO},      {EACCES, FREYJA_IO},
+              {EROFS, FREYJA_IO},      {EBADF, FREYJA_IO}};
+  freyja_error error;
+  remove_store();
+  freyja *db = open_store(os, io, FREYJA_OK, &error);
+  bool right = true;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    reserve_code = rows[i].code;
+    right = right && freyja_put(db, "k", 1, "v", 1, &error) == rows[i].status &&
+            error.status == rows[i].status && error.os_code == rows[i].code &&
+            strstr(error.message, strerror(rows[i].code)) != NULL &&
+            strstr(error.path, "/1.data") != NULL && freyja_has(db, "k", 1, NULL) != FREYJA_OK;
+  }
+  reserve_code = 0;
+  ok(right, "each error of a write has its status, its number, its text and the file");
+  ok(freyja_put(db, "k", 1, "v", 1, NULL) == FREYJA_OK, "and none of them ends writing");
+  (void)freyja_close(db, NULL);
+  lock_code = ENOLCK;
+  (void)open_store(os, io, FREYJA_IO, &error);
+  ok(error.os_code == ENOLCK && strstr(error.path, "/LOCK") != NULL,
+     "a file system without locks is told");
+  lock_code = 0;
+}
+
+/* Where space cannot be reserved, all works by writes of its own. */
+static void test_no_reserve(const fj_os *os, freyja_io io) {
+  static const int codes[] = {EOPNOTSUPP, ENOSYS};
+  char key[16], value[200], found[200];
+  for (size_t c = 0; c < sizeof codes / sizeof *codes; c++) {
+    bool right = true;
+    size_t size = 0;
+    freyja_error error;
+    remove_store();
+    reserve_code = codes[c];
+    for (int round = 0; round < 2; round++) {
+      freyja *db = open_store(os, io, FREYJA_OK, &error);
+      for (int i = 0; i < 200 && right; i++) {
+        size_t length = (size_t)snprintf(key, sizeof key, "key%d", i);
+        memset(value, 'a' + i % 26, sizeof value);
+        if (round == 0) right = freyja_put(db, key, length, value, sizeof value, NULL) == 0;
+        right = right && freyja_get(db, key, length, found, sizeof found, &size, NULL) == 0 &&
+                size == sizeof value && memcmp(found, value, size) == 0;
+      }
+      right = right && freyja_close(db, NULL) == FREYJA_OK;
+    }
+    reserve_code = 0;
+    ok(right, "without reserved space puts are writes");
+  }
+}
+
+static void test_short_transfers(const fj_os *os, freyja_io io) {
+  static const size_t sizes[] = {1, 7, 4095};
+  for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+    char value[3000], found[3000];
+    size_t size = 0;
+    freyja_error error;
+    bool right = true;
+    memset(value, 'v', sizeof value);
+    remove_store();
+    transfer_max = sizes[s];
+    for (int round = 0; round < 3; round++) {
+      freyja *db = open_store(os, io, FREYJA_OK, &error);
+      if (round == 0) right = freyja_put(db, "k", 1, value, sizeof value, NULL) == FREYJA_OK;
+      right = right && freyja_get(db, "k", 1, found, sizeof found, &size, NULL) == FREYJA_OK &&
+              size == sizeof value && memcmp(found, value, size) == 0;
+      if (round == 1) right = right && freyja_rotate(db, NULL) == FREYJA_OK;
+      right = right && freyja_close(db, NULL) == FREYJA_OK;
+    }
+    transfer_max = SIZE_MAX;
+    ok(right, "reads and writes that are short go on");
+  }
+}
+
+/* A view lives on; the store's descriptors do not. */
+static void test_descriptors(const fj_os *os, freyja_io io) {
+  freyja_view views[2];
+  freyja_error error;
+  remove_store();
+  files_open = 0;
+  freyja *db = open_store(os, io, FREYJA_OK, &error);
+  (void)freyja_put(db, "k", 1, "value", 5, NULL);
+  (void)freyja_rotate(db, NULL);
+  (void)freyja_put(db, "l", 1, "value", 5, NULL);
+  bool right = freyja_get_view(db, "k", 1, &views[0], NULL) == FREYJA_OK &&
+               freyja_get_view(db, "l", 1, &views[1], NULL) == FREYJA_OK;
+  (void)freyja_close(db, NULL);
+  ok(right && files_open == 0 && memcmp(views[0].data, "value", 5) == 0 &&
+         memcmp(views[1].data, "value", 5) == 0,
+     "a view keeps no descriptor when its store is closed");
+  freyja_view_release(&views[0]);
+  freyja_view_release(&views[1]);
+}
+
+int main(void) {
+  const char *base = getenv("TMPDIR");
+  (void)snprintf(folder, sizeof folder, "%s/freyja-system-XXXXXX",
+                 base == NULL ? "/tmp" : base);
+  if (mkdtemp(folder) == NULL) return 1;
+  (void)snprintf(path, sizeof path, "%s/db", folder);
+  real = fj_os_real();
+  fj_os os = make_table();
+  transfer_max = SIZE_MAX;
+  for (int io = FREYJA_IO_MMAP; io <= FREYJA_IO_SYSCALL; io++) {
+    clock_now = 1700000000000000;
+    test_clock(&os, (freyja_io)io);
+    clock_now = 1700000000000000;
+    test_errors(&os, (freyja_io)io);
+    test_no_reserve(&os, (freyja_io)io);
+    test_short_transfers(&os, (freyja_io)io);
+    test_descriptors(&os, (freyja_io)io);
+  }
+  remove_store();
+  return rmdir(folder) == 0 && failures == 0 ? 0 : 1;
+}
