@@ -86,22 +86,22 @@ describe("a log that a crash cut off", function()
   end)
 
   it("may end anywhere before the end of a page that is the file's last", function()
-    for behind = 8, 32, 8 do
+    for left = 8, 32, 8 do
       local dir <close> = tmp.dir()
       local path = dir.path .. "/db"
       do
         local db <close> = assert(freyja.open(path, { sync = "none" }))
-        db:put("first", ("v"):rep(4096 - HEADER - 24 - 5 - behind))
+        db:put("first", ("v"):rep(4096 - HEADER - 24 - 5 - left))
         tmp.copy_dir(path, dir.path .. "/copy")
       end
       local file = dir.path .. "/copy/1.data"
-      tmp.write(file, tmp.read(file):sub(1, 4096 - behind) .. ("\1"):rep(behind))
+      tmp.write(file, tmp.read(file):sub(1, 4096 - left) .. ("\1"):rep(left))
       for _, io_mode in ipairs { "mmap", "syscall" } do
         local copy = dir.path .. "/" .. io_mode
         tmp.copy_dir(dir.path .. "/copy", copy)
         local db <close> = assert(freyja.open(copy, { io = io_mode }))
-        assert.equal(1, #db, behind)
-        assert.equal(behind, db:stats().recovery.bytes_cut)
+        assert.equal(1, #db, left)
+        assert.equal(left, db:stats().recovery.bytes_cut)
       end
     end
   end)

@@ -179,10 +179,10 @@ in_file "engine/os.c"
 bug("the_size_limit_kills", "real_limits",
   [[if (is_beyond_limit(offset + size)) return -EFBIG;]], "")
 
-bug("an_interrupted_read_is_an_error", "faults",
+bug("an_interrupted_read_is_an_error", "system",
   [[if (count == -EINTR) continue;]], "", "int64_t fj_read(")
 
-bug("an_interrupted_write_is_an_error", "faults", [[if (written == -EINTR) continue;]], "")
+bug("an_interrupted_write_is_an_error", "system", [[if (written == -EINTR) continue;]], "")
 
 bug("a_short_write_is_a_whole_one", "system", [[offset += (uint64_t)written;]], [[return 0;]])
 

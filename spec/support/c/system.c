@@ -19,6 +19,7 @@ static int reserve_code;    /* what reserving says; 0: as it is */
 static int lock_code;       /* as above */
 static long files_open;     /* descriptors */
 static size_t transfer_max; /* bytes that one read or write moves */
+static bool interrupts;     /* every second call is interrupted */
 
 static void ok(bool condition, const char *name) {
   printf("%s system: %s\n", condition ? "ok" : "not ok", name);
@@ -31,7 +32,18 @@ static uint64_t s_now(void *c) {
   (void)c;
   return clock_now;
 }
+static bool is_interrupted(void) {
+  static unsigned calls;
+  return interrupts && calls++ % 2 == 0;
+}
+static int s_sync(void *c, int file) {
+  return is_interrupted() ? -EINTR : real->sync(c, file);
+}
+static int s_sync_dir(void *c, int dir) {
+  return is_interrupted() ? -EINTR : real->sync_dir(c, dir);
+}
 static int s_reserve(void *c, int file, uint64_t offset, uint64_t size) {
+  if (is_interrupted()) return -EINTR;
   return reserve_code != 0 ? -reserve_code : real->reserve(c, file, offset, size);
 }
 static int s_lock(void *c, int file, bool exclusive) {
@@ -52,11 +64,13 @@ static int s_close(void *c, int file) {
   return real->close(c, file);
 }
 static int64_t s_read(void *c, int file, void *buffer, size_t size, uint64_t offset) {
+  if (is_interrupted()) return -EINTR;
   return real->read(c, file, buffer, size < transfer_max ? size : transfer_max, offset);
 }
 /* Some bytes of the first part only. */
 static int64_t s_write(void *c, int file, const freyja_slice *parts, size_t count,
                        uint64_t offset) {
+  if (is_interrupted()) return -EINTR;
   if (transfer_max == SIZE_MAX) return real->write(c, file, parts, count, offset);
   freyja_slice first = parts[0];
   if (first.size > transfer_max) first.size = transfer_max;
@@ -71,6 +85,8 @@ static fj_os make_table(void) {
   os.open = s_open;
   os.open_dir = s_open_dir;
   os.close = s_close;
+  os.sync = s_sync;
+  os.sync_dir = s_sync_dir;
   os.read = s_read;
   os.write = s_write;
   return os;
@@ -188,8 +204,9 @@ static void test_no_reserve(const fj_os *os, freyja_io io) {
   }
 }
 
-static void test_short_transfers(const fj_os *os, freyja_io io) {
-  static const size_t sizes[] = {1, 7, 4095};
+/* Short ones, and interrupted ones. */
+static void test_transfers(const fj_os *os, freyja_io io) {
+  static const size_t sizes[] = {1, 7, 4095, SIZE_MAX};
   for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
     char value[3000], found[3000];
     size_t size = 0;
@@ -198,6 +215,7 @@ static void test_short_transfers(const fj_os *os, freyja_io io) {
     memset(value, 'v', sizeof value);
     remove_store();
     transfer_max = sizes[s];
+    interrupts = s % 2 == 1;
     for (int round = 0; round < 3; round++) {
       freyja *db = open_store(os, io, FREYJA_OK, &error);
       if (round == 0) right = freyja_put(db, "k", 1, value, sizeof value, NULL) == FREYJA_OK;
@@ -207,7 +225,8 @@ static void test_short_transfers(const fj_os *os, freyja_io io) {
       right = right && freyja_close(db, NULL) == FREYJA_OK;
     }
     transfer_max = SIZE_MAX;
-    ok(right, "reads and writes that are short go on");
+    interrupts = false;
+    ok(right, "what is short or interrupted goes on");
   }
 }
 
@@ -246,7 +265,7 @@ int main(void) {
     clock_now = 1700000000000000;
     test_errors(&os, (freyja_io)io);
     test_no_reserve(&os, (freyja_io)io);
-    test_short_transfers(&os, (freyja_io)io);
+    test_transfers(&os, (freyja_io)io);
     test_descriptors(&os, (freyja_io)io);
   }
   remove_store();
