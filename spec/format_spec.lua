@@ -36,10 +36,10 @@ describe("FORMAT.md", function()
   it("says that marks go to the two slots in turn, whenever the store is opened again", function()
     local dir <close> = tmp.dir()
     local synced = { 128, 128 }
-    for i = 1, 6 do
+    for i, syncs in ipairs { 1, 1, 2, 1, 0, 3, 1, 1 } do
       do
         local db <close> = assert(freyja.open(dir.path))
-        for _ = 1, i % 3 do
+        for _ = 1, syncs do
           db:put("key", "value " .. i)
           db:sync()
           synced[#synced + 1] = synced[#synced] + 40

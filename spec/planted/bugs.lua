@@ -28,7 +28,7 @@ bug("a_file_that_failed_is_left", "real_limits",
   [[if (created) (void)os->unlink(os->context, pool->dir->fd, name);]], "", "fj_segment_create(")
 
 bug("a_mark_is_not_checked", "damage",
-  [[if (fj_get64(p + 8) != fj_segment_mark_check(p, segment->seed, slot)) continue;]], "")
+  [[return fj_get64(p + 8) == fj_hash(p, 8, seed + 1 + slot);]], [[return true;]])
 
 bug("the_lower_mark_counts", "damage",
   [[if (offset < segment->mark || offset % FJ_RECORD_ALIGN != 0) continue;]],
@@ -357,18 +357,10 @@ bug("the_manifest_s_file_is_leaked", "faults",
 in_file "engine/bootstrap.c"
 
 bug("the_store_s_folder_is_not_durable", "crash",
-  [[if ((status = sync_parent(db, error)) != FREYJA_OK) return status;]], "")
+  [[if ((status = fj_folder_sync_parent(&db->dir, error)) != FREYJA_OK) return status;]], "")
 
 bug("a_renamed_manifest_is_relied_on", "crash",
   [[int code = fj_sync_dir(db->dir.os, db->dir.fd);]], [[int code = 0;]])
-
-bug("writers_share", "open",
-  [[if (code == 0) code = os->lock(os->context, db->lock_file, exclusive);]],
-  [[if (code == 0) code = os->lock(os->context, db->lock_file, false);]])
-
-bug("readers_exclude_each_other", "open",
-  [[if (code == 0) code = os->lock(os->context, db->lock_file, exclusive);]],
-  [[if (code == 0) code = os->lock(os->context, db->lock_file, true);]])
 
 bug("a_lost_manifest_is_a_new_store", "damage", [[if (has_data)]], [[if (0)]])
 
@@ -380,6 +372,16 @@ bug("the_hash_s_width_is_forgotten", "collision",
   [[db->options.readonly, db->options.hash_bits);]])
 
 bug("a_failed_open_leaks", "faults", [[(void)freyja_close(db, NULL);]], "")
+
+in_file "engine/lock.c"
+
+bug("writers_share", "open",
+  [[if (code == 0) code = os->lock(os->context, file, exclusive);]],
+  [[if (code == 0) code = os->lock(os->context, file, false);]])
+
+bug("readers_exclude_each_other", "open",
+  [[if (code == 0) code = os->lock(os->context, file, exclusive);]],
+  [[if (code == 0) code = os->lock(os->context, file, true);]])
 
 -- The store --------------------------------------------------------------------------------------------
 
@@ -669,6 +671,89 @@ bug("everything_is_sealed", "api", [[out->sealed = segment->sealed;]], [[out->se
 bug("the_header_counts_as_dead", "api",
   [[uint64_t records = segment->missing ? 0 : segment->tail - FJ_SEGMENT_HEADER;]],
   [[uint64_t records = segment->missing ? 0 : segment->tail;]])
+
+-- Backup and verify -----------------------------------------------------------------------------------------
+
+in_file "engine/folder.c"
+
+bug("a_backup_s_files_have_no_durable_name", "crash",
+  [[int code = fj_sync_dir(os, folder->dir.fd);]], [[int code = 0;]])
+
+bug("a_backup_s_folder_is_not_durable", "crash",
+  [[freyja_status status = fj_folder_sync_parent(&folder->dir, error);]],
+  [[freyja_status status = FREYJA_OK;]])
+
+bug("a_backup_goes_where_something_is", "backup",
+  [[if (code > 0) code = -ENOTEMPTY;]], [[if (code > 0) code = 0;]])
+
+bug("a_backup_goes_into_its_store", "backup",
+  [[if (!is_within(os, parent, &st)) return FREYJA_OK;]], [[return FREYJA_OK;]])
+
+bug("a_backup_that_failed_leaves_files", "faults",
+  [[(void)os->unlink(os->context, folder->dir.fd, name);]], "", "void fj_folder_abandon(")
+
+bug("a_backup_that_failed_leaves_its_folder", "faults",
+  [[if (folder->made) (void)os->remove_dir(os->context, folder->dir.path);]], "")
+
+in_file "engine/backup.c"
+
+bug("a_backup_s_copy_is_not_synced", "crash", [[if (code == 0) code = fj_sync(os, to);]], "")
+
+bug("a_backup_s_link_is_not_synced", "crash", [[int code = fj_sync(os, file);]], [[int code = 0;]])
+
+bug("a_backup_has_an_old_mark", "backup",
+  [[if (done == 0 && count >= (int64_t)FJ_SEGMENT_HEADER) renew_mark(segment, backup->chunk);]], "")
+
+bug("a_poisoned_store_is_copied", "faults",
+  [[if (db->poisoned) return fj_store_check_write(db, error);]], "")
+
+bug("a_copy_is_a_link", "backup",
+  [[fj_backup backup = {.db = db, .links = options == NULL || !options->copy};]],
+  [[fj_backup backup = {.db = db, .links = true};]])
+
+in_file "engine/verify.c"
+
+bug("verify_believes_values", "verify", [[in.values = v->audit.pass == 0;]], [[in.values = false;]])
+
+bug("verify_believes_marks", "verify",
+  [[if (mark < FJ_SEGMENT_HEADER || mark % FJ_RECORD_ALIGN != 0 || mark > end)]], [[if (0)]])
+
+bug("verify_does_not_look_behind_the_end", "verify",
+  [[if (size > 0 && !v->db->options.readonly)]], [[if (0)]])
+
+bug("verify_takes_another_manifest", "verify",
+  [[else if (!is_same_manifest(&manifest, &v->db->manifest))]], [[else if (0)]])
+
+bug("verify_does_not_miss_a_file_s_end", "verify", [[if (file->reserved < end) {]], [[if (0) {]])
+
+in_file "engine/inspect.c"
+
+bug("verify_does_not_look_at_padding", "verify",
+  [[if (whole && in->values && in->findings != NULL) check_padding(in, record);]], "")
+
+in_file "engine/audit.c"
+
+bug("the_index_s_order_is_not_checked", "audit", [[check_keydir(audit);]], "", "fj_audit_create(")
+
+bug("an_older_record_in_the_index_is_passed_over", "audit",
+  [[if (!later) return "the index points to an older record of this key (I1)";]], "")
+
+bug("a_key_that_the_index_lacks_is_not_missed", "audit",
+  [[if (audit->pending.count > 0 && !audit->hides)]], [[if (0)]])
+
+bug("tombstones_explain_nothing", "verify",
+  [[fj_positions_remove(&audit->pending, key_hash);]], ";")
+
+in_file "engine/positions.c"
+
+bug("a_removed_position_cuts_others_off", "verify",
+  [[if (((i - home(set, set->slots[i])) & mask) < ((i - gap) & mask)) continue;]],
+  [[continue;]])
+
+in_file "engine/keydir.c"
+
+bug("an_index_without_order_passes", "audit",
+  [[else if (slot->hash < last) wrong = "the index is out of order (K1)";]], "")
 
 -- The binding ------------------------------------------------------------------------------------------------
 
