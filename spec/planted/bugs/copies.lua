@@ -1,0 +1,138 @@
+--- Bugs to plant in backups, verify and the binding; see spec/planted/bugs.lua.
+
+local in_file, bug = ...
+
+-- Backup and verify -----------------------------------------------------------------------------------------
+
+in_file "engine/folder.c"
+
+bug("a_backup_s_files_have_no_durable_name", "crash",
+  [[int code = fj_sync_dir(os, folder->dir.fd);]], [[int code = 0;]])
+
+bug("a_backup_s_folder_is_not_durable", "crash",
+  [[freyja_status status = fj_folder_sync_parent(&folder->dir, error);]],
+  [[freyja_status status = FREYJA_OK;]])
+
+bug("a_backup_goes_where_something_is", "backup",
+  [[if (code > 0) code = -ENOTEMPTY;]], [[if (code > 0) code = 0;]])
+
+bug("a_backup_goes_into_its_store", "backup",
+  [[if (!is_within(os, parent, &st)) return FREYJA_OK;]], [[return FREYJA_OK;]])
+
+bug("a_backup_that_failed_leaves_files", "faults",
+  [[(void)os->unlink(os->context, folder->dir.fd, name);]], "", "void fj_folder_abandon(")
+
+bug("a_backup_that_failed_leaves_its_folder", "faults",
+  [[if (folder->made) (void)os->remove_dir(os->context, folder->dir.path);]], "")
+
+in_file "engine/backup.c"
+
+bug("a_backup_s_copy_is_not_synced", "crash", [[if (code == 0) code = fj_sync(os, to);]], "")
+
+bug("a_backup_s_link_is_not_synced", "crash", [[int code = fj_sync(os, file);]], [[int code = 0;]])
+
+bug("a_backup_has_an_old_mark", "backup",
+  [[if (done == 0 && count >= (int64_t)FJ_SEGMENT_HEADER) renew_mark(segment, backup->chunk);]], "")
+
+bug("a_poisoned_store_is_copied", "faults",
+  [[if (db->poisoned) return fj_store_check_write(db, error);]], "")
+
+bug("a_copy_is_a_link", "backup",
+  [[fj_backup backup = {.db = db, .links = options == NULL || !options->copy};]],
+  [[fj_backup backup = {.db = db, .links = true};]])
+
+in_file "engine/verify.c"
+
+bug("verify_believes_values", "verify", [[in.values = v->audit.pass == 0;]], [[in.values = false;]])
+
+bug("verify_believes_marks", "verify",
+  [[if (mark < FJ_SEGMENT_HEADER || mark % FJ_RECORD_ALIGN != 0 || mark > end)]], [[if (0)]])
+
+bug("verify_does_not_look_behind_the_end", "verify",
+  [[if (size > 0 && !v->db->options.readonly)]], [[if (0)]])
+
+bug("verify_takes_another_manifest", "verify",
+  [[else if (!is_same_manifest(&manifest, &v->db->manifest))]], [[else if (0)]])
+
+bug("verify_does_not_miss_a_file_s_end", "verify", [[if (file->reserved < end) {]], [[if (0) {]])
+
+in_file "engine/inspect.c"
+
+bug("verify_does_not_look_at_padding", "verify",
+  [[if (whole && in->values && in->findings != NULL) check_padding(in, record);]], "")
+
+in_file "engine/audit.c"
+
+bug("the_index_s_order_is_not_checked", "audit", [[check_keydir(audit);]], "", "fj_audit_create(")
+
+bug("an_older_record_in_the_index_is_passed_over", "audit",
+  [[if (!later) return "the index points to an older record of this key (I1)";]], "")
+
+bug("a_key_that_the_index_lacks_is_not_missed", "audit",
+  [[if (audit->pending.count > 0 && !audit->hides)]], [[if (0)]])
+
+bug("tombstones_explain_nothing", "verify",
+  [[fj_positions_remove(&audit->pending, key_hash);]], ";")
+
+in_file "engine/positions.c"
+
+bug("a_removed_position_cuts_others_off", "verify",
+  [[if (((i - home(set, set->slots[i])) & mask) < ((i - gap) & mask)) continue;]],
+  [[continue;]])
+
+in_file "engine/keydir.c"
+
+bug("an_index_without_order_passes", "audit",
+  [[else if (slot->hash < last) wrong = "the index is out of order (K1)";]], "")
+
+-- The binding ------------------------------------------------------------------------------------------------
+
+in_file "engine/lua/db.c"
+
+bug("closing_says_nothing", "api",
+  [[if (close_store(L, &error) != FREYJA_OK) return fjl_raise(L, &error);]],
+  [[(void)close_store(L, &error);]])
+
+bug("a_collected_store_is_not_closed", "api", [[(void)close_store(L, NULL);]], "")
+
+bug("a_store_closed_meanwhile_is_read", "luastate",
+  [[freyja *db = fjl_open_store(L, store);]], [[freyja *db = store->handle->db;]], "push_large(")
+
+bug("a_large_value_is_short", "api",
+  [[luaL_pushresultsize(&buffer, size <= capacity ? size : 0);]],
+  [[luaL_pushresultsize(&buffer, capacity < 2048 ? capacity : capacity - 1);]])
+
+bug("cas_takes_no_argument_for_nil", "api", [[luaL_checkany(L, index);]], "")
+
+in_file "engine/lua/each.c"
+
+bug("a_break_releases_nothing", "api", [[{"__close", iterator_close},]], "")
+
+bug("an_iterator_does_not_keep_its_store", "luastate",
+  [[(void)lua_setiuservalue(L, -2, 1);]], [[lua_pop(L, 1);]])
+
+bug("an_ended_iterator_is_not_released", "api", [[(void)iterator_close(L);]], "")
+
+in_file "engine/lua/handle.c"
+
+bug("a_store_is_closed_twice", "api", [[object->handle = NULL;]], "", "void fjl_release(")
+
+bug("lost_stores_stay_open", "luastate", [[if (handle->has_object) continue;]], [[continue;]])
+
+bug("the_end_of_a_state_closes_nothing", "luastate", [[(void)close_lost(L, handles);]], "")
+
+in_file "engine/lua/core.c"
+
+bug("unknown_options_are_taken", "api",
+  [[else (void)luaL_argerror(L, 2, lua_pushfstring(L, "unknown option '%s'", name));]], "")
+
+bug("a_path_ends_at_a_zero", "api",
+  [[luaL_argcheck(L, strlen(path) == size, 1, "the path contains a zero byte");]], "")
+
+bug("an_option_wraps", "limits",
+  [[return value < 0 || value > (lua_Integer)UINT32_MAX ? 0 : (uint32_t)value;]],
+  [[return (uint32_t)value;]])
+
+in_file "engine/lua/raise.c"
+
+bug("errors_have_no_text", "open", [[lua_setfield(L, -2, "__tostring");]], [[lua_pop(L, 1);]])

@@ -1,0 +1,341 @@
+--- Bugs to plant in data files, records, recovery and the list of segments; see spec/planted/bugs.lua.
+
+local in_file, bug = ...
+
+-- A data file's life ----------------------------------------------------------------------------
+
+in_file "engine/segment.c"
+
+bug("a_new_file_is_not_synced", "crash",
+  [[if ((code = fj_sync(os, segment->file)) != 0) goto fail;]], "")
+
+bug("a_new_file_has_no_durable_name", "crash",
+  [[if ((code = fj_sync_dir(os, pool->dir->fd)) != 0) goto fail;]], "")
+
+bug("a_file_that_failed_is_left", "real_limits",
+  [[if (created) (void)os->unlink(os->context, pool->dir->fd, name);]], "", "fj_segment_create(")
+
+bug("a_mark_is_not_checked", "damage",
+  [[return fj_get64(p + 8) == fj_hash(p, 8, seed + 1 + slot);]], [[return true;]])
+
+bug("the_lower_mark_counts", "damage",
+  [[if (offset < segment->mark || offset % FJ_RECORD_ALIGN != 0) continue;]],
+  [[if (offset % FJ_RECORD_ALIGN != 0) continue;]])
+
+bug("marks_go_to_the_same_slot", "format",
+  [[segment->mark_slot = (uint8_t)(1 - slot);]], "", "decode_marks(")
+
+bug("a_damaged_file_header_is_believed", "damage",
+  [[} else if (memcmp(header, magic, sizeof magic) != 0 ||
+             fj_get64(header + 56) != fj_hash(header, 56, 0)) {]],
+  [[} else if (memcmp(header, magic, sizeof magic) != 0) {]])
+
+bug("another_file_of_the_store_is_believed", "damage",
+  [[fj_get64(header + 40) != segment->id) {]], [[0) {]])
+
+bug("a_shorter_file_is_mapped_whole", "damage",
+  [[segment->limit = sealed_size < st.size ? sealed_size : st.size;]],
+  [[segment->limit = sealed_size;]])
+
+bug("a_fifo_is_read", "open",
+  [[if (!st.regular) return mark_missing(segment, name, why, "this is not a regular file");]],
+  "", "open_file(")
+
+bug("a_link_is_a_fault", "open",
+  [[return code == -ENOENT || code == -ELOOP || code == -EISDIR || code == -ENXIO ||]],
+  [[return code == -ENOENT || code == -EISDIR || code == -ENXIO ||]])
+
+bug("files_stay_open", "descriptors",
+  [[#define FILES_MAX 12u /* open sealed files in syscall mode: well below `ulimit -n 32` */]],
+  [[#define FILES_MAX 1200u]])
+
+bug("a_pooled_file_is_leaked", "descriptors", [[close_file(oldest);]], "")
+
+bug("no_file_is_given_up_for_another", "real_limits",
+  [[} while ((code == -EMFILE || code == -ENFILE) && close_oldest(pool));]], [[} while (0);]])
+
+bug("a_mapping_is_leaked", "faults",
+  [[if (segment->map != NULL) os->unmap(os->context, segment->map, segment->map_size);]], "")
+
+bug("a_segment_is_leaked", "faults",
+  [[os->release(os->context, segment);]], "", "fj_segment_release(")
+
+bug("a_closed_store_keeps_its_file", "system", [[close_file(segment);]], "", "fj_segment_detach(")
+
+-- Appending and syncing ---------------------------------------------------------------------------
+
+in_file "engine/append.c"
+
+bug("the_reserve_ends_a_page_later", "model",
+  [[if (end > segment->reserved) {]], [[if (end > segment->reserved + PAGE) {]])
+
+bug("a_nearly_full_disk_is_full", "real_limits",
+  [[if (code != 0 && ahead > needed) code = reserve_to(segment, needed); /* a nearly full disk */]],
+  "")
+
+bug("without_reserve_it_fails", "system",
+  [[if (code == -EOPNOTSUPP || code == -ENOSYS) {]], [[if (code == -ENOSYS) {]])
+
+bug("without_reserve_it_maps", "system",
+  [[segment->can_reserve = segment->mapped_writes = false;]], [[segment->can_reserve = false;]])
+
+bug("the_filler_goes_over_records", "model",
+  [[uint64_t from = round_up(segment->tail);]], [[uint64_t from = round_up(segment->tail) - PAGE;]])
+
+bug("a_failed_write_stays", "faults", [[*poison = undo(segment) != 0;]], [[*poison = false;]])
+
+bug("a_failed_undo_is_no_poison", "faults",
+  [[*poison = undo(segment) != 0;]], [[(void)undo(segment);]])
+
+bug("the_undo_does_nothing", "faults",
+  [[return fj_write(os, segment->file, &part, 1, segment->tail);]], [[return 0;]])
+
+bug("the_undo_cuts_too_little", "crash",
+  [[int code = os->truncate(os->context, segment->file, segment->tail);
+    return code;]],
+  [[return 0;]])
+
+bug("the_padding_is_short", "crash",
+  [[uint64_t padding = size - FJ_RECORD_HEADER - draft->key.size - draft->value.size;]],
+  [[uint64_t padding = 0;]])
+
+bug("a_sync_does_nothing", "crash",
+  [[int code = fj_sync(segment->os, segment->file);]], [[int code = 0;]], "fj_segment_sync(")
+
+bug("the_mark_comes_before_the_sync", "crash",
+  [[int code = fj_sync(segment->os, segment->file);
+  if (code != 0) return fail(segment, code, "sync", error);
+  if (end > segment->mark) write_mark(segment, end);]],
+  [[if (end > segment->mark) write_mark(segment, end);
+  int code = fj_sync(segment->os, segment->file);
+  if (code != 0) return fail(segment, code, "sync", error);]])
+
+bug("the_mark_lags", "damage", [[if (end > segment->mark) write_mark(segment, end);]], "")
+
+bug("a_torn_tail_is_not_cut", "crash",
+  [[int code = os->truncate(os->context, segment->file, tail);]], [[int code = 0;]])
+
+bug("a_cut_is_not_synced", "crash",
+  [[if ((code = fj_sync(os, segment->file)) != 0) return fail(segment, code, "sync", error);]], "")
+
+bug("after_a_cut_the_reserve_is_believed", "crash", [[segment->reserved = tail;]], "")
+
+bug("the_reserve_is_not_given_back", "recovery",
+  [[int code = os->truncate(os->context, segment->file, segment->tail);]],
+  [[int code = 0;]], "fj_segment_trim(")
+
+bug("a_sealed_file_is_not_synced", "crash",
+  [[freyja_status status = fj_segment_sync(segment, segment->tail, error);]],
+  [[freyja_status status = FREYJA_OK;]], "fj_segment_trim(")
+
+bug("a_failed_trim_is_no_poison", "faults",
+  [[*poison = status != FREYJA_OK;]], "", "fj_segment_trim(")
+
+bug("a_sealed_file_is_leaked", "descriptors",
+  [[if (segment->file >= 0) (void)os->close(os->context, segment->file);]], "", "fj_segment_seal(")
+
+bug("the_last_mark_is_not_synced", "crash",
+  [[return fj_segment_sync(segment, segment->tail, error); /* the mark itself */]],
+  [[return FREYJA_OK;]])
+
+bug("newest_is_not_counted", "api", [[segment->newest = timestamp;]], "")
+
+-- Errors -----------------------------------------------------------------------------------------
+
+in_file "engine/error.c"
+
+bug("no_space_is_io", "system",
+  [[if (code == -ENOSPC || code == -EDQUOT || code == -EFBIG) status = FREYJA_FULL;]],
+  [[if (code == -EDQUOT || code == -EFBIG) status = FREYJA_FULL;]])
+
+bug("no_quota_is_io", "system",
+  [[if (code == -ENOSPC || code == -EDQUOT || code == -EFBIG) status = FREYJA_FULL;]],
+  [[if (code == -ENOSPC || code == -EFBIG) status = FREYJA_FULL;]])
+
+bug("too_large_is_io", "system",
+  [[if (code == -ENOSPC || code == -EDQUOT || code == -EFBIG) status = FREYJA_FULL;]],
+  [[if (code == -ENOSPC || code == -EDQUOT) status = FREYJA_FULL;]])
+
+bug("no_memory_is_io", "system", [[if (code == -ENOMEM) status = FREYJA_MEMORY;]], "")
+
+bug("the_errno_is_lost", "capi", [[if (error != NULL) error->os_code = -code;]], "")
+
+-- The operating system ----------------------------------------------------------------------------
+
+in_file "engine/os.c"
+
+bug("the_size_limit_kills", "real_limits",
+  [[if (is_beyond_limit(offset + size)) return -EFBIG;]], "")
+
+bug("an_interrupted_read_is_an_error", "system",
+  [[if (count == -EINTR) continue;]], "", "int64_t fj_read(")
+
+bug("an_interrupted_write_is_an_error", "system", [[if (written == -EINTR) continue;]], "")
+
+bug("a_short_write_is_a_whole_one", "system", [[offset += (uint64_t)written;]], [[return 0;]])
+
+bug("a_short_write_goes_on_at_the_same_place", "system", [[offset += (uint64_t)written;]], "")
+
+bug("the_lock_is_the_process_s", "open",
+  [[if (fcntl(file, F_OFD_SETLK, &lock) == 0) return 0;]],
+  [[if (fcntl(file, F_SETLK, &lock) == 0) return 0;]])
+
+bug("a_listing_is_leaked", "open", [[(void)closedir(stream);]], "")
+
+bug("everybody_may_read_files", "open",
+  [[*file = openat(dir < 0 ? AT_FDCWD : dir, name, mode, 0600);]],
+  [[*file = openat(dir < 0 ? AT_FDCWD : dir, name, mode, 0644);]])
+
+-- The bytes of a record ----------------------------------------------------------------------------
+
+in_file "engine/record.h"
+
+bug("a_header_is_not_checked", "damage",
+  [[return record->check == fj_record_header_sum(record->key - FJ_RECORD_HEADER, seed, key_hash);]],
+  [[return true;]])
+
+bug("a_value_is_not_checked", "damage",
+  [[return record->value_sum ==
+         fj_record_value_sum(record->value, record->value_size, seed, record->timestamp);]],
+  [[return true;]])
+
+bug("sums_do_not_know_their_place", "capi",
+  [[return segment_seed + offset;]], [[return segment_seed;]])
+
+bug("a_value_s_sum_does_not_know_its_header", "capi",
+  [[return (uint32_t)fj_hash(value, size, seed + timestamp);]],
+  [[return (uint32_t)fj_hash(value, size, seed);]])
+
+bug("a_record_may_pass_the_end", "capi",
+  [[return (out->flags & ~FJ_FLAG_COLLIDES) == 0 && out->size <= available;]],
+  [[return (out->flags & ~FJ_FLAG_COLLIDES) == 0 && out->size <= available + 8;]])
+
+bug("unknown_flags_are_ignored", "capi",
+  [[return (out->flags & ~FJ_FLAG_COLLIDES) == 0 && out->size <= available;]],
+  [[return out->size <= available;]])
+
+bug("a_tombstone_may_have_a_value", "capi",
+  [[if (out->kind != FJ_KIND_PUT && (out->kind != FJ_KIND_TOMBSTONE || out->value_size != 0))]],
+  [[if (out->kind != FJ_KIND_PUT && out->kind != FJ_KIND_TOMBSTONE)]])
+
+in_file "engine/record.c"
+
+bug("a_flag_does_not_reach_the_header", "collision", [[draft->header[15] = draft->flags;]], "")
+
+-- Reading a segment in order ------------------------------------------------------------------------
+
+in_file "engine/scan.c"
+
+bug("a_header_may_pass_the_end", "torn_tail",
+  [[if (*found == FJ_SCAN_END || left < FJ_RECORD_HEADER) return FREYJA_OK;]],
+  [[if (*found == FJ_SCAN_END) return FREYJA_OK;]])
+
+bug("the_search_skips_places", "damage",
+  [[scan->offset += FJ_RECORD_ALIGN;]], [[scan->offset += 2 * FJ_RECORD_ALIGN;]])
+
+bug("the_search_has_no_bound", "damage",
+  [[if (scan->offset >= limit || scan->hashed > hashed_max) break;]],
+  [[if (scan->offset >= limit) break;]])
+
+bug("the_scan_s_buffer_is_leaked", "faults",
+  [[scan->segment->os->release(scan->segment->os->context, scan->buffer);]], ";")
+
+-- Recovery -----------------------------------------------------------------------------------------
+
+in_file "engine/recovery.c"
+
+bug("damage_is_a_torn_tail", "damage", [[return segment->sealed || offset < segment->mark;]],
+  [[return segment->sealed;]])
+
+bug("a_torn_tail_at_the_mark_is_damage", "torn_tail",
+  [[return segment->sealed || offset < segment->mark;]],
+  [[return segment->sealed || offset <= segment->mark;]])
+
+bug("a_damaged_value_ends_the_log", "damage",
+  [[*ends = !valid && !is_damage(segment, scan->offset);]], [[*ends = !valid;]])
+
+bug("torn_bytes_are_thrown_away", "torn_tail",
+  [[if (torn > 0 && (status = fj_torn_save(segment, torn, error)) != FREYJA_OK) return status;]],
+  "")
+
+bug("a_missing_end_is_no_damage", "damage",
+  [[if (end < expected) add_file_damage(index, segment, end, expected - end, &why);]], "")
+
+bug("a_missing_file_is_no_damage", "damage",
+  [[add_file_damage(index, segment, 0, size, &why);]], "", "recover_segment(")
+
+bug("without_its_mark_a_tail_is_trusted", "damage",
+  [[if (!segment->sealed) status = distrust_tail(segment, &end, error);]], "")
+
+bug("temporaries_stay", "recovery", [[if (is_temporary(name)) {]], [[if (0) {]])
+
+bug("ids_are_used_twice", "recovery",
+  [[if (id >= visit->manifest->next_id && id < UINT64_MAX) visit->manifest->next_id = id + 1;]], "")
+
+bug("others_files_are_removed", "recovery",
+  [[if (!is_named(visit->manifest, id) && is_ours(visit->dir, visit->manifest, name, id))]],
+  [[if (!is_named(visit->manifest, id))]])
+
+bug("segments_are_removed", "model",
+  [[if (!is_named(visit->manifest, id) && is_ours(visit->dir, visit->manifest, name, id))]],
+  [[if (is_ours(visit->dir, visit->manifest, name, id))]])
+
+in_file "engine/torn.c"
+
+bug("torn_bytes_are_not_synced", "crash",
+  [[int code = fj_sync(segment->os, file);]], [[int code = 0;]])
+
+bug("torn_bytes_have_no_durable_name", "crash", [[code = fj_sync_dir(os, folder);]], "")
+
+bug("the_folder_lost_has_no_durable_name", "crash",
+  [[if (code == 0 && (code = fj_sync_dir(os, dir->fd)) != 0)]], [[if (0)]])
+
+bug("one_torn_byte_less", "torn_tail",
+  [[if (used > 0) *size = offset + used - segment->tail;]],
+  [[if (used > 0) *size = offset + used - segment->tail - 1;]])
+
+bug("torn_bytes_repeat", "torn_tail",
+  [[fj_segment_read(segment, chunk, want, segment->tail + done, &count, error);]],
+  [[fj_segment_read(segment, chunk, want, segment->tail, &count, error);]])
+
+-- The list of segments -------------------------------------------------------------------------------
+
+in_file "engine/manifest.c"
+
+bug("generations_begin_anew", "fuzz_manifest",
+  [[if (manifest->generation == UINT64_MAX)]], [[if (false)]])
+
+bug("the_manifest_is_not_synced", "crash", [[code = fj_sync(os, file);]], [[code = 0;]])
+
+bug("the_manifest_has_no_durable_name", "crash",
+  [[if ((code = fj_sync_dir(os, dir->fd)) != 0)]], [[if (0)]])
+
+bug("the_manifest_goes_before_the_new_one_comes", "crash",
+  [[int code = os->rename(os->context, dir->fd, temporary, name);]],
+  [[(void)os->unlink(os->context, dir->fd, name);
+  int code = os->rename(os->context, dir->fd, temporary, name);]])
+
+bug("the_manifest_is_not_checked", "damage",
+  [[if (fj_hash(bytes, size - CHECK, 0) != fj_get64(bytes + size - CHECK))]], [[if (0)]])
+
+bug("a_file_may_be_listed_twice", "damage",
+  [[return check_unique(dir, m, error);]], [[return FREYJA_OK;]])
+
+bug("impossible_ids_are_believed", "damage",
+  [[if (entry->id == 0 || entry->id >= m->next_id)]], [[if (0)]])
+
+bug("impossible_sizes_are_believed", "damage",
+  [[if (!sealed && !(last && entry->size == 0))]], [[if (0)]])
+
+bug("a_manifest_s_length_is_believed", "damage",
+  [[if (count > FJ_SEGMENTS_MAX || encoded_size(count) != size)]], [[if (count > FJ_SEGMENTS_MAX)]])
+
+bug("the_generation_stands_still", "format", [[manifest->generation++;]], "")
+
+bug("a_replaced_manifest_is_not_told", "faults", [[*replaced = true;]], "")
+
+bug("the_manifest_s_bytes_are_leaked", "faults",
+  [[os->release(os->context, bytes);]], "", "read_file(")
+
+bug("the_manifest_s_file_is_leaked", "faults",
+  [[(void)os->close(os->context, file);]], "", "write_temporary(")

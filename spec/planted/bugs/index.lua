@@ -1,0 +1,139 @@
+--- Bugs to plant in the index, iterators and tools; see spec/planted/bugs.lua.
+
+local in_file, bug = ...
+
+-- The index ------------------------------------------------------------------------------------------------
+
+in_file "engine/index.c"
+
+bug("keys_of_a_size_are_equal", "collision",
+  [[return record->key_size == size && (size == 0 || memcmp(record->key, key, size) == 0);]],
+  [[return record->key_size == size;]])
+
+bug("a_collision_is_not_noticed", "collision", [[found->collides = true;]], "")
+
+bug("a_flag_is_not_kept", "collision",
+  [[found->collides = found->collides || fj_word_collides(found->word);]], "")
+
+bug("flagged_records_are_taken_for_one", "collision",
+  [[return alone && (record->flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);]],
+  [[return alone;]])
+
+bug("a_hostile_file_gives_a_key_two_slots", "fuzz_store",
+  [[return alone && (record->flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);]],
+  [[return (record->flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);]])
+
+bug("ranks_are_compared_the_wrong_way", "damage",
+  [[if (found != NULL && found->segment->rank > index->unknown_rank) return FREYJA_OK;]],
+  [[if (found != NULL && found->segment->rank < index->unknown_rank) return FREYJA_OK;]])
+
+bug("equal_ranks_are_in_no_doubt", "damage",
+  [[if (found != NULL && found->segment->rank > index->unknown_rank) return FREYJA_OK;]],
+  [[if (found != NULL && found->segment->rank >= index->unknown_rank) return FREYJA_OK;]])
+
+bug("what_follows_damage_is_in_doubt", "damage",
+  [[found->offset >= index->unknown_end)]], [[found->offset > index->unknown_end)]])
+
+bug("live_bytes_only_grow", "model", [[segment->live_bytes -= fj_word_size(word);]], "")
+
+bug("tombstones_are_forgotten", "recovery", [[if (same) fj_index_delete(index, found.place);]], "")
+
+bug("the_last_timestamp_is_forgotten", "system",
+  [[if (record->timestamp > index->last_timestamp) index->last_timestamp = record->timestamp;]], "")
+
+bug("a_found_block_is_leaked", "faults",
+  [[if (found->block != NULL) found->os->release(found->os->context, found->block);]], "")
+
+in_file "engine/keydir.h"
+
+bug("sizes_are_rounded_down", "keydir", [[units = (units + 1) / 2;]], [[units = units / 2;]])
+
+in_file "engine/keydir.c"
+
+bug("a_stale_slot_is_kept", "keydir",
+  [[end[-1].hash = 0;
+  end[-1].word = 0;]],
+  "")
+
+bug("slots_move_before_their_home", "keydir",
+  [[while (end->word != 0 && fj_shard_home(place.shard, end->hash) != end) end++;]],
+  [[while (end->word != 0) end++;]])
+
+bug("an_insert_overwrites_a_slot", "keydir",
+  [[memmove(slot + 1, slot, (size_t)(place.gap - slot) * sizeof *slot); /* K1 */]], "")
+
+bug("a_shard_has_no_end", "keydir",
+  [[if (gap + 1 < place->shard->slots + place->shard->limit) break; /* K4 */]], [[break;]])
+
+bug("a_larger_shard_is_packed", "keydir", [[if (next < home) next = home;]], "")
+
+bug("a_region_is_leaked", "faults",
+  [[if (region->slots != NULL) os->release_pages(os->context, region->slots, region->bytes);]], "")
+
+bug("a_shard_is_given_back_too_early", "keydir",
+  [[size_t passed = (size_t)keydir->moved * old->limit * sizeof(fj_slot);]],
+  [[size_t passed = ((size_t)keydir->moved + 48) * old->limit * sizeof(fj_slot);]])
+
+-- Iterating ------------------------------------------------------------------------------------------------
+
+in_file "engine/iterator.c"
+
+bug("an_iterator_sees_what_comes_later", "model",
+  [[it->pins[it->pin_count++].end = segment->tail;]],
+  [[it->pins[it->pin_count++].end = segment->sealed ? segment->tail : segment->reserved;]])
+
+bug("an_iterator_forgets_the_record_before_it", "model",
+  [[if (segment == it->scan.segment) return offset >= it->scan.offset;]],
+  [[if (segment == it->scan.segment) return offset > it->scan.offset;]])
+
+bug("an_iterator_forgets_what_was_replaced", "model",
+  [[return fj_positions_has(&it->changed, position);]], [[return false;]])
+
+bug("an_iterator_ends_over_damage", "damage",
+  [[if (!it->hides) return FREYJA_END;]], [[return FREYJA_END;]])
+
+bug("an_iterator_gives_what_is_in_doubt", "damage",
+  [[if (!it->index->has_unknown) return false;]], [[return false;]])
+
+bug("an_iterator_holds_no_segment", "capi", [[segment->references++;]], "")
+
+bug("an_iterator_s_segments_are_leaked", "api",
+  [[for (uint32_t i = 0; i < it->pin_count; i++) fj_segment_release(it->pins[i].segment);]], "")
+
+bug("the_first_iterator_is_lost", "model",
+  [[if (list->first != NULL) list->first->previous = it;]], "")
+
+in_file "engine/sorted.c"
+
+bug("a_prefix_sorts_anywhere", "api",
+  [[return (a->key_size > b->key_size) - (a->key_size < b->key_size);]], [[return 0;]])
+
+bug("in_key_order_values_are_not_checked", "damage",
+  [[if (!header_only && !fj_record_check_value(record, seed)) return FREYJA_CORRUPT;]], "")
+
+bug("keys_run_over_their_chunk", "api",
+  [[if (chunk == NULL || CHUNK_SIZE - chunk->used < key.size) {]],
+  [[if (chunk == NULL || CHUNK_SIZE - chunk->used < key.size / 2) {]])
+
+in_file "engine/positions.c"
+
+bug("a_larger_set_starts_empty", "model",
+  [[if (set->slots[i] != 0) place(&grown, set->slots[i]);]], ";")
+
+-- Tools ------------------------------------------------------------------------------------------------------
+
+in_file "engine/reader.c"
+
+bug("a_log_begins_anywhere", "log",
+  [[if (status == FREYJA_OK && (offset < FJ_SEGMENT_HEADER || offset % FJ_RECORD_ALIGN != 0 ||]],
+  [[if (status == FREYJA_OK && (offset < FJ_SEGMENT_HEADER ||]])
+
+bug("a_log_gives_damaged_values", "log", [[if (!valid)]], [[if (0)]])
+
+in_file "engine/report.c"
+
+bug("everything_is_sealed", "api", [[out->sealed = segment->sealed;]], [[out->sealed = true;]])
+
+bug("the_header_counts_as_dead", "api",
+  [[uint64_t records = segment->missing ? 0 : segment->tail - FJ_SEGMENT_HEADER;]],
+  [[uint64_t records = segment->missing ? 0 : segment->tail;]])

@@ -1,0 +1,187 @@
+--- Bugs to plant in opening, writing and reading a store; see spec/planted/bugs.lua.
+
+local in_file, bug = ...
+
+-- Opening --------------------------------------------------------------------------------------------
+
+in_file "engine/bootstrap.c"
+
+bug("the_store_s_folder_is_not_durable", "crash",
+  [[if ((status = fj_folder_sync_parent(&db->dir, error)) != FREYJA_OK) return status;]], "")
+
+bug("a_renamed_manifest_is_relied_on", "crash",
+  [[int code = fj_sync_dir(db->dir.os, db->dir.fd);]], [[int code = 0;]])
+
+bug("a_lost_manifest_is_a_new_store", "damage", [[if (has_data)]], [[if (0)]])
+
+bug("a_reader_makes_a_store", "open",
+  [[if (db->options.readonly || !db->options.create)]], [[if (!db->options.create)]])
+
+bug("the_hash_s_width_is_forgotten", "collision",
+  [[db->options.readonly, db->manifest.hash_bits);]],
+  [[db->options.readonly, db->options.hash_bits);]])
+
+bug("a_failed_open_leaks", "faults", [[(void)freyja_close(db, NULL);]], "")
+
+in_file "engine/lock.c"
+
+bug("writers_share", "open",
+  [[if (code == 0) code = os->lock(os->context, file, exclusive);]],
+  [[if (code == 0) code = os->lock(os->context, file, false);]])
+
+bug("readers_exclude_each_other", "open",
+  [[if (code == 0) code = os->lock(os->context, file, exclusive);]],
+  [[if (code == 0) code = os->lock(os->context, file, true);]])
+
+-- The store --------------------------------------------------------------------------------------------
+
+in_file "engine/store.c"
+
+bug("file_ids_begin_anew", "fuzz_manifest",
+  [[if (db->manifest.next_id == UINT64_MAX) /* an id must be less than the next one */]],
+  [[if (false)]])
+
+bug("poison_is_ignored", "faults",
+  [[if (db->poisoned || db->active == NULL)]], [[if (db->active == NULL)]])
+
+bug("a_failed_sync_is_no_poison", "faults",
+  [[if (status != FREYJA_OK) db->poisoned = true;]], "", "fj_store_sync(")
+
+bug("a_failed_rotation_is_no_poison", "faults", [[if (poison) db->poisoned = true;]], "")
+
+bug("an_uncertain_manifest_is_no_poison", "faults",
+  [[if (replaced) db->poisoned = true; /* either of the two may be there after a crash */]], "")
+
+bug("a_failed_rotation_keeps_its_entry", "faults", [[manifest->count--;]], "")
+
+bug("a_failed_rotation_keeps_its_size", "faults", [[if (last != NULL) last->size = last_size;]], "")
+
+bug("a_sealed_segment_is_too_long", "model",
+  [[last->size = sealed->tail > sealed->mark ? sealed->tail : sealed->mark;]],
+  [[last->size = sealed->tail + 8;]])
+
+bug("what_was_lost_is_forgotten", "damage",
+  [[last->size = sealed->tail > sealed->mark ? sealed->tail : sealed->mark;]],
+  [[last->size = sealed->tail;]])
+
+bug("rotation_does_not_seal", "crash", [[status = fj_segment_trim(last, &poison, error);]], "")
+
+bug("closing_does_not_sync", "crash",
+  [[db->poisoned ? fj_store_check_write(db, error) : fj_segment_finish(db->active, error);]],
+  [[db->poisoned ? fj_store_check_write(db, error) : FREYJA_OK;]])
+
+bug("closing_keeps_the_lock", "open",
+  [[if (db->lock_file >= 0) (void)os->close(os->context, db->lock_file);]], "")
+
+bug("a_forked_child_closes_for_its_parent", "capi",
+  [[if (db->active != NULL && fj_store_is_process(db))]], [[if (db->active != NULL)]])
+
+bug("an_empty_segment_is_rotated", "api",
+  [[if (status != FREYJA_OK || db->active->tail == FJ_SEGMENT_HEADER) return status;]],
+  [[if (status != FREYJA_OK) return status;]])
+
+in_file "engine/store.h"
+
+bug("a_fork_is_not_noticed", "capi",
+  [[if (db->fork_guard != NULL) return *db->fork_guard == 1;]], [[return true;]])
+
+-- Writing ------------------------------------------------------------------------------------------------
+
+in_file "engine/write.c"
+
+bug("a_key_may_be_longer", "limits",
+  [[if (size <= FREYJA_KEY_SIZE_MAX) return FREYJA_OK;]],
+  [[if (size <= FREYJA_KEY_SIZE_MAX + 1) return FREYJA_OK;]])
+
+bug("a_tombstone_may_be_too_long", "limits",
+  [[if (status == FREYJA_OK) status = check_sizes(db, key_size, 0, error);]],
+  [[if (status == FREYJA_OK) status = check_key(db, key_size, error);]])
+
+bug("a_record_may_be_longer", "limits",
+  [[if (value_size <= room && fj_record_size(key_size, value_size) <= room) return FREYJA_OK;]],
+  [[if (value_size <= room && fj_record_size(key_size, value_size) <= room + 8) return FREYJA_OK;]])
+
+bug("a_record_must_be_shorter", "limits",
+  [[if (value_size <= room && fj_record_size(key_size, value_size) <= room) return FREYJA_OK;]],
+  [[if (value_size <= room && fj_record_size(key_size, value_size) < room) return FREYJA_OK;]])
+
+bug("timestamps_stand_still", "system",
+  [[*timestamp = now > last ? now : last + 1;]], [[*timestamp = now;]])
+
+bug("the_interval_never_ends", "crash",
+  [[if (clean || now - db->last_sync < (uint64_t)db->options.sync_ms * 1000) return FREYJA_OK;]],
+  [[return FREYJA_OK;]])
+
+bug("the_interval_is_in_seconds", "crash",
+  [[if (clean || now - db->last_sync < (uint64_t)db->options.sync_ms * 1000) return FREYJA_OK;]],
+  [[if (clean || now - db->last_sync < (uint64_t)db->options.sync_ms * 1000000) return FREYJA_OK;]])
+
+bug("always_is_never", "crash",
+  [[if (status == FREYJA_OK && db->options.sync_mode == FREYJA_SYNC_ALWAYS) {]], [[if (0) {]])
+
+bug("it_syncs_before_it_appends", "crash",
+  [[if (status == FREYJA_OK) status = fj_segment_append(active, draft, size, &poison, error);
+  if (status == FREYJA_OK && db->options.sync_mode == FREYJA_SYNC_ALWAYS) {
+    db->syncs++;
+    status = fj_segment_sync(active, offset + size, error);
+    poison = status != FREYJA_OK;
+  }]],
+  [[if (status == FREYJA_OK && db->options.sync_mode == FREYJA_SYNC_ALWAYS) {
+    db->syncs++;
+    status = fj_segment_sync(active, offset + size, error);
+    poison = status != FREYJA_OK;
+  }
+  if (status == FREYJA_OK) status = fj_segment_append(active, draft, size, &poison, error);]])
+
+bug("it_publishes_what_it_could_not_sync", "faults",
+  [[if (status == FREYJA_OK) publish(db, draft, found, is_new, offset, size); /* D2 */]],
+  [[if (status == FREYJA_OK || poison) publish(db, draft, found, is_new, offset, size);]])
+
+bug("a_write_that_failed_is_no_poison", "faults", [[if (poison) db->poisoned = true;]], "")
+
+bug("iterators_are_not_told", "model", [[if (!is_new && db->iterators.first != NULL)]], [[if (0)]])
+
+bug("iterators_have_no_room", "model",
+  [[else if (db->iterators.first != NULL) status = fj_iterators_reserve(&db->iterators, error);]],
+  "")
+
+bug("a_deleted_key_stays", "model", [[fj_index_delete(&db->index, found->place);]], "")
+
+bug("collisions_are_not_flagged", "collision", [[if (found->collides)]], [[if (0)]])
+
+bug("insert_overwrites", "api",
+  [[if (status == FREYJA_NOTFOUND) status = commit(db, &draft, &found, true, error);]],
+  [[if (!freyja_is_fault(status)) status = commit(db, &draft, &found, status != FREYJA_OK, error);]])
+
+bug("cas_compares_a_prefix", "api",
+  [[bool equal = found->record.value_size == expected->size &&]],
+  [[bool equal = found->record.value_size >= expected->size &&]])
+
+bug("cas_deletes_what_is_absent", "api",
+  [[bool writes = desired != NULL || !is_new; /* what is absent needs no tombstone */]],
+  [[bool writes = true;]])
+
+bug("cas_does_not_check_the_value", "damage",
+  [[freyja_status status = fj_index_check_value(&db->index, found, error);]],
+  [[freyja_status status = FREYJA_OK;]])
+
+bug("doubt_does_not_stop_an_insert", "damage",
+  [[return proof == FREYJA_OK ? status : proof;]], [[return status;]])
+
+-- Reading ------------------------------------------------------------------------------------------------
+
+in_file "engine/read.c"
+
+bug("a_get_does_not_check_the_value", "damage",
+  [[if (status == FREYJA_OK && whole) status = fj_index_check_value(&db->index, found, error);]],
+  "")
+
+bug("a_get_is_never_in_doubt", "damage", [[if (proof != FREYJA_OK) return proof;]], "")
+
+bug("a_get_fills_more_than_there_is", "capi",
+  [[if (size <= capacity && size > 0) memcpy(buffer, found.record.value, size);]],
+  [[if (size > 0) memcpy(buffer, found.record.value, size);]])
+
+bug("a_view_holds_nothing", "capi", [[found.segment->references++;]], "")
+
+bug("a_view_s_block_is_leaked", "faults", [[block->os->release(block->os->context, block);]], "")
