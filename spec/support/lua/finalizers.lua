@@ -16,10 +16,12 @@ local ACTIONS = {
 -- ---- the chunks --------------------------------------------------------------------------
 
 -- Prepares the store, and finalizers of which the one numbered s.at does s.action; "any" stands
--- for an action at random at each. Every action leaves all keys with the same version.
+-- for an action at random at each. Every action leaves all keys with the same version. The text of
+-- the key 777.5 is nowhere in the state, so that the number has to be converted.
 local function before(s)
-  s.keys = { "s1", "s2", "m1", "b1", s.long, "777" }
+  s.keys = { "s1", "s2", "m1", "m2", s.long }
   s.begin(table.unpack(s.keys))
+  s.db:put(777.5, 1.25)
   s.db:put("other", s.value("other", 1))
   for _, key in ipairs(s.keys) do s.allow(key, 0, 1, 2) end
   s.allow("other", 1, 2)
@@ -33,10 +35,12 @@ local function before(s)
 
   function actions.rewrite()
     for _, key in ipairs(s.keys) do s.db:put(key, s.value(key, 2)) end
+    s.db:put(777.5, 2.25)
   end
 
   actions["delete"] = function()
     for _, key in ipairs(s.keys) do s.db:delete(key) end
+    s.db:delete(777.5)
   end
 
   function actions.close() s.db:close() end
@@ -79,7 +83,7 @@ local function before(s)
 
   actions["open another"] = function()
     local db = keep(assert(require "freyja".open(s.path .. ".2", s.options())))
-    for i = 1, 5 do db:put(i, ("x"):rep(2000 * i)) end
+    for i = 1, 5 do db:put(i, ("x"):rep(500 * i)) end
     actions.iterate(db)
   end
 
@@ -133,17 +137,20 @@ local function operation(name, run) operations[#operations + 1] = { name = name,
 
 operation("put", function(s) s.db:put("s1", s.value("s1", 2)) end)
 
-operation("put numbers", function(s) s.db:put(777, 2) end)
+operation("put numbers", function(s)
+  s.db:put(777.5, 2.125)
+  s.db:put("s1", 2.0625)
+end)
 
-operation("put a large value", function(s) s.db:put("b1", s.value("b1", 2)) end)
+operation("put a large value", function(s) s.db:put("m1", s.value("m1", 2)) end)
 
 operation("get", function(s)
   for _, key in ipairs(s.keys) do assert(s.version(key, s.db:get(key))) end
 end)
 
-operation("get a number", function(s) assert(s.version("777", s.db:get(777))) end)
+operation("get a number", function(s) assert(s.version("", s.db:get(777.5))) end)
 
-operation("has", function(s) assert(math.type(s.db:has(777) and 1 or 0)) end)
+operation("has", function(s) assert(type(s.db:has(777.5)) == "boolean") end)
 
 operation("get_many", function(s)
   local found = s.db:get_many(s.keys)
@@ -152,30 +159,31 @@ operation("get_many", function(s)
 end)
 
 operation("get_many of numbers", function(s)
-  local found = s.db:get_many { 777, 1, 777 }
-  assert(s.version("777", found["777"]) and not next(found, next(found)))
+  local found = s.db:get_many { 777.5, 1.5, 777.5 }
+  local key, value = next(found)
+  assert(s.version("", value) and (key == nil or tonumber(key) == 777.5 and not next(found, key)))
 end)
 
 operation("insert", function(s)
-  s.db:insert(777, 2)
+  s.db:insert(777.5, 2.125)
   s.db:insert("m1", s.value("m1", 2))
 end)
 
 operation("cas", function(s)
-  s.db:cas(777, s.value("777", 1), 2)
-  s.db:cas("777", 2, nil)
-  s.db:cas("777", nil, 1)
+  s.db:cas(777.5, 1.25, 2.125)
+  s.db:cas(777.5, 2.125, nil)
+  s.db:cas(777.5, nil, 1.5)
   s.db:cas("m1", s.value("m1", 1), s.value("m1", 2))
 end)
 
 operation("delete", function(s)
-  s.db:delete(777)
-  s.db:delete "b1"
+  s.db:delete(777.5)
+  s.db:delete "m1"
 end)
 
 operation("count", function(s)
-  local count = s.db:count(77)
-  assert(count == 0 or count == 1)
+  local count = s.db:count(77.5 * 10)
+  assert(s.db:count(777.5) <= 1 and count == 0)
   assert(s.db:count() <= 7 and #s.db <= 7)
 end)
 
@@ -207,12 +215,12 @@ operation("keys", function(s)
   for _, order in ipairs { "log", "key" } do
     local following, it, _, closing <close> = s.db:keys { order = order } -- luacheck: ignore
     s.following, s.it = following, it
-    for key in following, it do assert(s.may[key]) end
+    for key in following, it do assert(s.may[key] or tonumber(key) == 777.5) end
   end
 end)
 
 operation("loops that are left", function(s)
-  for _ in s.db:each(7) do break end -- luacheck: ignore 512
+  for _ in s.db:each(77) do break end -- luacheck: ignore 512
   for _ in s.db:keys { order = "key" } do break end -- luacheck: ignore 512
   local ok, err = pcall(function()
     for _ in s.db:each() do error { code = "mine" } end -- luacheck: ignore 512
@@ -312,18 +320,20 @@ local function shake(run, op, io)
   end
 end
 
+-- Both kinds of input and output, and both kinds of collecting; all four pairs if there is time.
+local PAIRS = {
+  { "mmap", "incremental" }, { "syscall", "generational" }, { "mmap", "generational" }, { "syscall", "incremental" },
+}
+
 return function(run)
   for _, op in ipairs(operations) do
     local name = "finalizers run: " .. op.name
     if run.wants(name) then
       local places, wrong = 0, nil
-      for _, io in ipairs { "mmap", "syscall" } do
-        for _, mode in ipairs { "incremental", "generational" } do
-          local count, found = sweep(run, op, io, mode)
-          places = places + count
-          wrong = wrong or found
-        end
-        wrong = wrong or shake(run, op, io)
+      for i = 1, run.size == "full" and 4 or 2 do
+        local count, found = sweep(run, op, PAIRS[i][1], PAIRS[i][2])
+        places = places + count
+        wrong = wrong or found or shake(run, op, PAIRS[i][1])
       end
       run.tell(name, ("%d places"):format(places), wrong)
     end

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SIZE_MAX_HERE ((size_t)1 << 30) /* bytes */
+
 static void discard(heap *h, void *block, size_t size) {
   if (block == NULL) return;
   memset(block, 0xA5, size);
@@ -18,6 +20,7 @@ void *heap_allocate(void *context, void *block, size_t old_size, size_t new_size
     discard(h, block, old_size);
     return NULL;
   }
+  if (new_size > SIZE_MAX_HERE) return NULL;
   /* Lua relies on blocks that shrink. */
   if (new_size > old_size && plan_fails(&h->plan)) return NULL;
   void *moved = malloc(new_size);

@@ -181,7 +181,8 @@ static int machine_run(lua_State *D) {
   make_plan(D, &m);
   (void)lua_getfield(D, 1, "given");
   give(D, 3, m.T);
-  bool good = run_chunk(D, &m, "prelude") && run_chunk(D, &m, "before");
+  bool good = run_chunk(D, &m, "prelude") && run_chunk(D, &m, "describe") &&
+              run_chunk(D, &m, "before");
   if (good) {
     run_under_test(D, &m);
     good = run_chunk(D, &m, "mend") && run_chunk(D, &m, "after");

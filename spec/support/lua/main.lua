@@ -1,7 +1,7 @@
 --- What luastate runs: main(folder, size or scenario) -> whether all is well. Prints a line "ok ..."
 --- or "not ok ..." for each test.
 
-local SUITES = { "allocations", "finalizers" }
+local SUITES = { "arguments", "control", "endings", "finalizers", "allocations" }
 
 return function(folder, wanted)
   local run = { folder = folder, size = "normal", good = true }

@@ -12,19 +12,21 @@ return function(s)
 
   local function make(key, version)
     local size = ({ m = 1500, b = 66000 })[key:sub(1, 1)] or 10
-    return ("%s=%d;"):format(key, version) .. ("x"):rep(size)
+    return ("%s=%d;"):format(key, version) .. ("x"):rep(size * version)
   end
 
-  --- Keys that begin with "m" have values of more than 1 KiB, with "b" of more than 64 KiB.
+  --- Keys that begin with "m" have values of more than 1 KiB, with "b" of more than 64 KiB; version 2
+  --- is twice as large as version 1.
   function s.value(key, version)
     local known = values[key]
     return known and known[version] or make(key, version)
   end
 
-  --- The version of a value; nil if it is no value of that key. A number alone is one too.
+  --- The version of a value; nil if it is no value of that key. Of a number alone, what is before
+  --- the point.
   function s.version(key, value)
     if value == nil then return 0 end
-    if value == "1" or value == "2" then return tonumber(value) end
+    if tonumber(value) then return tonumber(value) // 1 end
     local version = tonumber(value:match "=(%d+);")
     return version and s.value(key, version) == value and version or nil
   end
@@ -56,12 +58,13 @@ return function(s)
   end
 
   --- The versions that the store holds; raises if one is not allowed, or if get, each, keys
-  --- and # do not agree.
+  --- and # do not agree. Of keys that are numbers, `may` need not tell.
   function s.read(db)
     local found, count = {}, 0
     for key, value in db:each() do
       local version = s.version(key, value)
-      assert(version and s.may[key] and s.may[key][version], "a wrong value")
+      local may = s.may[key] or tonumber(key) and { true, true }
+      assert(version and may and may[version], "a wrong value")
       assert(not found[key], "a key is given twice")
       found[key] = version
       count = count + 1

@@ -1,0 +1,125 @@
+--- Lua states that end with everything open, in every order of creation and so of finalizing: a
+--- store, an iterator, a second store and a coroutine that is suspended in a loop, with a store of
+--- its own to be closed; referred to, dropped, in a cycle; and with a finalizer of the program that
+--- uses them all and makes new ones. When the state is closed nothing is left, and the stores
+--- hold what was written.
+
+local machine = require "machine"
+local prelude = string.dump(require "spec.support.lua.prelude")
+
+local PARTS = { "store", "iterator", "second", "coroutine" }
+local FATES = { "kept", "dropped", "collected", "in a cycle" }
+local FINALIZERS = { "none", "older", "younger" }
+
+local function permutations(list)
+  local found = {}
+  local function permute(rest, chosen)
+    if #rest == 0 then found[#found + 1] = chosen end
+    for i, item in ipairs(rest) do
+      local others = table.move(rest, 1, #rest, 1, {})
+      table.remove(others, i)
+      permute(others, chosen .. " " .. item)
+    end
+  end
+  permute(list, "")
+  return found
+end
+
+local function run(s)
+  s.begin("s1", "m1")
+  local freyja = require "freyja"
+  local all = {}
+
+  local function open(name)
+    local db = assert(freyja.open(s.path .. name, s.options()))
+    for i = 1, 3 do db:put("s" .. i, s.value("s" .. i, 1)) end
+    return db
+  end
+
+  -- A finalizer of the program's.
+  local function arm(name)
+    setmetatable({ all = all }, {
+      __gc = function(self)
+        for _, db in ipairs { self.all.store or s.db, self.all.second or s.db, s.db } do
+          pcall(db.put, db, "s1", s.value("s1", 1))
+          pcall(db.rotate, db)
+          local ok, following, it = pcall(db.each, db)
+          if ok then following(it) end
+          pcall(tostring, db)
+        end
+        if self.all.iterator then pcall(s.following, self.all.iterator) end
+        if self.all.coroutine then pcall(coroutine.resume, self.all.coroutine) end
+        local made = freyja.open(s.path .. name, s.options())
+        Made = { Made, made, made and made:each(), made and select(2, made:keys()) } -- luacheck: ignore
+        if name == ".4" then setmetatable({}, { __gc = function() error "made too late" end }) end
+      end,
+    })
+  end
+
+  local parts = {}
+  function parts.store() return open ".1" end
+  function parts.second() return open ".2" end
+  function parts.iterator()
+    local it
+    s.following, it = (all.store or all.second or s.db):each()
+    assert(s.following(it))
+    return it
+  end
+  function parts.coroutine()
+    local co = coroutine.create(function()
+      local db <close> = open ".3"
+      for _ in db:each { order = "key" } do
+        for key in (all.second or all.store or s.db):each() do coroutine.yield(key) end
+      end
+    end)
+    assert(coroutine.resume(co))
+    return co
+  end
+
+  if s.finalizer == "older" then arm ".4" end
+  for name in s.order:gmatch "%a+" do all[name] = parts[name]() end
+  if s.finalizer == "younger" then arm ".5" end
+  if s.fate == "kept" then All = all end -- luacheck: ignore
+  if s.fate == "in a cycle" then
+    for _, part in pairs(all) do
+      if type(part) == "userdata" then debug.setuservalue(part, all, 1) end
+    end
+    all.all = all
+  end
+  all = nil
+  if s.fate == "collected" then collectgarbage() end
+end
+
+local function attempt(run_, order, fate, finalizer)
+  local path = run_.folder .. "/db"
+  for _, suffix in ipairs { "", ".1", ".2", ".3", ".4", ".5" } do machine.remove(path .. suffix) end
+  local given = { path = path, io = "mmap", order = order, fate = fate, finalizer = finalizer }
+  local result = machine.run { given = given, prelude = prelude, run = string.dump(run) }
+  if not result.wrong and result.kind ~= "ok" then return result.said end
+  result = result.wrong and result or machine.run {
+    given = given, prelude = prelude, run = string.dump(function(t)
+      t.allow("s1", 1)
+      t.allow("m1", 1)
+      t.db = t.open()
+    end),
+    after = string.dump(function(t) t.check() end),
+  }
+  return result.wrong or result.kind ~= "ok" and result.said or nil
+end
+
+return function(run_)
+  for _, finalizer in ipairs(FINALIZERS) do
+    local name = "the state ends, finalizers of the program: " .. finalizer
+    if run_.wants(name) then
+      local count, wrong = 0, nil
+      for _, order in ipairs(permutations(PARTS)) do
+        for _, fate in ipairs(FATES) do
+          count = count + 1
+          local found = not wrong and attempt(run_, order, fate, finalizer)
+          if found then wrong = ("%s,%s: %s"):format(fate, order, found) end
+        end
+      end
+      run_.tell(name, ("%d orders"):format(count), wrong)
+    end
+  end
+end
