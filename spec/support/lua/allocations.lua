@@ -12,20 +12,14 @@ local POINTS_MAX = 5000
 
 local function dump(f) return f and string.dump(f) end
 
-local function after(scenario)
-  return scenario.after and string.dump(scenario.after)
-end
-
 --- One run of the scenario; returns the machine's result, with `wrong` set if anything is.
 local function attempt(run, scenario, io, fails, at, times)
-  local path = run.folder .. "/db"
-  machine.remove(path)
   local result = machine.run {
-    given = { path = path, io = io },
+    given = { path = run.path(), io = io },
     prelude = prelude,
     before = dump(scenario.before),
     run = dump(scenario.run),
-    mend = after(scenario),
+    mend = dump(scenario.after),
     after = string.dump(function(s) s.check() end),
     fails = fails, at = at, times = times,
   }
@@ -52,7 +46,7 @@ local function sweep(run, scenario, io, fails, times, step)
 end
 
 return function(run)
-  local step = run.size == "quick" and 7 or 1
+  local step = run.size == "quick" and 29 or 1
   local ways = { { "heap", ONCE }, { "heap", TWICE }, { "heap", FOR_GOOD }, { "engine", ONCE }, { "engine", FOR_GOOD } }
   for _, scenario in ipairs(scenarios) do
     local name = "memory fails: " .. scenario.name

@@ -13,6 +13,7 @@ local function describe(s)
       put = "db text text", get = "db text", delete = "db text", has = "db text", insert = "db text text",
       cas = "db text nilable nilable", get_many = "db list", each = "db choice", keys = "db choice",
       count = "db optional", sync = "db", rotate = "db", stats = "db", segments = "db", close = "db",
+      verify = "db", backup = "db text options",
     },
     of_stores = { __gc = "db", __close = "db", __tostring = "db", __len = "db" },
     of_iterators = { __gc = "it", __close = "it", __tostring = "it" },
@@ -63,6 +64,7 @@ local function before(s)
   }
   s.good = {
     db = s.db, it = it, text = "s1", nilable = "s1", optional = s.path .. ".4", list = { "s1" }, choice = "s", error = err,
+    options = {},
   }
 end
 
@@ -139,10 +141,8 @@ end
 return function(run_)
   local name = "wrong arguments"
   if not run_.wants(name) then return end
-  local path = run_.folder .. "/db"
-  for _, suffix in ipairs { "", ".2", ".3", ".4" } do machine.remove(path .. suffix) end
   local result = machine.run {
-    given = { path = path, io = "mmap" },
+    given = { path = run_.path(), io = "mmap" },
     prelude = prelude, describe = string.dump(describe), before = string.dump(before),
     run = string.dump(run), after = string.dump(function(s) s.check() end),
   }

@@ -237,13 +237,10 @@ local function expected(place, deed, context)
 end
 
 local function attempt(run_, place, deed, context)
-  local path = run_.folder .. "/db"
-  machine.remove(path)
-  machine.remove(path .. ".2")
   local source = place[1]:gsub("DEED", deed.source or "s.deed()")
   local result = machine.run {
     given = {
-      path = path, io = "mmap", does = deed.name, context = context,
+      path = run_.path(), io = "mmap", does = deed.name, context = context,
       source = "local s, db = ... local n = 0 do " .. source .. " end ::out:: assert(n > 0)",
     },
     prelude = prelude,
@@ -260,6 +257,7 @@ local function attempt(run_, place, deed, context)
 end
 
 return function(run_)
+  local turn, step = 0, run_.size == "quick" and 5 or 1
   for _, place in ipairs(PLACES) do
     local name = "control leaves: " .. place.name
     if run_.wants(name) then
@@ -268,9 +266,10 @@ return function(run_)
         for _, deed in ipairs(deeds) do
           local contexts = CONTEXTS[deed.name] or CONTEXTS.others
           for _, context in ipairs(contexts) do
-            count = count + 1
-            local found = not wrong and attempt(run_, place, deed, context)
+            turn = turn + 1
+            local found = not wrong and turn % step == 0 and attempt(run_, place, deed, context)
             if found then wrong = ("%s, %s: %s"):format(deed.name, context, found) end
+            if turn % step == 0 then count = count + 1 end
           end
         end
       end

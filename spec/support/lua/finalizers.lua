@@ -240,6 +240,22 @@ operation("segments", function(s)
   end
 end)
 
+operation("verify", function(s)
+  local report = s.db:verify()
+  assert(report.ok and #report.problems == 0 and report.keys <= 7)
+end)
+
+operation("backup", function(s)
+  s.db:backup(s.path .. ".backup")
+  local db <close> = s.open({}, s.path .. ".backup")
+  local version
+  for key, value in db:each() do
+    local found = assert(s.version(key, value), "a wrong value")
+    assert(version == nil or key == "other" or found == version, "of two moments")
+    version = key ~= "other" and found or version
+  end
+end)
+
 operation("sync and rotate", function(s)
   s.db:sync()
   s.db:rotate()
@@ -276,7 +292,6 @@ end)
 
 -- Runs the operation with the finalizer at `at` doing the action.
 local function attempt(op, given)
-  for _, suffix in ipairs { "", ".2", ".3" } do machine.remove(given.path .. suffix) end
   local result = machine.run {
     given = given,
     prelude = prelude,
@@ -298,10 +313,10 @@ end
 -- Every action at every place; returns the number of places and what went wrong first.
 local function sweep(run, op, io, mode)
   local places = 0
-  local step = run.size == "quick" and 5 or 1
+  local step = run.size == "quick" and 7 or 1
   for _, action in ipairs(ACTIONS) do
     for at = 1, PLACES_MAX, step do
-      local given = { path = run.folder .. "/db", io = io, mode = mode, action = action, at = at }
+      local given = { path = run.path(), io = io, mode = mode, action = action, at = at }
       local result = attempt(op, given)
       if result.wrong then return places, result.wrong end
       if tonumber(result.result) < at then break end
@@ -313,8 +328,8 @@ end
 
 -- At random; `at` is the seed.
 local function shake(run, op, io)
-  for seed = 1, run.size == "full" and 500 or 5 do
-    local given = { path = run.folder .. "/db", io = io, mode = "incremental", action = "any", at = seed }
+  for seed = 1, ({ quick = 1, normal = 5, full = 200 })[run.size] do
+    local given = { path = run.path(), io = io, mode = "incremental", action = "any", at = seed }
     local wrong = attempt(op, given).wrong
     if wrong then return wrong end
   end
@@ -330,7 +345,7 @@ return function(run)
     local name = "finalizers run: " .. op.name
     if run.wants(name) then
       local places, wrong = 0, nil
-      for i = 1, run.size == "full" and 4 or 2 do
+      for i = 1, ({ quick = 1, normal = 2, full = 4 })[run.size] do
         local count, found = sweep(run, op, PAIRS[i][1], PAIRS[i][2])
         places = places + count
         wrong = wrong or found or shake(run, op, PAIRS[i][1])

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "heap.h"
@@ -215,9 +216,11 @@ void machine_remove(const char *folder) {
   (void)rmdir(folder);
 }
 
-/* machine.remove(path) */
-static int machine_remove_folder(lua_State *D) {
-  machine_remove(luaL_checkstring(D, 1));
+/* machine.empty(path): makes it an empty directory */
+static int machine_empty(lua_State *D) {
+  const char *path = luaL_checkstring(D, 1);
+  machine_remove(path);
+  if (mkdir(path, 0700) != 0) return luaL_error(D, "cannot make %s", path);
   return 0;
 }
 
@@ -233,7 +236,7 @@ static int machine_open_files(lua_State *D) {
 
 int luaopen_machine(lua_State *L) {
   static const luaL_Reg functions[] = {{"run", machine_run},
-                                       {"remove", machine_remove_folder},
+                                       {"empty", machine_empty},
                                        {"open_files", machine_open_files},
                                        {NULL, NULL}};
   luaL_newlib(L, functions);

@@ -1,11 +1,19 @@
 --- What luastate runs: main(folder, size or scenario) -> whether all is well. Prints a line "ok ..."
 --- or "not ok ..." for each test.
 
+local machine = require "machine"
+
 local SUITES = { "arguments", "control", "endings", "finalizers", "allocations" }
 
 return function(folder, wanted)
-  local run = { folder = folder, size = "normal", good = true }
+  local run = { size = "normal", good = true }
   if wanted == "quick" or wanted == "full" then run.size = wanted else run.only = wanted end
+
+  --- The path for a store that is not there yet, in a folder where nothing is.
+  function run.path()
+    machine.empty(folder .. "/stores")
+    return folder .. "/stores/db"
+  end
 
   --- Whether the test of that name is wanted.
   function run.wants(name) return not run.only or name:find(run.only, 1, true) end

@@ -1,6 +1,8 @@
 /* os_wrap.c - see os_wrap.h. */
 #include "os_wrap.h"
 
+#include <string.h>
+
 #include "os.h"
 
 plan os_plan;
@@ -34,14 +36,24 @@ static void w_unmap(void *c, uint8_t *map, uint64_t size) {
   os_held_now.maps--;
   real->unmap(c, map, size);
 }
+/* Before each block stands its size, so that it can be overwritten when it is given back: then
+ * it shows if it is still read. */
+#define HEADER 16u
+
 static void *w_allocate(void *c, size_t size) {
-  void *block = plan_fails(&os_plan) ? NULL : real->allocate(c, size);
-  os_held_now.blocks += block != NULL;
-  return block;
+  uint8_t *block = plan_fails(&os_plan) ? NULL : real->allocate(c, HEADER + size);
+  if (block == NULL) return NULL;
+  os_held_now.blocks++;
+  memcpy(block, &size, sizeof size);
+  return block + HEADER;
 }
 static void w_release(void *c, void *block) {
-  os_held_now.blocks -= block != NULL;
-  real->release(c, block);
+  size_t size = 0;
+  if (block == NULL) return;
+  os_held_now.blocks--;
+  memcpy(&size, (uint8_t *)block - HEADER, sizeof size);
+  memset(block, 0xA5, size);
+  real->release(c, (uint8_t *)block - HEADER);
 }
 static void *w_allocate_pages(void *c, size_t size) {
   void *pages = plan_fails(&os_plan) ? NULL : real->allocate_pages(c, size);

@@ -37,8 +37,8 @@ return function(s)
     return options
   end
 
-  function s.open(changes)
-    return assert(require "freyja".open(s.path, s.options(changes)))
+  function s.open(changes, path)
+    return assert(require "freyja".open(path or s.path, s.options(changes)))
   end
 
   --- Opens the store, new, with version 1 of these keys.
@@ -75,6 +75,16 @@ return function(s)
       assert(s.version(key, db:get(key)) == (found[key] or 0), "get and each disagree")
     end
     return found
+  end
+
+  --- Closes the store and damages version 1 of the value, the first in 1.data; or mends it.
+  function s.damage(key, mend)
+    if s.is_open(s.db) then s.db:close() end
+    s.db = nil
+    local file <close> = assert(io.open(s.path .. "/1.data", "r+b"))
+    s.place = s.place or file:read "a":find(s.value(key, 1), 1, true)
+    file:seek("set", s.place - 1)
+    file:write(mend and key:sub(1, 1) or "!")
   end
 
   function s.is_open(handle) return handle and not tostring(handle):find "closed" end
