@@ -19,7 +19,7 @@ local function describe(s)
     of_iterators = { __gc = "it", __close = "it", __tostring = "it" },
     of_errors = { __tostring = "error" },
     alone = { following = "it" },
-    freyja = { open = "optional options" },
+    freyja = { open = "optional options", repair = "text target" },
   }
   -- What values each kind takes, and whether it may be left out.
   s.kinds = {
@@ -30,6 +30,7 @@ local function describe(s)
     optional = { takes = { string = true, number = true, ["nil"] = true }, may_miss = true },
     choice = { takes = { string = true, number = true, ["nil"] = true, empty = true }, may_miss = true },
     options = { takes = { ["nil"] = true, empty = true }, may_miss = true },
+    target = { takes = {} },
     list = { takes = { empty = true, options = true, error = true } }, -- tables of no elements
     error = { takes = { table = true, empty = true, options = true, error = true } }, -- any table prints
   }
@@ -64,7 +65,7 @@ local function before(s)
   }
   s.good = {
     db = s.db, it = it, text = "s1", nilable = "s1", optional = s.path .. ".4", list = { "s1" }, choice = "s", error = err,
-    options = {},
+    options = {}, target = { to = s.path .. ".5" },
   }
 end
 
