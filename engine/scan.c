@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
-#define BUFFER_MIN (256u << 10) /* bytes a read in syscall mode */
+#define BUFFER_MIN (256u << 10) /* bytes a read in syscall mode, where there are as many */
 #define PAGE 4096u              /* bytes; what a careful read ends at */
 
 void fj_scan_open(fj_scan *scan, fj_segment *segment, uint64_t offset, uint64_t end) {
@@ -21,11 +21,13 @@ void fj_scan_close(fj_scan *scan) {
   scan->buffer = NULL;
 }
 
-/* Gives the buffer room for `size` bytes; its content is lost. */
-static freyja_status enlarge(fj_scan *scan, size_t size, freyja_error *error) {
+/* Gives the buffer room for `size` bytes from `offset` on; its content is lost. */
+static freyja_status enlarge(fj_scan *scan, uint64_t offset, size_t size,
+                             freyja_error *error) {
   const fj_os *os = scan->segment->os;
-  if (size < BUFFER_MIN) size = BUFFER_MIN;
+  uint64_t left = scan->end - offset;
   if (size <= scan->capacity) return FREYJA_OK;
+  if (size < BUFFER_MIN) size = left < BUFFER_MIN ? (size_t)left : BUFFER_MIN;
   os->release(os->context, scan->buffer);
   scan->capacity = scan->filled = 0;
   scan->buffer = os->allocate(os->context, size);
@@ -43,7 +45,7 @@ static freyja_status fetch(fj_scan *scan, uint64_t offset, uint64_t size, const 
   if (*out != NULL) return FREYJA_OK;
   bool inside = offset >= scan->start && offset + size <= scan->start + scan->filled;
   if (!inside) {
-    freyja_status status = enlarge(scan, (size_t)size, error);
+    freyja_status status = enlarge(scan, offset, (size_t)size, error);
     if (status != FREYJA_OK) return status;
     uint64_t left = scan->end - offset;
     if (scan->careful) {
