@@ -585,11 +585,14 @@ static void *block_new(sim_disk *disk, size_t size, bool zeroed) {
   block->next = disk->blocks;
   if (disk->blocks != NULL) disk->blocks->previous = block;
   disk->blocks = block;
+  disk->bytes_held += size;
+  if (disk->bytes_held > disk->bytes_peak) disk->bytes_peak = disk->bytes_held;
   return block->bytes;
 }
 
 static void block_free(sim_disk *disk, void *bytes) {
   sim_block *block = (sim_block *)(void *)((uint8_t *)bytes - offsetof(sim_block, bytes));
+  disk->bytes_held -= block->size;
   if (block->previous != NULL) block->previous->next = block->next;
   else disk->blocks = block->next;
   if (block->next != NULL) block->next->previous = block->previous;

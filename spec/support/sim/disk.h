@@ -142,9 +142,13 @@ struct sim_disk {
   uint64_t clock;   /* microseconds since the epoch */
   uint64_t seed;    /* of random() and of garbage */
 
-  sim_block *blocks; /* what was allocated and not released */
+  sim_block *blocks;    /* what was allocated and not released */
+  uint64_t memory;      /* bytes of it, */
+  uint64_t memory_peak; /* and the most that there ever were */
   long handles_held, locks_held, maps_held, blocks_held, pages_held;
   sim_account memory, pages; /* blocks, and pages that may never be touched */
+  uint64_t bytes_held;       /* of both, now, */
+  uint64_t bytes_peak;       /* and the most that there ever were at once */
   uint64_t page_limit;       /* bytes of pages that can be had at once; 0: no limit */
   bool unchecked;            /* the order checker is off */
   char broken[200];          /* what the order checker found; empty: nothing */
