@@ -94,6 +94,7 @@ static freyja_status load_manifest(freyja *db, freyja_error *error) {
   bool found = false;
   freyja_status status = fj_manifest_read(&db->dir, &db->manifest, &found, error);
   if (status == FREYJA_OK && !found) status = create_store(db, error);
+  if (status == FREYJA_OK) status = fj_recovery_check(&db->dir, &db->manifest, error);
   if (status == FREYJA_OK && !db->options.readonly) status = settle_manifest(db, error);
   return status;
 }

@@ -8,6 +8,11 @@
 
 #define REWRITE_CHUNK (256u << 10) /* bytes */
 
+/* The mark of an active segment of which nobody knows how far it reached. When the next is
+ * begun, it becomes the size in the MANIFEST, so that this is not forgotten, and so that
+ * a file that comes back is read. */
+#define SIZE_UNKNOWN FREYJA_SEGMENT_SIZE_MAX
+
 /* ---- one segment ---------------------------------------------------------- */
 
 /* Whether an invalid record at `offset` is damage; otherwise it is the log's end. */
@@ -87,15 +92,13 @@ static void add_file_damage(fj_index *index, fj_segment *segment, uint64_t from,
 
 /* The active segment's header is damaged, and its mark with it: nobody knows from
  * where on its records may be torn. So none is: all up to the zeros is kept, and
- * what does not verify is damage. */
-static freyja_status distrust_tail(fj_segment *segment, uint64_t *end, freyja_error *error) {
+ * what does not verify is damage. Where only zeros are left, nobody knows how much is lost. */
+static freyja_status distrust_tail(fj_segment *segment, freyja_error *error) {
   uint64_t used = 0;
   freyja_status status = fj_torn_size(segment, &used, error);
   if (status != FREYJA_OK) return status;
-  uint64_t last =
-      (segment->tail + used + FJ_RECORD_ALIGN - 1) & ~(uint64_t)(FJ_RECORD_ALIGN - 1);
-  if (last < *end) *end = last;
-  segment->mark = *end;
+  uint64_t end = segment->tail + used + FJ_RECORD_ALIGN - 1;
+  segment->mark = used == 0 ? SIZE_UNKNOWN : end & ~(uint64_t)(FJ_RECORD_ALIGN - 1);
   return FREYJA_OK;
 }
 
@@ -112,7 +115,8 @@ static freyja_status recover_segment(fj_index *index, const fj_manifest_entry *e
   result->files_scanned++;
   uint64_t size = entry->size == 0 ? FJ_SEGMENT_HEADER : entry->size;
   if (segment->missing) {
-    segment->tail = segment->limit = size;
+    segment->tail = segment->limit = FJ_SEGMENT_HEADER;
+    if (entry->size == 0) segment->mark = SIZE_UNKNOWN;
     add_file_damage(index, segment, 0, size, &why);
     return FREYJA_OK;
   }
@@ -120,7 +124,7 @@ static freyja_status recover_segment(fj_index *index, const fj_manifest_entry *e
   end &= ~(uint64_t)(FJ_RECORD_ALIGN - 1);
   if (segment->damaged) { /* the header alone: the records have their own sums */
     fj_index_add_damage(index, segment, 0, FJ_SEGMENT_HEADER, false, &why);
-    if (!segment->sealed) status = distrust_tail(segment, &end, error);
+    if (!segment->sealed) status = distrust_tail(segment, error);
     if (status != FREYJA_OK) return status;
   }
   status = scan_segment(index, segment, end, result, error);
@@ -137,15 +141,16 @@ static freyja_status recover_segment(fj_index *index, const fj_manifest_entry *e
 static freyja_status rewrite_unsynced(fj_segment *segment, freyja_error *error) {
   const fj_os *os = segment->os;
   freyja_status status = FREYJA_OK;
-  uint8_t *chunk = os->allocate(os->context, REWRITE_CHUNK);
-  if (chunk == NULL) return fj_fail_memory(error, "make records durable");
   uint64_t done = segment->mark;
+  uint64_t all = segment->tail - done;
+  size_t room = all < REWRITE_CHUNK ? (size_t)all : REWRITE_CHUNK;
+  uint8_t *chunk = os->allocate(os->context, room);
+  if (chunk == NULL) return fj_fail_memory(error, "make records durable");
   while (done < segment->tail && status == FREYJA_OK) {
     uint64_t left = segment->tail - done;
     size_t count = 0;
-    status =
-        fj_segment_read(segment, chunk, left < REWRITE_CHUNK ? (size_t)left : REWRITE_CHUNK,
-                        done, &count, error);
+    status = fj_segment_read(segment, chunk, left < room ? (size_t)left : room, done, &count,
+                             error);
     if (status != FREYJA_OK || count == 0) break;
     freyja_slice part = {chunk, count};
     status = fj_segment_rewrite(segment, &part, done, error);
@@ -155,11 +160,14 @@ static freyja_status rewrite_unsynced(fj_segment *segment, freyja_error *error) 
   return status;
 }
 
-/* Makes the active segment, read up to its tail, ready to be appended to. */
+/* Makes the active segment, read up to its tail, ready to be appended to. One that ends
+ * before its mark has lost more than a torn tail: it is left as it is and sealed. */
 static freyja_status settle_active(fj_index *index, fj_segment *segment,
                                    freyja_recovery *result, freyja_error *error) {
   uint64_t torn = 0;
-  freyja_status status = fj_torn_size(segment, &torn, error);
+  freyja_status status = FREYJA_OK;
+  bool shorter = segment->tail < segment->mark;
+  if (!shorter) status = fj_torn_size(segment, &torn, error);
   if (status != FREYJA_OK) return status;
   result->bytes_cut = torn;
   if (index->pool.readonly) {
@@ -170,9 +178,14 @@ static freyja_status settle_active(fj_index *index, fj_segment *segment,
     fj_segment_name(name, segment->id);
     return fj_fail_os(error, code, index->dir, name, "sync");
   }
+  if (shorter) {
+    status = fj_segment_sync(segment, segment->tail, error);
+    if (status == FREYJA_OK) fj_segment_seal(segment);
+    return status;
+  }
   if (torn > 0 && (status = fj_torn_save(segment, torn, error)) != FREYJA_OK) return status;
   status = fj_segment_set_tail(segment, segment->tail, torn > 0, error);
-  if (status != FREYJA_OK || segment->mark >= segment->tail) return status;
+  if (status != FREYJA_OK || segment->mark == segment->tail) return status;
   status = rewrite_unsynced(segment, error);
   return status == FREYJA_OK ? fj_segment_sync(segment, segment->tail, error) : status;
 }
@@ -198,6 +211,7 @@ freyja_status fj_recover(fj_index *index, const fj_manifest *manifest, uint64_t 
 typedef struct fj_visit {
   fj_manifest *manifest;
   const fj_dir *dir;
+  uint64_t newer; /* a data file that the MANIFEST should name; 0: none */
 } fj_visit;
 
 static bool is_temporary(const char *name) {
@@ -211,23 +225,52 @@ static bool is_named(const fj_manifest *manifest, uint64_t id) {
   return false;
 }
 
-/* Whether the data file is one that a rotation left: ours, or not begun. */
-static bool is_ours(const fj_dir *dir, const fj_manifest *manifest, const char *name,
-                    uint64_t id) {
-  const fj_os *os = dir->os;
-  uint8_t header[FJ_SEGMENT_HEADER];
+/* What a data file is that the MANIFEST does not name. */
+typedef enum fj_leftover {
+  FJ_NOT_OURS,  /* of another store, or no data file at all */
+  FJ_NOT_BEGUN, /* ours, or too short for a header; without records */
+  FJ_BEGUN      /* ours, with records */
+} fj_leftover;
+
+static fj_leftover examine(const fj_visit *visit, const char *name, uint64_t id) {
+  const fj_os *os = visit->dir->os;
+  uint8_t bytes[FJ_SEGMENT_HEADER + FJ_RECORD_HEADER] = {0};
   fj_os_stat st;
   int file = -1;
-  if (os->open(os->context, dir->fd, name, 0, &file) != 0) return false;
-  bool ours = false;
-  if (os->stat(os->context, file, &st) == 0 && st.regular) {
-    int64_t count = fj_read(os, file, header, sizeof header, 0);
-    ours = count >= 0 && (count < (int64_t)sizeof header ||
-                          (memcmp(header + 16, manifest->identity.id, FJ_STORE_ID) == 0 &&
-                           fj_get64(header + 40) == id));
-  }
+  if (os->open(os->context, visit->dir->fd, name, 0, &file) != 0) return FJ_NOT_OURS;
+  int64_t count = -1;
+  if (os->stat(os->context, file, &st) == 0 && st.regular)
+    count = fj_read(os, file, bytes, sizeof bytes, 0);
   (void)os->close(os->context, file);
-  return ours;
+  if (count < 0) return FJ_NOT_OURS;
+  if (count < (int64_t)FJ_SEGMENT_HEADER) return FJ_NOT_BEGUN;
+  if (memcmp(bytes + 16, visit->manifest->identity.id, FJ_STORE_ID) != 0 ||
+      fj_get64(bytes + 40) != id)
+    return FJ_NOT_OURS;
+  for (size_t i = FJ_SEGMENT_HEADER; i < sizeof bytes; i++)
+    if (bytes[i] != 0) return FJ_BEGUN;
+  return FJ_NOT_BEGUN;
+}
+
+static int visit_newer(void *argument, const char *name) {
+  fj_visit *visit = argument;
+  uint64_t id = 0;
+  if (!fj_segment_parse_name(name, &id) || id < visit->manifest->next_id) return 0;
+  if (examine(visit, name, id) != FJ_BEGUN) return 0;
+  visit->newer = id;
+  return 1; /* one is enough */
+}
+
+freyja_status fj_recovery_check(const fj_dir *dir, fj_manifest *manifest,
+                                freyja_error *error) {
+  fj_visit visit = {.manifest = manifest, .dir = dir};
+  int code = dir->os->list(dir->os->context, dir->fd, visit_newer, &visit);
+  if (code < 0) return fj_fail_os(error, code, dir, NULL, "list");
+  if (visit.newer == 0) return FREYJA_OK;
+  return fj_fail_at(error, FREYJA_CORRUPT, dir, "MANIFEST",
+                    "the list of segments is older than the data: it does not name %llu.data, "
+                    "which holds records; nothing was changed",
+                    (unsigned long long)visit.newer);
 }
 
 static int visit_leftover(void *argument, const char *name) {
@@ -238,8 +281,10 @@ static int visit_leftover(void *argument, const char *name) {
     return 0;
   }
   if (!fj_segment_parse_name(name, &id)) return 0;
-  if (id >= visit->manifest->next_id && id < UINT64_MAX) visit->manifest->next_id = id + 1;
-  if (!is_named(visit->manifest, id) && is_ours(visit->dir, visit->manifest, name, id))
+  /* Ids grow one by one: one that is far ahead is none of ours, and must not use them up. */
+  if (id >= visit->manifest->next_id && id - visit->manifest->next_id < FJ_SEGMENTS_MAX)
+    visit->manifest->next_id = id + 1;
+  if (!is_named(visit->manifest, id) && examine(visit, name, id) != FJ_NOT_OURS)
     (void)visit->dir->os->unlink(visit->dir->os->context, visit->dir->fd, name);
   return 0;
 }

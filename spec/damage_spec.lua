@@ -147,6 +147,49 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       end
     end)
 
+    it("of a file that was active is forgotten neither while it is gone nor after", function()
+      local dir <close> = tmp.dir()
+      local path = dir.path .. "/db"
+      make(path)
+      os.rename(path .. "/2.data", dir.path .. "/kept")
+      for _ = 1, 2 do
+        local db <close> = assert(freyja.open(path, { io = io_mode }))
+        assert.equal("corrupt", code_of(db, "later"))
+        db:put("new", "value")
+      end
+      os.rename(dir.path .. "/kept", path .. "/2.data")
+      local db <close> = assert(freyja.open(path, { io = io_mode }))
+      for key, value in pairs { later = "value 00004", final = "value 00005" } do
+        local found = code_of(db, key)
+        assert.is_true(found == value or found == "corrupt", key)
+      end
+      assert.equal("value", db:get "new")
+    end)
+
+    it("by an older MANIFEST refuses to open and removes no data", function()
+      local dir <close> = tmp.dir()
+      local path = dir.path .. "/db"
+      make(path)
+      local older = tmp.read(path .. "/MANIFEST")
+      do
+        local db <close> = assert(freyja.open(path, { io = io_mode }))
+        db:rotate()
+        db:put("newest", "value 00006")
+      end
+      local newer = tmp.read(path .. "/MANIFEST")
+      tmp.write(path .. "/MANIFEST", older)
+      for _, readonly in ipairs { false, true } do
+        local db, err = freyja.open(path, { io = io_mode, readonly = readonly })
+        assert.is_nil(db)
+        assert.equal("corrupt", err.code)
+        assert.equal(path .. "/MANIFEST", err.path)
+        assert.matches("3.data", err.message, 1, true)
+      end
+      tmp.write(path .. "/MANIFEST", newer)
+      local db <close> = assert(freyja.open(path, { io = io_mode }))
+      assert.equal("value 00006", db:get "newest")
+    end)
+
     it("of the MANIFEST refuses to open and changes nothing", function()
       local dir <close> = tmp.dir()
       local path = dir.path .. "/db"

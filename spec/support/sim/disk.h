@@ -142,9 +142,7 @@ struct sim_disk {
   uint64_t clock;   /* microseconds since the epoch */
   uint64_t seed;    /* of random() and of garbage */
 
-  sim_block *blocks;    /* what was allocated and not released */
-  uint64_t memory;      /* bytes of it, */
-  uint64_t memory_peak; /* and the most that there ever were */
+  sim_block *blocks; /* what was allocated and not released */
   long handles_held, locks_held, maps_held, blocks_held, pages_held;
   sim_account memory, pages; /* blocks, and pages that may never be touched */
   uint64_t bytes_held;       /* of both, now, */
