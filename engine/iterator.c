@@ -25,7 +25,8 @@ struct freyja_iterator {
   fj_positions changed; /* T1 */
   bool tracking;        /* false once a sorted iterator has found all it will give */
   bool keys_only;
-  bool hides; /* damage may hide entries: told at the end */
+  bool hides;                        /* damage may hide entries: told at the end */
+  uint64_t hidden_id, hidden_offset; /* the first that was met: segment and place */
   bool in_key_order;
   fj_sorted sorted;
   uint8_t *prefix;
@@ -130,6 +131,15 @@ static bool is_doubtful(freyja_iterator *it) {
   return fj_index_prove(it->index, &found, NULL) != FREYJA_OK;
 }
 
+/* The scan has met bytes that are no record. */
+static void note_hidden(freyja_iterator *it) {
+  if (it->hidden_id == 0) {
+    it->hidden_id = it->scan.segment->id;
+    it->hidden_offset = it->scan.offset;
+  }
+  it->hides = true;
+}
+
 /* The next live record of the log, its value unread; END behind the last. */
 static freyja_status next_live(freyja_iterator *it, fj_record *record, freyja_error *error) {
   while (it->current < it->pin_count) {
@@ -142,7 +152,7 @@ static freyja_status next_live(freyja_iterator *it, fj_record *record, freyja_er
       it->current++;
       begin_pin(it);
     } else if (found == FJ_SCAN_BAD) {
-      it->hides = true;
+      note_hidden(it);
       if ((status = fj_scan_resume(&it->scan, it->scan.end, error)) != FREYJA_OK)
         return status;
     } else {
@@ -168,8 +178,12 @@ static freyja_status at_end(freyja_iterator *it, freyja_error *error) {
   if (!it->hides) return FREYJA_END;
   freyja_status status = fj_index_prove(it->index, NULL, error);
   if (status != FREYJA_OK) return status;
-  return fj_fail_at(error, FREYJA_CORRUPT, it->index->dir, NULL,
-                    "a segment was damaged since the store was opened: entries are missing");
+  char name[FJ_NAME_MAX];
+  fj_segment_name(name, it->hidden_id);
+  return fj_fail_at(error, FREYJA_CORRUPT, it->index->dir, name,
+                    "a record at offset %llu was damaged since the store was opened: entries "
+                    "are missing",
+                    (unsigned long long)it->hidden_offset);
 }
 
 static void fill_entry(freyja_entry *entry, const fj_record *record, bool keys_only) {
