@@ -161,8 +161,11 @@ end
 local bench_sources = os.matchfiles("spec/bench/*.c")
 if #bench_sources > 0 then program("bench", bench_sources) end
 
+-- A test that has a folder of its name is made of that, too.
 for _, source in ipairs(os.matchfiles("spec/support/c/*.c")) do
-  program(path.getbasename(source), { source })
+  local name = path.getbasename(source)
+  local folder = "spec/support/c/" .. name
+  program(name, { source, folder .. "/*.h", folder .. "/*.c" })
 end
 
 -- Lua with the binding linked in, and with an operating system of its own.
