@@ -56,7 +56,7 @@ static freyja_status reserve(fj_segment *segment, uint64_t end, freyja_error *er
     segment->can_reserve = segment->mapped_writes = false;
     return FREYJA_OK;
   }
-  return fail(segment, code, "reserve space in", error);
+  return fail(segment, code, "reserve space in the data file", error);
 }
 
 /* Writes zeros where mapped appends will go. That puts pages into the cache in pieces
@@ -109,7 +109,7 @@ static freyja_status append_by_write(fj_segment *segment, const fj_draft *draft,
   int code = fj_write(segment->os, segment->file, parts, 4, segment->tail);
   if (code == 0) return FREYJA_OK;
   *poison = undo(segment) != 0;
-  return fail(segment, code, "write to", error);
+  return fail(segment, code, "write to the data file", error);
 }
 
 freyja_status fj_segment_stage(fj_segment *segment, const fj_draft *draft, uint64_t size,
@@ -188,7 +188,7 @@ freyja_status fj_segment_sync(fj_segment *segment, uint64_t end, freyja_error *e
 freyja_status fj_segment_rewrite(fj_segment *segment, const freyja_slice *part,
                                  uint64_t offset, freyja_error *error) {
   int code = fj_write(segment->os, segment->file, part, 1, offset);
-  return code == 0 ? FREYJA_OK : fail(segment, code, "write to", error);
+  return code == 0 ? FREYJA_OK : fail(segment, code, "write to the data file", error);
 }
 
 freyja_status fj_segment_set_tail(fj_segment *segment, uint64_t tail, bool cut,
@@ -196,7 +196,7 @@ freyja_status fj_segment_set_tail(fj_segment *segment, uint64_t tail, bool cut,
   const fj_os *os = segment->os;
   if (cut) {
     int code = os->truncate(os->context, segment->file, tail);
-    if (code != 0) return fail(segment, code, "cut the torn end of", error);
+    if (code != 0) return fail(segment, code, "cut the torn end of the data file", error);
     if ((code = fj_sync(os, segment->file)) != 0) return fail(segment, code, "sync", error);
     segment->reserved = tail;
   }
@@ -210,7 +210,7 @@ freyja_status fj_segment_trim(fj_segment *segment, bool *poison, freyja_error *e
   *poison = false;
   if (segment->reserved > segment->tail) {
     int code = os->truncate(os->context, segment->file, segment->tail);
-    if (code != 0) return fail(segment, code, "cut the reserve of", error);
+    if (code != 0) return fail(segment, code, "cut the reserve of the data file", error);
     segment->reserved = segment->filled = segment->tail;
   }
   freyja_status status = fj_segment_sync(segment, segment->tail, error);

@@ -42,7 +42,9 @@ static freyja_status copy_bytes(const fj_backup *backup, const fj_segment *segme
   const fj_os *os = segment->os;
   uint64_t done = 0;
   int code = reserve(os, to, size);
-  if (code != 0) return fj_fail_os(error, code, &backup->folder.dir, name, "reserve space in");
+  if (code != 0)
+    return fj_fail_os(error, code, &backup->folder.dir, name,
+                      "reserve space in the data file");
   while (done < size) {
     size_t want = size - done < CHUNK ? (size_t)(size - done) : CHUNK;
     int64_t count = fj_read(os, from, backup->chunk, want, done);

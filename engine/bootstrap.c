@@ -9,8 +9,6 @@
 #include "recovery.h"
 #include "store.h"
 
-#define SYNC_MS_MAX 86400000u /* a day */
-
 void freyja_options_init(freyja_options *options) {
   memset(options, 0, sizeof *options);
   options->create = true;
@@ -26,10 +24,11 @@ static freyja_status check_options(const freyja_options *o, freyja_error *error)
     return fj_fail(error, FREYJA_LIMIT, NULL,
                    "segment_size is %" PRIu32 " bytes; it may be %u to %" PRIu32,
                    o->segment_size, FREYJA_SEGMENT_SIZE_MIN, FREYJA_SEGMENT_SIZE_MAX);
-  if (o->sync_mode == FREYJA_SYNC_INTERVAL && (o->sync_ms < 1 || o->sync_ms > SYNC_MS_MAX))
+  if (o->sync_mode == FREYJA_SYNC_INTERVAL &&
+      (o->sync_ms < 1 || o->sync_ms > FREYJA_SYNC_MS_MAX))
     return fj_fail(error, FREYJA_LIMIT, NULL,
                    "sync is %" PRIu32 " milliseconds; it may be 1 to %u", o->sync_ms,
-                   SYNC_MS_MAX);
+                   FREYJA_SYNC_MS_MAX);
   if (o->hash_bits < 1 || o->hash_bits > 64)
     return fj_fail(error, FREYJA_LIMIT, NULL, "hash_bits is %" PRIu32 "; it may be 1 to 64",
                    o->hash_bits);
@@ -72,7 +71,8 @@ static freyja_status create_store(freyja *db, freyja_error *error) {
   if (code == 0)
     code = os->random(os->context, &manifest->identity.hash_seed,
                       sizeof manifest->identity.hash_seed);
-  if (code != 0) return fj_fail_os(error, code, &db->dir, NULL, "get random bytes for");
+  if (code != 0)
+    return fj_fail_os(error, code, &db->dir, NULL, "get random bytes for the store");
   manifest->hash_bits = db->options.hash_bits;
   manifest->next_id = 1;
   manifest->created = os->now(os->context);

@@ -16,7 +16,8 @@ freyja_status fj_builder_open(fj_builder *builder, const fj_os *os, const char *
     code = os->random(os->context, &manifest->identity.hash_seed,
                       sizeof manifest->identity.hash_seed);
   if (code != 0)
-    return fj_fail_os(error, code, &builder->folder.dir, NULL, "get random bytes for");
+    return fj_fail_os(error, code, &builder->folder.dir, NULL,
+                      "get random bytes for the store");
   manifest->hash_bits = hash_bits;
   manifest->next_id = 1;
   manifest->created = os->now(os->context);

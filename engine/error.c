@@ -89,6 +89,7 @@ freyja_status fj_fail_os(freyja_error *error, int code, const fj_dir *dir, const
   char text[96];
   /* The GNU strerror_r: returns its text, thread-safe. */
   const char *reason = strerror_r(-code, text, sizeof text);
+  if (code == -ENOENT && name == NULL && *dir->path == '\0') reason = "the path is empty";
   (void)fj_fail_at(error, status, dir, name, "cannot %s: %s", doing, reason);
   if (error != NULL) error->os_code = -code;
   return status;

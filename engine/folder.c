@@ -14,7 +14,7 @@ freyja_status fj_folder_sync_parent(const fj_dir *dir, freyja_error *error) {
     code = fj_sync_dir(os, parent);
     (void)os->close(os->context, parent);
   }
-  return code == 0 ? FREYJA_OK : fj_fail_os(error, code, dir, NULL, "sync the folder of");
+  return code == 0 ? FREYJA_OK : fj_fail_os(error, code, dir, NULL, "sync the folder above");
 }
 
 /* ---- where it lies -------------------------------------------------------- */

@@ -25,6 +25,7 @@ extern "C" {
 #define FREYJA_SEGMENT_SIZE_MIN 4096u                  /* bytes */
 #define FREYJA_SEGMENT_SIZE_MAX (UINT32_C(2048) << 20) /* bytes: 2 GiB */
 #define FREYJA_SYNC_MS_DEFAULT 1000                    /* milliseconds */
+#define FREYJA_SYNC_MS_MAX 86400000u                   /* milliseconds: a day */
 
 #if defined(__GNUC__)
 #define FREYJA_API __attribute__((visibility("default")))
@@ -99,7 +100,7 @@ typedef struct freyja_options {
                     are read as written and are not on the disk. A writer's open does */
   bool create;   /* true. Make the directory (one level) and the store if missing */
   freyja_sync_mode sync_mode; /* FREYJA_SYNC_INTERVAL */
-  uint32_t sync_ms;           /* FREYJA_SYNC_MS_DEFAULT; 1 to 86,400,000 */
+  uint32_t sync_ms;           /* FREYJA_SYNC_MS_DEFAULT; 1 to FREYJA_SYNC_MS_MAX */
   uint32_t segment_size;      /* FREYJA_SEGMENT_SIZE_DEFAULT bytes; a segment, its header
                                  included, grows no larger; MIN to MAX above. May differ at
                                  each open; holds for segments begun from then on */
@@ -214,9 +215,11 @@ FREYJA_API freyja_status freyja_iterator_open(freyja *db,
                                               const freyja_iterator_options *options,
                                               freyja_iterator **out, freyja_error *error);
 
-/* OK and the next entry, or END. CORRUPT when an entry fails its checksum (the
- * next call goes on behind it), and in place of END, each time, when damage
- * may hide entries. CLOSED when the store has been closed. */
+/* OK and the next entry, or END. After a fault the next call goes on behind what it was
+ * about, so a loop that goes on after every fault ends: CORRUPT, an entry that fails its
+ * checksum, and, once, in place of END, that damage may hide entries; IO or MEMORY, an entry
+ * or the rest of a data file that could not be read; CLOSED, once: the store has been closed.
+ */
 FREYJA_API freyja_status freyja_iterator_next(freyja_iterator *iterator, freyja_entry *entry,
                                               freyja_error *error);
 

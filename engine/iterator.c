@@ -28,6 +28,7 @@ struct freyja_iterator {
   bool hides;                        /* damage may hide entries: told at the end */
   uint64_t hidden_id, hidden_offset; /* the first that was met: segment and place */
   bool in_key_order;
+  bool told_closed;
   fj_sorted sorted;
   uint8_t *prefix;
   size_t prefix_size;
@@ -73,6 +74,12 @@ static void begin_pin(freyja_iterator *it) {
   if (it->current >= it->pin_count) return;
   fj_pin *pin = &it->pins[it->current];
   fj_scan_open(&it->scan, pin->segment, FJ_SEGMENT_HEADER, pin->end);
+}
+
+static void pass_pin(freyja_iterator *it) {
+  fj_scan_close(&it->scan);
+  it->current++;
+  begin_pin(it);
 }
 
 static freyja_status pin_segments(freyja_iterator *it, freyja_error *error) {
@@ -148,9 +155,7 @@ static freyja_status next_live(freyja_iterator *it, fj_record *record, freyja_er
     freyja_status status = fj_scan_next(&it->scan, &found, record, &key_hash, error);
     if (status != FREYJA_OK) return status;
     if (found == FJ_SCAN_END) {
-      fj_scan_close(&it->scan);
-      it->current++;
-      begin_pin(it);
+      pass_pin(it);
     } else if (found == FJ_SCAN_BAD) {
       note_hidden(it);
       if ((status = fj_scan_resume(&it->scan, it->scan.end, error)) != FREYJA_OK)
@@ -173,9 +178,11 @@ static freyja_status fail_value(freyja_iterator *it, const fj_segment *segment,
                     "a value at offset %llu fails verification", (unsigned long long)offset);
 }
 
-/* What stands in place of END: damage that may hide entries is not passed over. */
+/* What stands in place of END: damage that may hide entries is not passed over. It does so
+ * once, so that a loop that goes on after each fault ends. */
 static freyja_status at_end(freyja_iterator *it, freyja_error *error) {
   if (!it->hides) return FREYJA_END;
+  it->hides = false;
   freyja_status status = fj_index_prove(it->index, NULL, error);
   if (status != FREYJA_OK) return status;
   char name[FJ_NAME_MAX];
@@ -199,12 +206,15 @@ static freyja_status next_in_log(freyja_iterator *it, freyja_entry *entry,
   fj_record record;
   freyja_status status = next_live(it, &record, error);
   if (status == FREYJA_END) return at_end(it, error);
-  if (status != FREYJA_OK) return status;
+  if (status != FREYJA_OK) { /* the rest of the file cannot be read */
+    pass_pin(it);
+    return status;
+  }
   bool valid = true;
-  if (!it->keys_only) status = fj_scan_value(&it->scan, &record, &valid, error);
-  if (status != FREYJA_OK) return status;
   uint64_t offset = it->scan.offset;
-  fj_scan_skip(&it->scan, &record);
+  if (!it->keys_only) status = fj_scan_value(&it->scan, &record, &valid, error);
+  fj_scan_skip(&it->scan, &record); /* even if that failed: the next call goes on behind it */
+  if (status != FREYJA_OK) return status;
   if (!valid) return fail_value(it, it->scan.segment, offset, error);
   fill_entry(entry, &record, it->keys_only);
   return FREYJA_OK;
@@ -281,8 +291,11 @@ freyja_status fj_iterator_create(fj_iterators *list, fj_index *index,
 
 freyja_status freyja_iterator_next(freyja_iterator *iterator, freyja_entry *entry,
                                    freyja_error *error) {
-  if (iterator->list == NULL)
+  if (iterator->list == NULL) {
+    if (iterator->told_closed) return FREYJA_END;
+    iterator->told_closed = true;
     return fj_fail(error, FREYJA_CLOSED, NULL, "the iterator's store is closed");
+  }
   return iterator->in_key_order ? next_in_order(iterator, entry, error)
                                 : next_in_log(iterator, entry, error);
 }

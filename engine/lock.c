@@ -16,7 +16,7 @@ static freyja_status fail_locked(const fj_dir *dir, int file, uint32_t process,
     holder = holder * 10 + (uint64_t)(text[i] - '0');
   if (holder == process)
     return fj_fail(error, FREYJA_LOCKED, dir->path,
-                   "the store is open already in this process (%" PRIu64 ")", holder);
+                   "the store is open already in this process (process %" PRIu64 ")", holder);
   if (holder != 0)
     return fj_fail(error, FREYJA_LOCKED, dir->path, "the store is open in process %" PRIu64,
                    holder);

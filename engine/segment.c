@@ -88,17 +88,15 @@ static freyja_status check_header(fj_segment *segment, const uint8_t *header, si
   segment->damaged = true; /* until shown otherwise */
   if (size < FJ_SEGMENT_HEADER) {
     segment->missing = true;
-    (void)fj_fail_at(why, FREYJA_CORRUPT, dir, name,
-                     "the file ends within its header (offset 0)");
+    (void)fj_fail_at(why, FREYJA_CORRUPT, dir, name, "the file ends within its header");
   } else if (memcmp(header, magic, sizeof magic) != 0 ||
              fj_get64(header + 56) != fj_hash(header, 56, 0)) {
-    (void)fj_fail_at(why, FREYJA_CORRUPT, dir, name,
-                     "the file's header is damaged (offset 0)");
+    (void)fj_fail_at(why, FREYJA_CORRUPT, dir, name, "the file's header is damaged");
   } else if (memcmp(header + 16, identity->id, FJ_STORE_ID) != 0 ||
              fj_get64(header + 40) != segment->id) {
     segment->missing = true;
     (void)fj_fail_at(why, FREYJA_CORRUPT, dir, name,
-                     "the file is of another store or segment (offset 16)");
+                     "the file is of another store or segment");
   } else {
     segment->damaged = false;
     decode_marks(segment, header);
@@ -128,8 +126,7 @@ freyja_status fj_segment_adopt(fj_segment *segment, const uint8_t *header, size_
                    header[7]);
   if (status != FREYJA_OK && (size < FJ_SEGMENT_HEADER || memcmp(header, magic, 7) != 0))
     return fj_fail(error, status, path, "this is not a data file");
-  if (status != FREYJA_OK)
-    return fj_fail(error, status, path, "the file's header is damaged (offset 0)");
+  if (status != FREYJA_OK) return fj_fail(error, status, path, "the file's header is damaged");
   segment->seed = fj_segment_seed(identity, segment->id);
   decode_marks(segment, header);
   return FREYJA_OK;
@@ -277,7 +274,7 @@ static bool is_no_file(int code) {
 static freyja_status mark_missing(fj_segment *segment, const char *name, freyja_error *why,
                                   const char *what) {
   segment->damaged = segment->missing = true;
-  (void)fj_fail_at(why, FREYJA_CORRUPT, segment->pool->dir, name, "%s (offset 0)", what);
+  (void)fj_fail_at(why, FREYJA_CORRUPT, segment->pool->dir, name, "%s", what);
   return FREYJA_OK;
 }
 

@@ -46,11 +46,12 @@ static freyja_status copy(fj_segment *segment, uint64_t size, int file, const ch
     if (count == 0) break; /* the file shrank meanwhile */
     freyja_slice part = {chunk, count};
     int code = fj_write(segment->os, file, &part, 1, done);
-    if (code != 0) return fj_fail_os(error, code, dir, name, "write");
+    if (code != 0) return fj_fail_os(error, code, dir, name, "write to a file in the folder");
     done += count;
   }
   int code = fj_sync(segment->os, file);
-  return code == 0 ? FREYJA_OK : fj_fail_os(error, code, dir, name, "sync");
+  return code == 0 ? FREYJA_OK
+                   : fj_fail_os(error, code, dir, name, "sync a file in the folder");
 }
 
 static freyja_status save_in(const fj_dir *dir, int folder, fj_segment *segment, uint64_t size,
@@ -59,11 +60,12 @@ static freyja_status save_in(const fj_dir *dir, int folder, fj_segment *segment,
   char name[64];
   (void)snprintf(name, sizeof name, "%" PRIu64 ".%" PRIu64 ".cut", segment->id, segment->tail);
   int code = os->unlink(os->context, folder, name);
-  if (code != 0 && code != -ENOENT) return fj_fail_os(error, code, dir, lost, "replace in");
+  if (code != 0 && code != -ENOENT)
+    return fj_fail_os(error, code, dir, lost, "replace a file in the folder");
   int file = -1;
   code = os->open(os->context, folder, name,
                   FJ_OPEN_WRITE | FJ_OPEN_CREATE | FJ_OPEN_EXCLUSIVE, &file);
-  if (code != 0) return fj_fail_os(error, code, dir, lost, "create a file in");
+  if (code != 0) return fj_fail_os(error, code, dir, lost, "create a file in the folder");
   freyja_status status = FREYJA_OK;
   uint8_t *chunk = os->allocate(os->context, CHUNK);
   if (chunk == NULL) status = fj_fail_memory(error, "keep a torn tail");

@@ -87,6 +87,40 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       assert.equal("later", (next_entry(it)))
     end)
 
+    it("is told to a loop that goes on after each error, and lets it end", function()
+      for where, expected in pairs {
+        [HEADER + 40 + 24 + 5] = { "twice", "later", "final", errors = 1 }, -- a value
+        [HEADER + 80 + 3] = { "later", "final", errors = 1 }, -- a record's header
+        [20] = { "twice", "alone", "later", "final", errors = 0 }, -- the file's header
+        [0] = { "later", "final", errors = 1 }, -- the whole file
+      } do
+        local dir <close> = tmp.dir()
+        make(dir.path .. "/db")
+        if where == 0 then os.remove(dir.path .. "/db/1.data")
+        else flip(dir.path .. "/db/1.data", where, 0) end
+        local db <close> = assert(freyja.open(dir.path .. "/db", { io = io_mode }))
+        for _, order in ipairs { "log", "key" } do
+          local found, errors, calls = {}, 0, 0
+          local next_entry, it <close> = db:each { order = order }
+          repeat
+            local ok, key = pcall(next_entry, it)
+            calls = calls + 1
+            if not ok then
+              assert.equal("corrupt", key.code)
+              errors = errors + 1
+            elseif key then
+              found[key] = true
+            end
+          until (ok and key == nil) or calls == 10
+          local wanted = {}
+          for _, key in ipairs(expected) do wanted[key] = true end
+          assert.same(wanted, found, where)
+          assert.equal(expected.errors, errors, where)
+          assert.is_true(calls < 10, where)
+        end
+      end
+    end)
+
     it("of the active segment below what was synced is not taken for a torn tail", function()
       local dir <close> = tmp.dir()
       local path = dir.path .. "/db"

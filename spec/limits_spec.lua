@@ -91,7 +91,7 @@ describe("the limits of a store", function()
         db:put("k", "v")
         db:close()
       else
-        assert.matches(row[1], err.message)
+        assert.matches(("%s is %d"):format(row[1], row[2]), err.message, 1, true)
         assert.is_false(tmp.exists(path))
       end
     end)

@@ -75,6 +75,24 @@ describe("opening a store", function()
     assert.equal(dir.path .. "/no/db", err.path)
   end)
 
+  it("says of an empty path that it is one", function()
+    local dir <close> = tmp.dir()
+    local _, err = freyja.open ""
+    assert.equal("freyja: io: cannot create the store's folder: the path is empty", tostring(err))
+    assert.equal(2, err.errno)
+    assert.is_nil(err.path)
+    _, err = freyja.open("", { readonly = true })
+    assert.equal("freyja: io: cannot open the store's folder: the path is empty", tostring(err))
+    local db = assert(freyja.open(dir.path))
+    local _, backup_err = pcall(db.backup, db, "")
+    db:close()
+    local _, from_err = pcall(freyja.repair, "", { to = dir.path .. "/x" })
+    local _, to_err = pcall(freyja.repair, dir.path, { to = "" })
+    for _, each in ipairs { backup_err, from_err, to_err } do
+      assert.matches("the path is empty", each.message, 1, true)
+    end
+  end)
+
   it("makes nothing with create = false or readonly = true", function()
     local dir <close> = tmp.dir()
     for _, options in ipairs { { create = false }, { readonly = true } } do

@@ -1,5 +1,6 @@
 /* core.c - the module freyja.core: open, and the making of all metatables. The
  * only C of the project that includes lua.h is in this folder. */
+#include <stdio.h>
 #include <string.h>
 
 #include "binding.h"
@@ -10,25 +11,38 @@ static int bad_option(lua_State *L, const char *name, const char *what) {
   return luaL_argerror(L, 2, lua_pushfstring(L, "option '%s' must be %s", name, what));
 }
 
+/* What integers an option takes. */
+typedef struct fjl_range {
+  const char *name, *unit;
+  uint32_t least, most;
+} fjl_range;
+
 static bool check_boolean(lua_State *L, const char *name) {
   if (!lua_isboolean(L, -1)) (void)bad_option(L, name, "a boolean");
   return lua_toboolean(L, -1);
 }
 
-/* Out of the range of the option's C type is out of its own range too: the engine
- * is given 0, which no such option may be, and names the limits. */
-static uint32_t check_integer(lua_State *L, const char *name, const char *what) {
+/* An integer that is out of the range of the option's C type is out of its own range too: it
+ * is told as the engine tells of the others. */
+static uint32_t check_integer(lua_State *L, const fjl_range *range, const char *what,
+                              freyja_error *error) {
   int is_integer = 0;
   lua_Integer value = lua_tointegerx(L, -1, &is_integer);
-  if (!is_integer || lua_type(L, -1) != LUA_TNUMBER) (void)bad_option(L, name, what);
-  return value < 0 || value > (lua_Integer)UINT32_MAX ? 0 : (uint32_t)value;
+  if (!is_integer || lua_type(L, -1) != LUA_TNUMBER) (void)bad_option(L, range->name, what);
+  if (value >= 0 && value <= (lua_Integer)UINT32_MAX) return (uint32_t)value;
+  error->status = FREYJA_LIMIT;
+  (void)snprintf(error->message, sizeof error->message,
+                 "%s is " LUA_INTEGER_FMT "%s; it may be %u to %u", range->name,
+                 (LUAI_UACINT)value, range->unit, range->least, range->most);
+  return 0;
 }
 
-static void check_sync(lua_State *L, freyja_options *options) {
+static void check_sync(lua_State *L, freyja_options *options, freyja_error *error) {
   static const char what[] = "\"none\", \"always\" or an integer (milliseconds)";
+  static const fjl_range range = {"sync", " milliseconds", 1, FREYJA_SYNC_MS_MAX};
   if (lua_type(L, -1) != LUA_TSTRING) {
     options->sync_mode = FREYJA_SYNC_INTERVAL;
-    options->sync_ms = check_integer(L, "sync", what);
+    options->sync_ms = check_integer(L, &range, what, error);
     return;
   }
   const char *mode = lua_tostring(L, -1);
@@ -45,7 +59,10 @@ static void check_io(lua_State *L, freyja_options *options) {
 }
 
 /* The option whose name is below its value on the top of the stack. */
-static void check_option(lua_State *L, freyja_options *options) {
+static void check_option(lua_State *L, freyja_options *options, freyja_error *error) {
+  static const fjl_range segment_size = {"segment_size", " bytes", FREYJA_SEGMENT_SIZE_MIN,
+                                         FREYJA_SEGMENT_SIZE_MAX};
+  static const fjl_range hash_bits = {"hash_bits", "", 1, 64};
   if (lua_type(L, -2) != LUA_TSTRING) {
     (void)luaL_argerror(L, 2, "options have names");
     return;
@@ -53,24 +70,33 @@ static void check_option(lua_State *L, freyja_options *options) {
   const char *name = lua_tostring(L, -2);
   if (strcmp(name, "readonly") == 0) options->readonly = check_boolean(L, name);
   else if (strcmp(name, "create") == 0) options->create = check_boolean(L, name);
-  else if (strcmp(name, "sync") == 0) check_sync(L, options);
+  else if (strcmp(name, "sync") == 0) check_sync(L, options, error);
   else if (strcmp(name, "io") == 0) check_io(L, options);
   else if (strcmp(name, "segment_size") == 0)
-    options->segment_size = check_integer(L, name, "an integer (bytes)");
+    options->segment_size = check_integer(L, &segment_size, "an integer (bytes)", error);
   else if (strcmp(name, "hash_bits") == 0)
-    options->hash_bits = check_integer(L, name, "an integer");
+    options->hash_bits = check_integer(L, &hash_bits, "an integer", error);
   else (void)luaL_argerror(L, 2, lua_pushfstring(L, "unknown option '%s'", name));
 }
 
-static void check_options(lua_State *L, freyja_options *options) {
+/* The options at index 2. *error tells of a number beyond all limits. */
+static void check_options(lua_State *L, freyja_options *options, freyja_error *error) {
   freyja_options_init(options);
+  memset(error, 0, sizeof *error);
   if (lua_isnoneornil(L, 2)) return;
   luaL_checktype(L, 2, LUA_TTABLE);
   lua_pushnil(L);
   while (lua_next(L, 2) != 0) {
-    check_option(L, options);
+    check_option(L, options, error);
     lua_pop(L, 1);
   }
+}
+
+/* nil, error */
+static int push_failure(lua_State *L, const freyja_error *error) {
+  lua_pushnil(L);
+  fjl_push_error(L, error);
+  return 2;
 }
 
 /* open([path [, options]]) -> store | nil, error */
@@ -80,7 +106,8 @@ static int core_open(lua_State *L) {
   freyja_error error;
   const char *path = luaL_optlstring(L, 1, "freyja.db", &size);
   luaL_argcheck(L, strlen(path) == size, 1, "the path contains a zero byte");
-  check_options(L, &options);
+  check_options(L, &options, &error);
+  if (error.status != FREYJA_OK) return push_failure(L, &error);
   lua_settop(L, 2);
   fjl_object *store = fjl_push_object(L, fjl_store_kind);
   lua_pushstring(L, path);
@@ -90,9 +117,7 @@ static int core_open(lua_State *L) {
     status = freyja_open(path, &options, &store->handle->db, &error);
   if (status == FREYJA_OK) return 1;
   fjl_release(L, store);
-  lua_pushnil(L);
-  fjl_push_error(L, &error);
-  return 2;
+  return push_failure(L, &error);
 }
 
 FREYJA_API int luaopen_freyja_core(lua_State *L);

@@ -85,10 +85,55 @@ static void test_iterator(freyja_io io) {
      "an iterator gives an entry");
   (void)freyja_close(db, NULL);
   ok(freyja_iterator_next(iterator, &entry, &error) == FREYJA_CLOSED &&
-         error.status == FREYJA_CLOSED,
-     "an iterator of a closed store says so");
+         error.status == FREYJA_CLOSED &&
+         freyja_iterator_next(iterator, &entry, &error) == FREYJA_END,
+     "an iterator of a closed store says so, once");
   freyja_iterator_close(iterator);
   freyja_iterator_close(NULL);
+}
+
+static bool reading_fails;
+
+static int64_t read_or_fail(void *context, int file, void *buffer, size_t size,
+                            uint64_t offset) {
+  return reading_fails ? -EIO : fj_os_real()->read(context, file, buffer, size, offset);
+}
+
+/* The first of three files cannot be read any more behind its first four records, which come
+ * in one read: that is a fault about the fifth's value, and one about all that follows it. */
+static void test_iterator_faults(void) {
+  fj_os os = *fj_os_real();
+  freyja_options options;
+  freyja *db = NULL;
+  freyja_iterator *iterator = NULL;
+  freyja_entry entry;
+  freyja_error error;
+  static char large[60000];
+  unsigned faults = 0, entries = 0, calls = 0;
+  freyja_status status = FREYJA_OK;
+  os.read = read_or_fail;
+  (void)snprintf(path, sizeof path, "%s/faults", folder);
+  freyja_options_init(&options);
+  options.io = FREYJA_IO_SYSCALL;
+  options.os = &os;
+  memset(large, 'L', sizeof large);
+  if (freyja_open(path, &options, &db, &error) != FREYJA_OK) exit(1);
+  for (char key = 'a'; key < 'p'; key++) {
+    (void)freyja_put(db, &key, 1, large, sizeof large, NULL);
+    if (key == 'j' || key == 'k') (void)freyja_rotate(db, NULL);
+  }
+  (void)freyja_iterator_open(db, NULL, &iterator, &error);
+  while (status != FREYJA_END && ++calls < 100) {
+    status = freyja_iterator_next(iterator, &entry, &error);
+    if (status == FREYJA_OK) entries++;
+    if (freyja_is_fault(status)) faults += status == FREYJA_IO ? 1 : 100;
+    reading_fails = faults < 2;
+  }
+  ok(status == FREYJA_END && faults == 2 && entries == 9,
+     "an iterator goes on behind what cannot be read");
+  freyja_iterator_close(iterator);
+  (void)freyja_close(db, NULL);
+  (void)snprintf(path, sizeof path, "%s/db", folder);
 }
 
 static void test_fork(freyja_io io) {
@@ -202,6 +247,7 @@ int main(void) {
     test_iterator((freyja_io)io);
     test_fork((freyja_io)io);
   }
+  test_iterator_faults();
   test_log();
   test_errors();
   test_example();
