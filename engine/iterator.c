@@ -183,8 +183,10 @@ static freyja_status fail_value(freyja_iterator *it, const fj_segment *segment,
 static freyja_status at_end(freyja_iterator *it, freyja_error *error) {
   if (!it->hides) return FREYJA_END;
   it->hides = false;
-  freyja_status status = fj_index_prove(it->index, NULL, error);
-  if (status != FREYJA_OK) return status;
+  const freyja_error *known = &it->index->first_damage;
+  if (it->index->has_unknown)
+    return fj_fail(error, FREYJA_CORRUPT, known->path, "entries may be missing: %s",
+                   known->message);
   char name[FJ_NAME_MAX];
   fj_segment_name(name, it->hidden_id);
   return fj_fail_at(error, FREYJA_CORRUPT, it->index->dir, name,

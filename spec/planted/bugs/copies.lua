@@ -130,8 +130,11 @@ bug("a_path_ends_at_a_zero", "api",
   [[luaL_argcheck(L, strlen(path) == size, 1, "the path contains a zero byte");]], "")
 
 bug("an_option_wraps", "limits",
-  [[return value < 0 || value > (lua_Integer)UINT32_MAX ? 0 : (uint32_t)value;]],
+  [[if (value >= 0 && value <= (lua_Integer)UINT32_MAX) return (uint32_t)value;]],
   [[return (uint32_t)value;]])
+
+bug("an_option_is_told_as_another", "limits",
+  [[(LUAI_UACINT)value, range->unit]], [[(LUAI_UACINT)0, range->unit]])
 
 in_file "engine/lua/raise.c"
 

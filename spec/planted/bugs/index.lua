@@ -92,6 +92,19 @@ bug("an_iterator_forgets_what_was_replaced", "model",
 bug("an_iterator_ends_over_damage", "damage",
   [[if (!it->hides) return FREYJA_END;]], [[return FREYJA_END;]])
 
+bug("an_iterator_never_ends_over_damage", "damage", [[it->hides = false;]], "")
+
+bug("an_iterator_stays_at_what_it_cannot_read", "capi",
+  [[fj_scan_skip(&it->scan, &record); /* even if that failed: the next call goes on behind it */
+  if (status != FREYJA_OK) return status;]],
+  [[if (status != FREYJA_OK) return status;
+  fj_scan_skip(&it->scan, &record);]])
+
+bug("an_iterator_stays_in_a_file_it_cannot_read", "capi",
+  [[pass_pin(it);
+    return status;]],
+  [[return status;]])
+
 bug("an_iterator_gives_what_is_in_doubt", "damage",
   [[if (!it->index->has_unknown) return false;]], [[return false;]])
 
