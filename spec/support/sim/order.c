@@ -7,8 +7,12 @@
  *     names: its entry, its header, and all of it if it is sealed.
  * O3  No data file is removed while the MANIFEST, as it is or as it is durable, names it.
  * O4  No MANIFEST is removed, or written to in place.
- * O5  No sealed file is cut or changed; of the active one only bytes that are durable in lost/
- *     are cut (but for those of a write that failed). */
+ * O5  A file that a MANIFEST seals, as it is or as it is durable, never changes again, by
+ *     whatever name it is reached; of the active one only bytes that are durable in lost/ are
+ *     cut (but for those of a write that failed).
+ * O6  A MANIFEST that takes the place of another is of the same store, of the next generation,
+ *     and goes on from it: what it names comes first and in the same order, and what is sealed
+ *     stays as it is. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,7 +26,8 @@ static const char manifest_name[] = "MANIFEST";
 
 /* A MANIFEST's entries. */
 typedef struct manifest {
-  const uint8_t *at; /* NULL: there is none */
+  const uint8_t *head; /* NULL: there is none */
+  const uint8_t *at;
   uint32_t count;
 } manifest;
 
@@ -35,10 +40,11 @@ void sim_order_break(sim_disk *disk, const char *format, ...) {
 }
 
 static manifest read_manifest(const sim_bytes *bytes) {
-  manifest m = {NULL, 0};
+  manifest m = {NULL, NULL, 0};
   if (bytes->size < 72) return m;
   uint32_t count = fj_get32(bytes->at + 8);
   if (bytes->size != 72 + (uint64_t)count * 16) return m;
+  m.head = bytes->at;
   m.at = bytes->at + 64;
   m.count = count;
   return m;
@@ -56,27 +62,14 @@ static int64_t rank_in(const manifest *m, uint64_t id) {
 
 static manifest manifest_now(const sim_disk *disk, const sim_node *dir) {
   uint32_t node = sim_entries_find(&dir->entries, manifest_name);
-  manifest none = {NULL, 0};
+  manifest none = {NULL, NULL, 0};
   return node == UINT32_MAX ? none : read_manifest(&disk->nodes[node].now);
 }
 
 static manifest manifest_durable(const sim_disk *disk, const sim_node *dir) {
   uint32_t node = sim_entries_find(&dir->durable, manifest_name);
-  manifest none = {NULL, 0};
+  manifest none = {NULL, NULL, 0};
   return node == UINT32_MAX ? none : read_manifest(&disk->nodes[node].disk);
-}
-
-/* The directory and name of a file; NULL if it has none. */
-static const sim_node *find_name(const sim_disk *disk, uint32_t node, const char **name) {
-  for (uint32_t i = 0; i < disk->node_count; i++) {
-    const sim_entries *entries = &disk->nodes[i].entries;
-    for (uint32_t k = 0; k < entries->count; k++) {
-      if (entries->items[k].node != node) continue;
-      *name = entries->items[k].name;
-      return &disk->nodes[i];
-    }
-  }
-  return NULL;
 }
 
 /* Whether changes of the file's bytes [from, to) are pending. */
@@ -97,8 +90,22 @@ static uint32_t node_of_segment(const sim_entries *entries, uint64_t id) {
 
 /* ---- O1, O5 ----------------------------------------------------------- */
 
-static void check_record(sim_disk *disk, const sim_unit *unit, const sim_node *dir,
+static bool is_sealed(const manifest *m, uint64_t id) {
+  int64_t rank = rank_in(m, id);
+  return rank >= 0 && size_in(m, (uint32_t)rank) > 0;
+}
+
+static void check_sealed(sim_disk *disk, const sim_unit *unit, const sim_node *dir,
                          uint64_t id) {
+  manifest now = manifest_now(disk, dir);
+  manifest durable = manifest_durable(disk, dir);
+  if (!is_sealed(&now, id) && !is_sealed(&durable, id)) return;
+  sim_order_break(disk, "O5: %" PRIu64 ".data is sealed and %s changes at %" PRIu64, id,
+                  unit->kind == SIM_DATA ? "what it holds" : "its size",
+                  unit->kind == SIM_DATA ? unit->offset : unit->size);
+}
+
+static void check_record(sim_disk *disk, const sim_node *dir, uint64_t id) {
   manifest now = manifest_now(disk, dir);
   manifest durable = manifest_durable(disk, dir);
   if (now.at == NULL && durable.at == NULL) return; /* a directory that is being made */
@@ -113,9 +120,6 @@ static void check_record(sim_disk *disk, const sim_unit *unit, const sim_node *d
                       "O1: %" PRIu64 ".data gets records before %" PRIu64 ".data is synced",
                       id, id_in(&durable, (uint32_t)i));
   }
-  if (rank >= 0 && size_in(&durable, (uint32_t)rank) > unit->offset)
-    sim_order_break(disk, "O5: %" PRIu64 ".data is sealed and changes at offset %" PRIu64, id,
-                    unit->offset);
 }
 
 /* Whether what a cut removes is durable in lost/. */
@@ -135,17 +139,13 @@ static bool is_kept(const sim_disk *disk, const sim_node *dir, const sim_node *n
 }
 
 static void check_cut(sim_disk *disk, const sim_unit *unit, const sim_node *dir, uint64_t id) {
-  manifest durable = manifest_durable(disk, dir);
   const sim_node *node = &disk->nodes[unit->node];
-  int64_t rank = rank_in(&durable, id);
-  if (rank >= 0 && unit->size < size_in(&durable, (uint32_t)rank))
-    sim_order_break(disk, "O5: %" PRIu64 ".data is sealed and is cut", id);
   if (disk->fault.at == 0 && unit->size < node->now.size &&
       !is_kept(disk, dir, node, id, unit->size))
     sim_order_break(disk, "O5: bytes of %" PRIu64 ".data are cut that are not in lost/", id);
 }
 
-/* ---- O2, O3, O4 ------------------------------------------------------- */
+/* ---- O2, O3, O4, O6 ------------------------------------------------------- */
 
 static void check_named(sim_disk *disk, const sim_node *dir, uint64_t id, uint64_t size) {
   uint32_t index = node_of_segment(&dir->durable, id);
@@ -155,11 +155,25 @@ static void check_named(sim_disk *disk, const sim_node *dir, uint64_t id, uint64
     return;
   }
   const sim_node *node = &disk->nodes[index];
-  uint64_t needed = size == 0 ? FJ_SEGMENT_HEADER : size;
-  if (node->disk.size < needed || is_pending(disk, index, 0, 64))
+  bool is_whole = size == 0 ? node->disk.size >= FJ_SEGMENT_HEADER : node->disk.size == size;
+  if (!is_whole || is_pending(disk, index, 0, 64))
     sim_order_break(disk, "O2: a MANIFEST names %" PRIu64 ".data before it is durable", id);
   if (size > 0 && is_pending(disk, index, FJ_SEGMENT_HEADER, size))
     sim_order_break(disk, "O2: a MANIFEST seals %" PRIu64 ".data before it is synced", id);
+}
+
+/* Whether `m` goes on from `before`. */
+static bool is_successor(const manifest *before, const manifest *m) {
+  if (m->count < before->count) return false;
+  /* hash bits, store id and hash seed, then the generation */
+  if (memcmp(m->head + 12, before->head + 12, 28) != 0) return false;
+  if (fj_get64(m->head + 40) != fj_get64(before->head + 40) + 1) return false;
+  for (uint32_t i = 0; i < before->count; i++) {
+    uint64_t size = size_in(before, i);
+    if (id_in(m, i) != id_in(before, i)) return false;
+    if (size != 0 && size_in(m, i) != size) return false;
+  }
+  return true;
 }
 
 static void check_manifest(sim_disk *disk, const sim_unit *unit) {
@@ -169,7 +183,11 @@ static void check_manifest(sim_disk *disk, const sim_unit *unit) {
   if (m.at == NULL || is_pending(disk, unit->target, 0, UINT64_MAX) ||
       node->disk.size != node->now.size)
     sim_order_break(disk, "O2: a MANIFEST takes its place before it is durable");
+  if (m.at == NULL) return;
   for (uint32_t i = 0; i < m.count; i++) check_named(disk, dir, id_in(&m, i), size_in(&m, i));
+  manifest before = manifest_now(disk, dir);
+  if (before.at != NULL && !is_successor(&before, &m))
+    sim_order_break(disk, "O6: a MANIFEST does not go on from the one before");
 }
 
 static void check_removal(sim_disk *disk, const sim_unit *unit) {
@@ -184,19 +202,28 @@ static void check_removal(sim_disk *disk, const sim_unit *unit) {
     sim_order_break(disk, "O3: %s is removed while a MANIFEST names it", unit->name);
 }
 
-void sim_order_unit(sim_disk *disk, const sim_unit *unit) {
-  const char *name = NULL;
+/* A change of a file that has that name there. */
+static void check_change(sim_disk *disk, const sim_unit *unit, const sim_node *dir,
+                         const char *name) {
   uint64_t id = 0;
+  if (strcmp(name, manifest_name) == 0)
+    sim_order_break(disk, "O4: a MANIFEST is written in place");
+  if (!fj_segment_parse_name(name, &id)) return;
+  check_sealed(disk, unit, dir, id);
+  if (unit->kind == SIM_SIZE) check_cut(disk, unit, dir, id);
+  else if (unit->kind == SIM_DATA && unit->offset + unit->size > FJ_SEGMENT_HEADER)
+    check_record(disk, dir, id);
+}
+
+void sim_order_unit(sim_disk *disk, const sim_unit *unit) {
   if (unit->kind == SIM_MOVE && strcmp(unit->to, manifest_name) == 0)
     check_manifest(disk, unit);
   if (unit->kind == SIM_REMOVE) check_removal(disk, unit);
   if (sim_is_entry(unit)) return;
-  const sim_node *dir = find_name(disk, unit->node, &name);
-  if (dir == NULL) return;
-  if (strcmp(name, manifest_name) == 0)
-    sim_order_break(disk, "O4: a MANIFEST is written in place");
-  if (!fj_segment_parse_name(name, &id)) return;
-  if (unit->kind == SIM_SIZE) check_cut(disk, unit, dir, id);
-  else if (unit->kind == SIM_DATA && unit->offset + unit->size > FJ_SEGMENT_HEADER)
-    check_record(disk, unit, dir, id);
+  for (uint32_t i = 0; i < disk->node_count; i++) {
+    const sim_entries *entries = &disk->nodes[i].entries;
+    for (uint32_t k = 0; k < entries->count; k++)
+      if (entries->items[k].node == unit->node)
+        check_change(disk, unit, &disk->nodes[i], entries->items[k].name);
+  }
 }
