@@ -18,8 +18,8 @@ typedef struct fj_backup {
 
 /* ---- one file ------------------------------------------------------------- */
 
-/* All of the active segment's copy will be durable: its mark says so. But a damaged one keeps
- * the marks that it has, which may tell of bytes that it once had. */
+/* All of the active segment's copy will be durable, and it is sealed: its mark says so. But a
+ * damaged one keeps the marks that it has, which may tell of bytes that it once had. */
 static void renew_mark(const fj_segment *segment, uint8_t *header) {
   if (segment->sealed || segment->damaged) return;
   fj_segment_encode_mark(header + FJ_MARK_OFFSET, segment->tail, segment->seed, 0);
@@ -114,14 +114,14 @@ static freyja_status sync_link(const fj_backup *backup, const char *name,
   return status;
 }
 
-/* `size`: that of a sealed file in the MANIFEST, 0 of the active one. */
+/* `size`: that of the file in the backup's MANIFEST. */
 static freyja_status take_file(const fj_backup *backup, const fj_segment *segment,
                                uint64_t size, freyja_error *error) {
   const fj_os *os = segment->os;
   char name[FJ_NAME_MAX];
   fj_segment_name(name, segment->id);
   if (segment->missing) return FREYJA_OK; /* as it is: missing there too */
-  if (size == 0) return copy_file(backup, segment, name, segment->tail, error);
+  if (!segment->sealed) return copy_file(backup, segment, name, segment->tail, error);
   if (backup->links &&
       os->link(os->context, backup->db->dir.fd, name, backup->folder.dir.fd) == 0)
     return sync_link(backup, name, error);
@@ -130,38 +130,78 @@ static freyja_status take_file(const fj_backup *backup, const fj_segment *segmen
 
 /* ---- the whole ------------------------------------------------------------ */
 
-/* *made is the MANIFEST of what is in the folder already. */
+/* A MANIFEST of the store as it is, with room for its entries, none of which it has yet. The
+ * backup and the store go different ways from here: no file of the one must be taken for one
+ * of the other, so that each gets ids and generations of its own, by steps that are random. */
+static freyja_status branch(const fj_backup *backup, fj_manifest *made, freyja_error *error) {
+  const freyja *db = backup->db;
+  const fj_os *os = db->dir.os;
+  uint32_t steps[2];
+  *made = db->manifest;
+  made->count = 0;
+  made->entries = os->allocate(os->context, db->manifest.count * sizeof *made->entries);
+  if (made->entries == NULL) return fj_fail_memory(error, "copy a store");
+  int code = os->random(os->context, steps, sizeof steps);
+  if (code != 0) return fj_fail_os(error, code, &db->dir, NULL, "get random bytes for");
+  if (made->next_id > UINT64_MAX - UINT32_MAX || made->generation > UINT64_MAX - UINT32_MAX)
+    return fj_fail(error, FREYJA_LIMIT, db->dir.path, "there are no more file ids");
+  made->next_id += steps[0];
+  made->generation += steps[1];
+  return FREYJA_OK;
+}
+
+/* What the store's MANIFEST says of the segment, or will once it is sealed: of a damaged one,
+ * which may be shorter than it once was, that must not be forgotten. */
+static uint64_t sealed_size(const fj_manifest_entry *entry, const fj_segment *segment) {
+  if (entry->size != 0) return entry->size;
+  return segment->tail > segment->mark ? segment->tail : segment->mark;
+}
+
+/* `made` is the MANIFEST of what is in the folder already. All its files are sealed: the
+ * backup, when it is opened, begins one of its own. */
 static freyja_status fill(const fj_backup *backup, fj_manifest *made, freyja_error *error) {
   const freyja *db = backup->db;
   freyja_status status = FREYJA_OK;
-  while (made->count < db->manifest.count && status == FREYJA_OK) {
-    status = take_file(backup, db->index.ranks[made->count], made->entries[made->count].size,
-                       error);
-    if (status == FREYJA_OK) made->count++;
+  for (uint32_t i = 0; i < db->manifest.count && status == FREYJA_OK; i++) {
+    const fj_segment *segment = db->index.ranks[i];
+    fj_manifest_entry entry = {db->manifest.entries[i].id, 0};
+    entry.size = sealed_size(&db->manifest.entries[i], segment);
+    if (entry.size == FJ_SEGMENT_HEADER && !segment->sealed && !segment->damaged) continue;
+    status = take_file(backup, segment, entry.size, error);
+    if (status == FREYJA_OK) made->entries[made->count++] = entry;
   }
+  return status;
+}
+
+static freyja_status back_up(fj_backup *backup, fj_manifest *made, const char *path,
+                             freyja_error *error) {
+  const fj_os *os = backup->db->dir.os;
+  freyja_status status = branch(backup, made, error);
+  if (status != FREYJA_OK) return status;
+  status = fj_folder_open(&backup->folder, os, path, backup->db->dir.fd, error);
+  if (status == FREYJA_OK) {
+    status = fill(backup, made, error);
+    if (status == FREYJA_OK) status = fj_folder_finish(&backup->folder, made, error);
+    if (status != FREYJA_OK) fj_folder_abandon(&backup->folder, made);
+  }
+  fj_folder_close(&backup->folder);
   return status;
 }
 
 freyja_status freyja_backup(freyja *db, const char *path, const freyja_backup_options *options,
                             freyja_error *error) {
   const fj_os *os = db->dir.os;
+  fj_manifest made;
   freyja_status status = fj_store_check_process(db, error);
   if (status != FREYJA_OK) return status;
   if (db->poisoned) return fj_store_check_write(db, error);
   fj_backup backup = {.db = db, .links = options == NULL || !options->copy};
-  fj_manifest made = db->manifest; /* its entries are the store's */
-  made.count = 0;
-  made.generation--; /* finishing adds one */
+  memset(&made, 0, sizeof made);
   fj_pool_close_files(&db->index.pool);
-  status = fj_folder_open(&backup.folder, os, path, db->dir.fd, error);
-  if (status == FREYJA_OK) {
-    backup.chunk = os->allocate(os->context, CHUNK);
-    status = backup.chunk == NULL ? fj_fail_memory(error, "copy a store")
-                                  : fill(&backup, &made, error);
-    if (status == FREYJA_OK) status = fj_folder_finish(&backup.folder, &made, error);
-    if (status != FREYJA_OK) fj_folder_abandon(&backup.folder, &made);
-  }
+  backup.chunk = os->allocate(os->context, CHUNK);
+  status = backup.chunk == NULL ? fj_fail_memory(error, "copy a store")
+                                : back_up(&backup, &made, path, error);
   os->release(os->context, backup.chunk);
-  fj_folder_close(&backup.folder);
+  fj_manifest_clear(&db->dir, &made);
   return status;
 }

@@ -37,13 +37,14 @@ static freyja_status check_options(const freyja_options *o, freyja_error *error)
 
 /* ---- the directory -------------------------------------------------------- */
 
-static freyja_status open_directory(freyja *db, freyja_error *error) {
+static freyja_status open_directory(freyja *db, bool *made, freyja_error *error) {
   const fj_os *os = db->dir.os;
   int code = os->open_dir(os->context, -1, db->dir.path, &db->dir.fd);
   if (code == -ENOENT && db->options.create && !db->options.readonly) {
     code = os->make_dir(os->context, -1, db->dir.path);
     if (code != 0 && code != -EEXIST)
       return fj_fail_os(error, code, &db->dir, NULL, "create the store's folder");
+    *made = code == 0;
     code = os->open_dir(os->context, -1, db->dir.path, &db->dir.fd);
   }
   if (code != 0) {
@@ -55,10 +56,8 @@ static freyja_status open_directory(freyja *db, freyja_error *error) {
 
 /* ---- the MANIFEST --------------------------------------------------------- */
 
-/* A store without a segment; the first one comes by rotation. */
-static freyja_status create_store(freyja *db, freyja_error *error) {
-  const fj_os *os = db->dir.os;
-  fj_manifest *manifest = &db->manifest;
+/* Whether the folder, which has no MANIFEST, may become a store. */
+static freyja_status check_creation(freyja *db, freyja_error *error) {
   bool has_data = false;
   freyja_status status = fj_recovery_has_data(&db->dir, &has_data, error);
   if (status != FREYJA_OK) return status;
@@ -67,6 +66,21 @@ static freyja_status create_store(freyja *db, freyja_error *error) {
                       "there are data files but no MANIFEST; nothing was changed");
   if (db->options.readonly || !db->options.create)
     return fj_fail_os(error, -ENOENT, &db->dir, NULL, "find a store in this folder");
+  return FREYJA_OK;
+}
+
+/* A folder that is no store and is not to become one gets no LOCK either. */
+static freyja_status check_presence(freyja *db, freyja_error *error) {
+  if (!db->options.readonly && db->options.create) return FREYJA_OK;
+  return fj_manifest_is_missing(&db->dir) ? check_creation(db, error) : FREYJA_OK;
+}
+
+/* A store without a segment; the first one comes by rotation. */
+static freyja_status create_store(freyja *db, bool made, freyja_error *error) {
+  const fj_os *os = db->dir.os;
+  fj_manifest *manifest = &db->manifest;
+  freyja_status status = check_creation(db, error);
+  if (status != FREYJA_OK) return status;
   int code = os->random(os->context, manifest->identity.id, FJ_STORE_ID);
   if (code == 0)
     code = os->random(os->context, &manifest->identity.hash_seed,
@@ -76,7 +90,7 @@ static freyja_status create_store(freyja *db, freyja_error *error) {
   manifest->hash_bits = db->options.hash_bits;
   manifest->next_id = 1;
   manifest->created = os->now(os->context);
-  if ((status = fj_folder_sync_parent(&db->dir, error)) != FREYJA_OK) return status;
+  if ((status = fj_folder_sync_parent(&db->dir, made, error)) != FREYJA_OK) return status;
   bool replaced = false;
   return fj_manifest_write(&db->dir, manifest, &replaced, error);
 }
@@ -90,10 +104,10 @@ static freyja_status settle_manifest(freyja *db, freyja_error *error) {
   return fj_recovery_clean(&db->dir, &db->manifest, error);
 }
 
-static freyja_status load_manifest(freyja *db, freyja_error *error) {
+static freyja_status load_manifest(freyja *db, bool made, freyja_error *error) {
   bool found = false;
   freyja_status status = fj_manifest_read(&db->dir, &db->manifest, &found, error);
-  if (status == FREYJA_OK && !found) status = create_store(db, error);
+  if (status == FREYJA_OK && !found) status = create_store(db, made, error);
   if (status == FREYJA_OK) status = fj_recovery_check(&db->dir, &db->manifest, error);
   if (status == FREYJA_OK && !db->options.readonly) status = settle_manifest(db, error);
   return status;
@@ -104,10 +118,13 @@ static freyja_status load_manifest(freyja *db, freyja_error *error) {
 static freyja_status open_store(freyja *db, freyja_error *error) {
   const fj_os *os = db->dir.os;
   uint64_t start = os->timer(os->context);
-  freyja_status status = open_directory(db, error);
+  bool made = false;
+  freyja_status status = open_directory(db, &made, error);
+  if (status == FREYJA_OK) status = check_presence(db, error);
   if (status == FREYJA_OK)
-    status = fj_lock_take(&db->dir, !db->options.readonly, db->process, &db->lock_file, error);
-  if (status == FREYJA_OK) status = load_manifest(db, error);
+    status = fj_lock_take(&db->dir, !db->options.readonly, true, db->process, &db->lock_file,
+                          error);
+  if (status == FREYJA_OK) status = load_manifest(db, made, error);
   if (status != FREYJA_OK) return status;
   fj_index_destroy(&db->index);
   fj_index_create(&db->index, &db->dir, &db->manifest.identity, db->options.io,

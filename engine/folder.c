@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lock.h"
+
 #define DEPTH_MAX 4096u /* directories above one another: a path of PATH_MAX has no more */
 
-freyja_status fj_folder_sync_parent(const fj_dir *dir, freyja_error *error) {
+freyja_status fj_folder_sync_parent(const fj_dir *dir, bool made, freyja_error *error) {
   const fj_os *os = dir->os;
   int parent = -1;
   int code = os->open_dir(os->context, dir->fd, "..", &parent);
@@ -14,6 +16,7 @@ freyja_status fj_folder_sync_parent(const fj_dir *dir, freyja_error *error) {
     code = fj_sync_dir(os, parent);
     (void)os->close(os->context, parent);
   }
+  if (!made && (code == -EACCES || code == -EPERM)) return FREYJA_OK;
   return code == 0 ? FREYJA_OK : fj_fail_os(error, code, dir, NULL, "sync the folder above");
 }
 
@@ -58,26 +61,30 @@ static int open_parent(const fj_dir *dir, int *out) {
   return code;
 }
 
+/* Of a directory that is there, itself counts: its path may end in a link. */
 static freyja_status check_outside(const fj_dir *dir, int source, freyja_error *error) {
   const fj_os *os = dir->os;
   fj_os_stat st;
-  int parent = -1;
+  int first = -1;
   int code = os->stat(os->context, source, &st);
-  if (code == 0) code = open_parent(dir, &parent);
+  if (code == 0)
+    code = dir->fd >= 0 ? os->open_dir(os->context, dir->fd, ".", &first)
+                        : open_parent(dir, &first);
   if (code != 0) return fj_fail_os(error, code, dir, NULL, "find the folder above");
-  if (!is_within(os, parent, &st)) return FREYJA_OK;
+  if (!is_within(os, first, &st)) return FREYJA_OK;
   return fj_fail(error, FREYJA_LIMIT, dir->path, "a store cannot be made within another");
 }
 
 /* ---- life ----------------------------------------------------------------- */
 
+/* `argument`: a bool, whether the LOCK may be there. */
 static int visit_any(void *argument, const char *name) {
-  (void)argument, (void)name;
-  return 1;
+  const bool *locked = argument;
+  return *locked && strcmp(name, fj_lock_name) == 0 ? 0 : 1;
 }
 
-static freyja_status check_empty(const fj_dir *dir, freyja_error *error) {
-  int code = dir->os->list(dir->os->context, dir->fd, visit_any, NULL);
+static freyja_status check_empty(const fj_dir *dir, bool locked, freyja_error *error) {
+  int code = dir->os->list(dir->os->context, dir->fd, visit_any, &locked);
   if (code > 0) code = -ENOTEMPTY;
   return code == 0 ? FREYJA_OK
                    : fj_fail_os(error, code, dir, NULL, "make a store in this folder");
@@ -94,12 +101,21 @@ static freyja_status make_folder(fj_folder *folder, freyja_error *error) {
   return fj_fail_os(error, code, &folder->dir, NULL, "open");
 }
 
+/* The directory was empty; now it is ours, unless somebody made a store of it meanwhile. */
+static freyja_status lock_folder(fj_folder *folder, freyja_error *error) {
+  const fj_os *os = folder->dir.os;
+  freyja_status status = fj_lock_take(&folder->dir, true, true, os->process(os->context),
+                                      &folder->lock_file, error);
+  if (status == FREYJA_OK) status = check_empty(&folder->dir, true, error);
+  return status;
+}
+
 freyja_status fj_folder_open(fj_folder *folder, const fj_os *os, const char *path, int source,
                              freyja_error *error) {
   size_t size = strlen(path) + 1;
   memset(folder, 0, sizeof *folder);
   folder->dir.os = os;
-  folder->dir.fd = -1;
+  folder->dir.fd = folder->lock_file = -1;
   folder->dir.path = os->allocate(os->context, size);
   if (folder->dir.path == NULL) return fj_fail_memory(error, "make a store");
   memcpy(folder->dir.path, path, size);
@@ -107,9 +123,10 @@ freyja_status fj_folder_open(fj_folder *folder, const fj_os *os, const char *pat
   if (code != 0) folder->dir.fd = -1;
   if (code != 0 && code != -ENOENT)
     return fj_fail_os(error, code, &folder->dir, NULL, "make a store in this folder");
-  freyja_status status = code == 0 ? check_empty(&folder->dir, error) : FREYJA_OK;
+  freyja_status status = code == 0 ? check_empty(&folder->dir, false, error) : FREYJA_OK;
   if (status == FREYJA_OK) status = check_outside(&folder->dir, source, error);
   if (status == FREYJA_OK && code != 0) status = make_folder(folder, error);
+  if (status == FREYJA_OK) status = lock_folder(folder, error);
   if (status != FREYJA_OK && folder->made) (void)os->remove_dir(os->context, path);
   return status;
 }
@@ -120,7 +137,7 @@ freyja_status fj_folder_finish(fj_folder *folder, fj_manifest *manifest, freyja_
   /* The files first: a MANIFEST whose files' entries a crash took would be damage. */
   int code = fj_sync_dir(os, folder->dir.fd);
   if (code != 0) return fj_fail_os(error, code, &folder->dir, NULL, "sync");
-  freyja_status status = fj_folder_sync_parent(&folder->dir, error);
+  freyja_status status = fj_folder_sync_parent(&folder->dir, folder->made, error);
   if (status != FREYJA_OK) return status;
   return fj_manifest_write(&folder->dir, manifest, &replaced, error);
 }
@@ -133,13 +150,16 @@ void fj_folder_abandon(fj_folder *folder, const fj_manifest *manifest) {
     fj_segment_name(name, manifest->entries[i].id);
     (void)os->unlink(os->context, folder->dir.fd, name);
   }
+  (void)os->unlink(os->context, folder->dir.fd, fj_lock_name);
+  (void)fj_sync_dir(os, folder->dir.fd);
   if (folder->made) (void)os->remove_dir(os->context, folder->dir.path);
 }
 
 void fj_folder_close(fj_folder *folder) {
   const fj_os *os = folder->dir.os;
+  if (folder->lock_file >= 0) (void)os->close(os->context, folder->lock_file);
   if (folder->dir.fd >= 0) (void)os->close(os->context, folder->dir.fd);
   os->release(os->context, folder->dir.path);
-  folder->dir.fd = -1;
+  folder->dir.fd = folder->lock_file = -1;
   folder->dir.path = NULL;
 }

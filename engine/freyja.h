@@ -95,9 +95,10 @@ struct fj_os;
 
 /* Set every field by freyja_options_init before changing any. */
 typedef struct freyja_options {
-  bool readonly; /* false. Writes nothing at all; excludes a writer meanwhile. Syncs what it
-                    shows, but cannot mend what a failed sync of a writer has left: pages that
-                    are read as written and are not on the disk. A writer's open does */
+  bool readonly; /* false. Writes nothing, but a LOCK where that is missing; excludes a writer
+                    meanwhile. Syncs what it shows, but cannot mend what a failed sync of a
+                    writer has left: pages that are read as written and are not on the disk. A
+                    writer's open does */
   bool create;   /* true. Make the directory (one level) and the store if missing */
   freyja_sync_mode sync_mode; /* FREYJA_SYNC_INTERVAL */
   uint32_t sync_ms;           /* FREYJA_SYNC_MS_DEFAULT; 1 to FREYJA_SYNC_MS_MAX */
@@ -339,11 +340,14 @@ typedef struct freyja_backup_options {
 
 /* Makes the directory `path`, which must not exist (its parent must) or be empty and not lie
  * within the store, a store of the same id that holds exactly what this one holds now,
- * durable when it returns. Afterwards neither changes the other, whatever is done to it. Works
+ * durable when it returns. Afterwards nothing that is done to the one by this library changes
+ * the other; files that are hard links have their owner, mode and blocks in common. Works
  * on read-only handles. A damaged store is copied as it is, its damage included; but bytes
  * that cannot be read are a fault. Until its MANIFEST is written, last, the copy does not
- * open; on a fault what was made is removed. options may be NULL. Faults: IO, FULL, LIMIT
- * (within the store), CORRUPT, MEMORY, FORKED, POISONED (what is on the disk is not known). */
+ * open; on a fault what was made is removed. The directory is locked meanwhile. What a crash
+ * interrupts is no store: remove it. options may be NULL. Faults: IO, FULL, LOCKED,
+ * LIMIT (within the store), CORRUPT, MEMORY, FORKED, POISONED (what is on the disk is not
+ * known). */
 FREYJA_API freyja_status freyja_backup(freyja *db, const char *path,
                                        const freyja_backup_options *options,
                                        freyja_error *error);

@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static const char name[] = "LOCK";
+const char fj_lock_name[] = "LOCK";
 
 static freyja_status fail_locked(const fj_dir *dir, int file, uint32_t process,
                                  freyja_error *error) {
@@ -39,22 +39,27 @@ static freyja_status take(const fj_dir *dir, int file, bool exclusive, uint32_t 
   fj_os_stat st;
   int code = os->stat(os->context, file, &st);
   if (code == 0 && !st.regular)
-    return fj_fail_at(error, FREYJA_IO, dir, name, "this is not a regular file");
+    return fj_fail_at(error, FREYJA_IO, dir, fj_lock_name, "this is not a regular file");
   if (code == 0) code = os->lock(os->context, file, exclusive);
   if (code == -EAGAIN) return fail_locked(dir, file, process, error);
-  if (code != 0) return fj_fail_os(error, code, dir, name, "lock");
+  if (code != 0) return fj_fail_os(error, code, dir, fj_lock_name, "lock");
   if (exclusive) sign(dir, file, process);
   return FREYJA_OK;
 }
 
-freyja_status fj_lock_take(const fj_dir *dir, bool exclusive, uint32_t process, int *file,
-                           freyja_error *error) {
+freyja_status fj_lock_take(const fj_dir *dir, bool exclusive, bool make, uint32_t process,
+                           int *file, freyja_error *error) {
   const fj_os *os = dir->os;
-  unsigned flags = exclusive ? FJ_OPEN_WRITE | FJ_OPEN_CREATE : 0;
-  int code = os->open(os->context, dir->fd, name, flags, file);
+  unsigned flags = exclusive ? FJ_OPEN_WRITE : 0;
+  int code = os->open(os->context, dir->fd, fj_lock_name, flags, file);
+  if (code == -ENOENT && make) {
+    code = os->open(os->context, dir->fd, fj_lock_name, flags | FJ_OPEN_CREATE, file);
+    bool permitted = code != -EROFS && code != -EACCES && code != -EPERM;
+    if (!permitted && !exclusive) code = -ENOENT;
+  }
   if (code != 0) *file = -1;
   if (code == -ENOENT && !exclusive) return FREYJA_OK;
-  if (code != 0) return fj_fail_os(error, code, dir, name, "open");
+  if (code != 0) return fj_fail_os(error, code, dir, fj_lock_name, "open");
   freyja_status status = take(dir, *file, exclusive, process, error);
   if (status == FREYJA_OK) return status;
   (void)os->close(os->context, *file);

@@ -5,10 +5,14 @@
 
 #include "error.h"
 
+extern const char fj_lock_name[]; /* "LOCK" */
+
 /* Takes it: exclusive, leaving `process` in it for others' messages, or shared. It is held
- * until *file is closed. Without a LOCK a shared one is nothing: *file is -1 then (a copy on
- * read-only media), and after a fault. Faults: LOCKED, IO, FULL. */
-freyja_status fj_lock_take(const fj_dir *dir, bool exclusive, uint32_t process, int *file,
-                           freyja_error *error);
+ * until *file is closed. `make`: a LOCK that is missing is made, by a reader too, so
+ * that a writer finds out about it. Where a reader may not (read-only media, another's files),
+ * or should not, there is no lock: *file is -1 then, and after a fault.
+ * Faults: LOCKED, IO, FULL. */
+freyja_status fj_lock_take(const fj_dir *dir, bool exclusive, bool make, uint32_t process,
+                           int *file, freyja_error *error);
 
 #endif

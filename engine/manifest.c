@@ -129,6 +129,13 @@ static freyja_status read_file(const fj_dir *dir, int file, fj_manifest *out,
   return status;
 }
 
+bool fj_manifest_is_missing(const fj_dir *dir) {
+  int file = -1;
+  int code = dir->os->open(dir->os->context, dir->fd, name, 0, &file);
+  if (code == 0) (void)dir->os->close(dir->os->context, file);
+  return code == -ENOENT;
+}
+
 freyja_status fj_manifest_read(const fj_dir *dir, fj_manifest *out, bool *found,
                                freyja_error *error) {
   const fj_os *os = dir->os;

@@ -27,6 +27,9 @@ typedef struct fj_manifest {
 freyja_status fj_manifest_read(const fj_dir *dir, fj_manifest *out, bool *found,
                                freyja_error *error);
 
+/* Whether there is none; false where that cannot be told. */
+bool fj_manifest_is_missing(const fj_dir *dir);
+
 /* Replaces the one on disk by this one with the generation after its own,
  * durably, and then sets that in it. After a fault the old one or the new one
  * is on disk; *replaced tells if it may be the new one. Faults: FULL, IO, MEMORY, LIMIT. */

@@ -35,7 +35,7 @@ static freyja_status take_lock(fj_salvage *salvage, const fj_findings *findings,
   static const fj_extent extent = {"LOCK", 0, 0};
   const fj_os *os = salvage->dir.os;
   freyja_error fault;
-  freyja_status status = fj_lock_take(&salvage->dir, false, os->process(os->context),
+  freyja_status status = fj_lock_take(&salvage->dir, false, false, os->process(os->context),
                                       &salvage->lock_file, &fault);
   if (is_final(status)) {
     if (error != NULL) *error = fault;

@@ -143,7 +143,7 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       for _, name in ipairs { "linked", "copied" } do
         local path = dir.path .. "/" .. name
         assert.equal("rwx------", lfs.attributes(path, "permissions"))
-        assert.is_false(tmp.exists(path .. "/LOCK"))
+        assert.is_true(tmp.exists(path .. "/LOCK"))
         assert_holds(path, contents(db), { readonly = true })
         assert_holds(path, contents(db))
       end
@@ -167,7 +167,7 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
         db:backup(dir.path .. "/second")
         db:backup(dir.path .. "/third/")
       end
-      assert.same({ "1.data", "MANIFEST" }, tmp.list(dir.path .. "/second"))
+      assert.same({ "1.data", "LOCK", "MANIFEST" }, tmp.list(dir.path .. "/second"))
       assert.equal(#whole, lfs.attributes(dir.path .. "/second/1.data", "size"))
       assert_holds(dir.path .. "/second", before)
       assert_holds(dir.path .. "/third", before)
@@ -187,6 +187,35 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       assert.equal(0, db:stats().recovery.bytes_cut)
       assert.equal("corrupt", error_of(db.get, db, "key3").code)
       assert.matches("value 2", db:get "key2")
+    end)
+
+    it("and its store never give two files one name", function()
+      local dir <close> = tmp.dir()
+      local db <close> = assert(freyja.open(dir.path .. "/db", { io = io_mode }))
+      db:put("k", "v")
+      db:backup(dir.path .. "/second")
+      local other <close> = assert(freyja.open(dir.path .. "/second", { io = io_mode }))
+      assert.equal(db:stats().store_id, other:stats().store_id)
+      local seen = {}
+      for _, store in ipairs { db, other } do
+        for i = 1, 3 do
+          store:put("k", "v" .. i)
+          store:rotate()
+        end
+        for i, segment in ipairs(store:segments()) do
+          assert(i == 1 or not seen[segment.id], segment.id)
+          seen[segment.id] = true
+        end
+      end
+    end)
+
+    it("of an empty store is an empty store", function()
+      local dir <close> = tmp.dir()
+      local db <close> = assert(freyja.open(dir.path .. "/db", { io = io_mode }))
+      db:backup(dir.path .. "/second")
+      assert.same({ "LOCK", "MANIFEST" }, tmp.list(dir.path .. "/second"))
+      assert_holds(dir.path .. "/second", {}, { readonly = true })
+      assert_holds(dir.path .. "/second", {})
     end)
 
     it("of a damaged store has the same damage", function()
@@ -228,16 +257,20 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       tmp.write(dir.path .. "/full/file", "something")
       tmp.write(dir.path .. "/file", "something")
       assert(freyja.open(dir.path .. "/store")):close()
+      lfs.mkdir(path .. "/lost")
+      assert(lfs.link(path .. "/lost", dir.path .. "/linked", true))
       local before = tmp.list(dir.path)
       for target, code in pairs {
         ["/full"] = "io", ["/store"] = "io", ["/file"] = "io", ["/file/below"] = "io",
         ["/none/below"] = "io", ["/db"] = "io", ["/db/below"] = "limit", ["/db/../db/x"] = "limit",
+        ["/linked"] = "limit", ["/linked/below"] = "limit",
       } do
         local err = error_of(db.backup, db, dir.path .. target)
         assert.equal(code, err.code, target)
         assert.equal(dir.path .. target, err.path)
         assert.same(before, tmp.list(dir.path), target)
         assert.is_false(tmp.exists(path .. "/below"))
+        assert.same({}, tmp.list(path .. "/lost"))
       end
       assert.equal("io", error_of(db.backup, db, "/proc/freyja").code)
       assert.equal("io", error_of(db.backup, db, "").code)

@@ -66,6 +66,16 @@ describe("opening a store", function()
     assert.equal("locked", err.code)
   end)
 
+  it("is refused to a writer while there are readers, though the LOCK was lost", function()
+    local dir <close> = tmp.dir()
+    assert(freyja.open(dir.path)):close()
+    os.remove(dir.path .. "/LOCK")
+    local reader <close> = assert(freyja.open(dir.path, { readonly = true }))
+    local _, err = freyja.open(dir.path)
+    assert.equal("locked", err.code)
+    assert.equal(0, #reader)
+  end)
+
   it("makes the directory, but not the one above it", function()
     local dir <close> = tmp.dir()
     local db, err = freyja.open(dir.path .. "/no/db")
@@ -100,8 +110,7 @@ describe("opening a store", function()
         local db, err = freyja.open(path, options)
         assert.is_nil(db)
         assert.equal("io", err.code)
-        assert.is_false(tmp.exists(dir.path .. "/db"))
-        assert.is_false(tmp.exists(dir.path .. "/MANIFEST"))
+        assert.same({}, tmp.list(dir.path))
       end
     end
   end)
@@ -183,18 +192,6 @@ describe("opening a store", function()
     assert.equal(0, #db)
   end)
 
-  it("needs no lock's file to read", function()
-    local dir <close> = tmp.dir()
-    do
-      local db <close> = assert(freyja.open(dir.path))
-      db:put("k", "v")
-    end
-    os.remove(dir.path .. "/LOCK")
-    local db <close> = assert(freyja.open(dir.path, { readonly = true }))
-    assert.equal("v", db:get "k")
-    assert.same({ "1.data", "MANIFEST" }, tmp.list(dir.path))
-  end)
-
   it("goes on working when the process changes its directory", function()
     local dir <close> = tmp.dir()
     local before = lfs.currentdir()
@@ -226,6 +223,23 @@ describe("opening a store", function()
     assert.equal("v", in_child(path, "print(assert(freyja.open(path, {readonly = true})):get 'k')", nobody))
     assert.matches("^freyja: io: cannot open: Permission denied %(.*/LOCK%)$",
       in_child(path, "print(select(2, freyja.open(path)))", nobody))
+    os.remove(path .. "/LOCK")
+    assert.equal("v", in_child(path, "print(assert(freyja.open(path, {readonly = true})):get 'k')", nobody))
+    assert.same({ "1.data", "MANIFEST" }, tmp.list(path))
+  end)
+
+  it("makes a store in a folder of one's own, though the one above may not be read", function()
+    if not os.execute "command -v setpriv >/dev/null && [ $(id -u) = 0 ]" then
+      pending "needs root and setpriv"
+      return
+    end
+    local dir <close> = tmp.dir()
+    local path = dir.path .. "/db"
+    lfs.mkdir(path)
+    os.execute(("chown 65534 '%s' && chmod 711 '%s'"):format(path, dir.path))
+    local code = "local db = assert(freyja.open(path)) db:put('k', 'v') print(db:get 'k')"
+    -- The script is in a folder of its own, which may be read.
+    assert.equal("v", in_child(path, code, "setpriv --reuid 65534 --clear-groups"))
   end)
 
   it("refuses every write when it is read-only", function()

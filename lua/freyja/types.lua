@@ -13,7 +13,7 @@
 ---@field errno? integer  of the operating system, where it is the cause
 
 ---@class freyja.Options
----@field readonly? boolean              false; writes nothing at all, excludes a writer meanwhile
+---@field readonly? boolean              false; changes nothing but a missing LOCK, excludes a writer meanwhile
 ---@field create? boolean                true; make the store if it is missing
 ---@field sync? "none"|"always"|integer  1000; milliseconds: 1 to 86,400,000
 ---@field segment_size? integer          256 MiB; 4 KiB to 2 GiB
