@@ -38,7 +38,8 @@ bool fuzz_drain(freyja_iterator *iterator, fuzz_view *view);
  * an operation) is in proportion to the bytes of its files. */
 void fuzz_check_costs(const sim_disk *disk, uint64_t bytes, uint64_t steps);
 
-/* A sum of all that a program sees on the disk. */
+/* A sum of all that a program sees on the disk, but for a LOCK with nothing in it, which a
+ * reader makes. */
 uint64_t fuzz_disk_sum(const sim_disk *disk);
 
 /* Reads the data file `path` by freyja_log to its end. */
