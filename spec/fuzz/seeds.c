@@ -1,7 +1,8 @@
 /* seeds.c - writes first inputs for a corpus: stores as the engine leaves them, whole, killed,
  * torn and damaged, as images (image.h), and a few recipes.
  *
- *   fuzz_seeds FOLDER    writes to FOLDER/manifest, FOLDER/data and FOLDER/store, which exist
+ *   fuzz_seeds FOLDER    writes to FOLDER/log, FOLDER/data, FOLDER/manifest and FOLDER/store,
+ *                        which exist
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,10 +26,11 @@ static const char *const workloads[] = {
     "ppp:F",   "prp:F",  "prprp:M",  "prp:A",       "psppp:KV",     "pspsppp:KH",
     "llll:V",  "pdpdpd", "oooooodd", "ppprpppdrpo", "ppppppsdddd:K"};
 
-/* What is done after opening (operations.h). */
-static const uint8_t operations[] = {0, 1,   5, 2, 2,   3,  3,  9,  6,  0, 7,  2, 0, 1,   200,
-                                     8, 4,   1, 0, 7,   5,  5,  1,  2,  4, 9,  6, 1, 10,  5,
-                                     0, 192, 9, 2, 193, 11, 12, 40, 10, 3, 10, 0, 1, 250, 30};
+/* What is done after opening (operations.h): all of the operations, some of them twice. */
+static const uint8_t operations[] = {0,  1,   5,  2,  2,  3,  3,  9,  6, 0,   7, 2,   0,
+                                     1,  200, 8,  4,  1,  0,  7,  5,  5, 1,   0, 2,   4,
+                                     9,  6,   1,  12, 13, 0,  10, 5,  0, 192, 9, 2,   193,
+                                     11, 14,  40, 10, 3,  13, 1,  10, 0, 8,   1, 250, 30};
 
 /* Data files as recipes (recipe.h). */
 static const uint8_t collisions[] = {3, 0, 1, 10, 8, 2, 20, 8, 3, 5, 12, 1, 8, 2, 30, 0, 4, 4};
@@ -185,14 +187,15 @@ static fuzz_image image_of(const sim_disk *disk, fuzz_form form, bool data, bool
 }
 
 static void write_store(size_t index) {
-  static const char *const targets[] = {"store", "data", "manifest"};
+  static const char *const targets[] = {"store", "data", "log", "manifest"};
   sim_disk *disk = make_store(workloads[index]);
-  for (int target = 0; target < 3; target++) {
+  for (int target = 0; target < 4; target++) {
     for (int sealed = 0; sealed < 2; sealed++) {
       char name[32];
-      fuzz_image image =
-          image_of(disk, sealed ? FUZZ_SEALED : FUZZ_RAW, target != 2, target != 1);
+      fuzz_image image = image_of(disk, sealed ? FUZZ_SEALED : FUZZ_RAW, target < 3,
+                                  target == 0 || target == 3);
       image.options = (uint8_t)(index * 37 + 2);
+      if (target == 2 && image.count > 0) image.count = image.rest.left = 1;
       (void)snprintf(name, sizeof name, "%zu%s", index, sealed ? "s" : "");
       write_image(targets[target], name, &image);
     }
@@ -216,6 +219,7 @@ static void write_recipes(void) {
   write_image("store", "r1", &image);
   image.count = 3;
   write_image("data", "r1", &image);
+  write_image("log", "r1", &image);
   image.count = 6;
   image.files[3].at = narrow;
   write_image("store", "r2", &image);

@@ -5,7 +5,6 @@
 
 #include "hash.h"
 #include "input.h"
-#include "reader.h"
 #include "recipe.h"
 
 #define CALLS_MAX 1000000u         /* of an iterator, for an input that a fuzzer makes */
@@ -37,7 +36,7 @@ freyja *fuzz_open(sim_disk *disk, const fuzz_mode *mode, freyja_error *error) {
   options.segment_size = mode->segment_size;
   options.os = &disk->os;
   memset(error, 0, sizeof *error);
-  freyja_status status = freyja_open("db", &options, &db, error);
+  freyja_status status = freyja_open(mode->path, &options, &db, error);
   fuzz_check_error(status, error);
   if ((status == FREYJA_OK) != (db != NULL)) fuzz_fail("open: a handle and no OK, or not");
   if (db == NULL) fuzz_check_held(disk, "after an open that failed");
@@ -169,6 +168,44 @@ bool fuzz_examine(freyja *db, fuzz_view *view) {
   return whole;
 }
 
+bool fuzz_look(sim_disk *disk, const char *path, freyja_io io, fuzz_view *view, bool *whole,
+               freyja_error *error) {
+  fuzz_mode mode = {
+      .path = path, .io = io, .readonly = true, .segment_size = FREYJA_SEGMENT_SIZE_MIN};
+  uint64_t before = fuzz_disk_sum(disk);
+  freyja *db = fuzz_open(disk, &mode, error);
+  if (db != NULL) {
+    *whole = fuzz_examine(db, view);
+    fuzz_close(db);
+  }
+  if (fuzz_disk_sum(disk) != before) fuzz_fail("a read-only store was changed");
+  return db != NULL;
+}
+
+/* ---- verifying ------------------------------------------------------------------ */
+
+void fuzz_check_problem(void *argument, const freyja_problem *problem) {
+  if (problem->message[0] == '\0') fuzz_fail("a problem has no message");
+  if (strncmp(problem->path, "db", 2) != 0)
+    fuzz_fail("a problem names no file: %s (%s)", problem->message, problem->path);
+  if (problem->has_key) (void)fj_hash(problem->key.data, problem->key.size, 0);
+  ++*(uint64_t *)argument;
+}
+
+uint64_t fuzz_verify(freyja *db, uint64_t keys, bool whole) {
+  freyja_report report;
+  freyja_error error;
+  uint64_t told = 0;
+  freyja_status status = freyja_verify(db, fuzz_check_problem, &told, &report, &error);
+  if (status != FREYJA_OK) fuzz_fail("verify: %s", error.message);
+  if (told != report.problems)
+    fuzz_fail("%llu problems were told of, %llu counted", (unsigned long long)told,
+              (unsigned long long)report.problems);
+  if (!whole && told == 0) fuzz_fail("not all can be read, and verify finds nothing");
+  if (whole && report.keys != keys) fuzz_fail("verify counts other keys");
+  return told;
+}
+
 /* ---- the disk ------------------------------------------------------------------ */
 
 void fuzz_check_costs(const sim_disk *disk, uint64_t bytes, uint64_t steps) {
@@ -180,9 +217,9 @@ void fuzz_check_costs(const sim_disk *disk, uint64_t bytes, uint64_t steps) {
               (unsigned long long)disk->memory.largest, (unsigned long long)bytes);
 }
 
-uint64_t fuzz_disk_sum(const sim_disk *disk) {
+uint64_t fuzz_nodes_sum(const sim_disk *disk, uint32_t first, uint32_t count) {
   uint64_t sum = 0;
-  for (uint32_t i = 0; i < disk->node_count; i++) {
+  for (uint32_t i = first; i < first + count; i++) {
     const sim_node *node = &disk->nodes[i];
     if (node->now.size > 0) sum = fj_hash(node->now.at, node->now.size, sum + node->now.size);
     for (uint32_t k = 0; k < node->entries.count; k++) {
@@ -196,29 +233,6 @@ uint64_t fuzz_disk_sum(const sim_disk *disk) {
   return sum;
 }
 
-/* ---- freyja_log ------------------------------------------------------------------ */
-
-void fuzz_read_log(sim_disk *disk, const char *path) {
-  freyja_log *log = NULL;
-  freyja_record record;
-  freyja_error error;
-  uint64_t at = 0;
-  freyja_status status = fj_log_open(&disk->os, path, 0, &log, &error);
-  fuzz_check_error(status, &error);
-  for (uint32_t i = 0; log != NULL && i < CALLS_MAX; i++) {
-    status = freyja_log_next(log, &record, &error);
-    if (status == FREYJA_END) break;
-    fuzz_check_error(status, &error);
-    if (status == FREYJA_CORRUPT) continue;
-    if (status != FREYJA_OK) fuzz_fail("reading a file: %s", error.message);
-    if (record.offset <= at || record.size < 24 + record.key.size + record.value.size)
-      fuzz_fail("a record that cannot be, at offset %llu", (unsigned long long)record.offset);
-    at = record.offset;
-    /* All of it can be read. */
-    (void)fj_hash(record.key.data, record.key.size, 0);
-    (void)fj_hash(record.value.data, record.value.size, 0);
-  }
-  if (log != NULL && status != FREYJA_END) fuzz_fail("reading a file does not end");
-  freyja_log_close(log);
-  fuzz_check_held(disk, "after reading a file");
+uint64_t fuzz_disk_sum(const sim_disk *disk) {
+  return fuzz_nodes_sum(disk, 0, disk->node_count);
 }

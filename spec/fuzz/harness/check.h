@@ -8,6 +8,7 @@
 
 /* How a store is opened. */
 typedef struct fuzz_mode {
+  const char *path;
   freyja_io io;
   bool readonly;
   freyja_sync_mode sync_mode;
@@ -18,7 +19,7 @@ typedef struct fuzz_mode {
  * give. Anything else has no text to check. */
 void fuzz_check_error(freyja_status status, const freyja_error *error);
 
-/* Opens "db" on the disk; NULL if it cannot be opened. error->status is OK if it can. */
+/* Opens a store; NULL if it cannot be opened. error->status is OK if it can. */
 freyja *fuzz_open(sim_disk *disk, const fuzz_mode *mode, freyja_error *error);
 
 void fuzz_close(freyja *db);
@@ -30,6 +31,18 @@ void fuzz_check_held(const sim_disk *disk, const char *when);
  * key twice; compares with what gets and statistics say. True if it all can be read. */
 bool fuzz_examine(freyja *db, fuzz_view *view);
 
+/* Opens the store at `path` read-only, examines and closes it, which changes nothing. False if
+ * it cannot be opened. */
+bool fuzz_look(sim_disk *disk, const char *path, freyja_io io, fuzz_view *view, bool *whole,
+               freyja_error *error);
+
+/* For freyja_verify and freyja_repair: counts into the uint64_t that is its argument. */
+void fuzz_check_problem(void *argument, const freyja_problem *problem);
+
+/* Verifies a store that holds `keys` keys, all of which can be read, or not; returns the
+ * number of problems. */
+uint64_t fuzz_verify(freyja *db, uint64_t keys, bool whole);
+
 /* Iterates to the end into *view, in the iterator's order. True if it ended without a fault.
  */
 bool fuzz_drain(freyja_iterator *iterator, fuzz_view *view);
@@ -38,11 +51,9 @@ bool fuzz_drain(freyja_iterator *iterator, fuzz_view *view);
  * an operation) is in proportion to the bytes of its files. */
 void fuzz_check_costs(const sim_disk *disk, uint64_t bytes, uint64_t steps);
 
-/* A sum of all that a program sees on the disk, but for a LOCK with nothing in it, which a
- * reader makes. */
+/* A sum of all that a program sees on the disk, or of some of its files and directories, but
+ * for a LOCK with nothing in it, which a reader makes. */
 uint64_t fuzz_disk_sum(const sim_disk *disk);
-
-/* Reads the data file `path` by freyja_log to its end. */
-void fuzz_read_log(sim_disk *disk, const char *path);
+uint64_t fuzz_nodes_sum(const sim_disk *disk, uint32_t first, uint32_t count);
 
 #endif

@@ -5,9 +5,10 @@
 #include <string.h>
 
 #include "hash.h"
+#include "mend.h"
 #include "recipe.h"
 
-#define OPERATIONS_MAX 48u
+#define OPERATIONS_MAX 48u /* in one input */
 #define VALUE_MAX 4096u
 
 /* ---- arguments ------------------------------------------------------------ */
@@ -187,6 +188,56 @@ static void examine(fuzz_store *s, const char *what) {
   fuzz_view_copy(&s->model, &view); /* with timestamps */
 }
 
+static void do_verify(fuzz_store *s) {
+  uint64_t problems = fuzz_verify(s->db, s->model.count, s->whole);
+  if (problems > 0 && s->is_sound) fuzz_fail("verify finds problems that there were not");
+  s->is_sound = problems == 0;
+}
+
+static const char *copy_path(const fuzz_store *s, char path[16]) {
+  (void)snprintf(path, 16, "db-%u", s->copies);
+  return path;
+}
+
+/* The newest backup holds what it did when it was made, whatever was written since. */
+static void check_copy(fuzz_store *s) {
+  static fuzz_view view;
+  char path[16];
+  freyja_error error;
+  bool whole = false;
+  if (!s->has_copy) return;
+  if (!fuzz_look(s->disk, copy_path(s, path), s->mode.io, &view, &whole, &error))
+    fuzz_fail("a backup cannot be opened: %s (%s)", error.message, error.path);
+  fuzz_view_expect(&view, &s->copied, "a backup");
+}
+
+static void do_backup(fuzz_store *s, fuzz_input *input) {
+  char path[16];
+  freyja_error error;
+  freyja_backup_options options = {.copy = (fuzz_byte(input) & 1) != 0};
+  check_copy(s);
+  s->copies++;
+  s->has_copy = false;
+  freyja_status status = freyja_backup(s->db, copy_path(s, path), &options, &error);
+  fuzz_check_error(status, &error);
+  if (status == FREYJA_OK) {
+    fuzz_view_copy(&s->copied, &s->model);
+    s->has_copy = true;
+    check_copy(s);
+    return;
+  }
+  if (s->whole) fuzz_fail("backup: %s (%s)", error.message, error.path);
+  if (sim_disk_find(s->disk, path) != UINT32_MAX) fuzz_fail("a backup failed and is there");
+}
+
+/* A repair of a store to which nothing has happened gives the same. */
+static void mend(fuzz_store *s) {
+  static fuzz_view view;
+  s->steps += 4;
+  if (!fuzz_mend(s->disk, "db-again", &view)) fuzz_fail("a sound store cannot be repaired");
+  fuzz_view_expect(&view, &s->model, "a repaired store");
+}
+
 /* Closes the store, or has its process die, and opens it in another way. */
 static void do_reopen(fuzz_store *s, fuzz_input *input) {
   uint8_t how = fuzz_byte(input);
@@ -218,40 +269,46 @@ static void do_sync(fuzz_store *s) {
 
 static void do_operation(fuzz_store *s, uint8_t operation, fuzz_input *input) {
   s->steps++;
-  switch (operation % 13) {
-  case 0:
-  case 1:
+  switch (operation % FUZZ_OPERATIONS) {
+  case FUZZ_PUT:
+  case FUZZ_PUT_TOO:
     do_put(s, input);
     break;
-  case 2:
+  case FUZZ_DELETE:
     do_delete(s, input);
     break;
-  case 3:
+  case FUZZ_INSERT:
     do_insert(s, input);
     break;
-  case 4:
+  case FUZZ_CAS:
     do_cas(s, input);
     break;
-  case 5:
+  case FUZZ_VIEW:
     do_view(s, input);
     break;
-  case 6:
+  case FUZZ_BEGIN:
     do_begin(s, input);
     break;
-  case 7:
+  case FUZZ_ADVANCE:
     do_advance(s, input);
     break;
-  case 8:
+  case FUZZ_ROTATE:
     do_rotate(s);
     break;
-  case 9:
+  case FUZZ_SYNC:
     do_sync(s);
     break;
-  case 10:
+  case FUZZ_REOPEN:
     do_reopen(s, input);
     break;
-  case 11:
+  case FUZZ_EXAMINE:
     examine(s, "on the way");
+    break;
+  case FUZZ_VERIFY:
+    do_verify(s);
+    break;
+  case FUZZ_BACKUP:
+    do_backup(s, input);
     break;
   default:
     s->disk->clock += (uint64_t)fuzz_byte(input) << 16;
@@ -264,8 +321,11 @@ void fuzz_operate(fuzz_store *store, fuzz_input *input) {
   finish_iterator(store);
   if (store->db == NULL) return;
   examine(store, "at the end");
+  if (store->is_sound) do_verify(store);
   fuzz_close(store->db);
   store->db = NULL;
   drop_view(store); /* it outlives the store */
   fuzz_check_held(store->disk, "after closing");
+  check_copy(store);
+  if (store->is_sound) mend(store);
 }

@@ -6,6 +6,27 @@
 #include "check.h"
 #include "input.h"
 
+/* What an operation's byte says (less multiples of FUZZ_OPERATIONS). Its arguments follow: a
+ * key's number, what a value is made of, how. */
+enum {
+  FUZZ_PUT,
+  FUZZ_PUT_TOO,
+  FUZZ_DELETE,
+  FUZZ_INSERT,
+  FUZZ_CAS,
+  FUZZ_VIEW,    /* asks for a value and keeps it */
+  FUZZ_BEGIN,   /* an iterator */
+  FUZZ_ADVANCE, /* it, by a few entries */
+  FUZZ_ROTATE,
+  FUZZ_SYNC,
+  FUZZ_REOPEN, /* 1 by calls, 2 read-only, 4 after a kill */
+  FUZZ_EXAMINE,
+  FUZZ_VERIFY,
+  FUZZ_BACKUP, /* 1 copied, not linked */
+  FUZZ_WAIT,   /* time passes */
+  FUZZ_OPERATIONS
+};
+
 /* A store in use. */
 typedef struct fuzz_store {
   sim_disk *disk;
@@ -13,6 +34,7 @@ typedef struct fuzz_store {
   fuzz_mode mode;
   fuzz_view model; /* what can be read of it, sorted */
   bool whole;      /* all of it can */
+  bool is_sound;   /* verify once found nothing, and never may again */
   uint64_t bytes;  /* of the files, and of what was written since */
   uint64_t steps;  /* that were done */
 
@@ -20,6 +42,9 @@ typedef struct fuzz_store {
   fuzz_view expected;        /* what it is to give, */
   bool expects_whole;        /* all of it */
   fuzz_view given;           /* what it gave */
+  uint8_t copies;            /* backups that were tried; */
+  bool has_copy;             /* the last one is there and */
+  fuzz_view copied;          /* holds that */
   freyja_view held;          /* a value that was asked for, and */
   bool holds;
   uint64_t held_sum; /* its sum then */

@@ -2,22 +2,8 @@
 #include "session.h"
 
 #include "check.h"
+#include "mend.h"
 #include "operations.h"
-
-/* Opens read-only, which changes nothing; true if it can be opened, with what it holds. */
-static bool look(sim_disk *disk, freyja_io io, fuzz_view *view, bool *whole,
-                 freyja_error *error) {
-  fuzz_mode mode = {.io = io, .readonly = true, .segment_size = FREYJA_SEGMENT_SIZE_MIN};
-  uint64_t before = fuzz_disk_sum(disk);
-  freyja *db = fuzz_open(disk, &mode, error);
-  if (db != NULL) {
-    *whole = fuzz_examine(db, view);
-    fuzz_close(db);
-    fuzz_check_held(disk, "after closing");
-  }
-  if (fuzz_disk_sum(disk) != before) fuzz_fail("a read-only store was changed");
-  return db != NULL;
-}
 
 /* What a read-only opening said of the directory. */
 typedef struct found {
@@ -29,12 +15,12 @@ static found look_first(sim_disk *disk, uint8_t options, fuzz_view *view) {
   static fuzz_view second;
   found f = {.whole = false};
   bool by_calls = (options & FUZZ_SYSCALL) != 0;
-  f.opened =
-      look(disk, by_calls ? FREYJA_IO_MMAP : FREYJA_IO_SYSCALL, view, &f.whole, &f.error);
+  f.opened = fuzz_look(disk, "db", by_calls ? FREYJA_IO_MMAP : FREYJA_IO_SYSCALL, view,
+                       &f.whole, &f.error);
   if ((options & FUZZ_BOTH) == 0) return f;
   found other = {.whole = false};
-  other.opened = look(disk, by_calls ? FREYJA_IO_SYSCALL : FREYJA_IO_MMAP, &second,
-                      &other.whole, &other.error);
+  other.opened = fuzz_look(disk, "db", by_calls ? FREYJA_IO_SYSCALL : FREYJA_IO_MMAP, &second,
+                           &other.whole, &other.error);
   if (f.error.status != other.error.status)
     fuzz_fail("by mapping and by calls: %s; %s", f.error.message, other.error.message);
   if (!f.opened) return f;
@@ -51,16 +37,26 @@ static bool may_follow(freyja_status readonly, freyja_status status) {
   return readonly == FREYJA_IO; /* there is no store yet, say */
 }
 
+/* Repairs before anything else if the input says so. What opens can be repaired. */
+static bool mend_first(fuzz_store *store, uint8_t options) {
+  static fuzz_view view;
+  if ((options >> FUZZ_SYNC_SHIFT & 3) < 3) return true;
+  store->steps += 4;
+  return fuzz_mend(store->disk, "db-mended", &view);
+}
+
 /* Opens to write, after a look or without one. */
 static void begin(fuzz_store *store, uint8_t options) {
   freyja_error error;
   found before;
+  bool mended = mend_first(store, options);
   bool looks = (options & FUZZ_LOOK) != 0;
   if (looks) before = look_first(store->disk, options, &store->model);
   store->db = fuzz_open(store->disk, &store->mode, &error);
   if (looks && !may_follow(before.error.status, error.status))
     fuzz_fail("read-only: %s; to write: %s", before.error.message, error.message);
   if (store->db == NULL) return;
+  if (!mended && looks && before.opened) fuzz_fail("it can be opened and not be repaired");
   if (looks && before.opened) store->whole = before.whole;
   else store->whole = fuzz_examine(store->db, &store->model);
 }
@@ -72,6 +68,9 @@ void fuzz_session(sim_disk *disk, uint64_t bytes, uint8_t options, fuzz_input *i
   store.disk = disk;
   store.bytes = bytes;
   store.steps = 8; /* the openings */
+  store.is_sound = store.has_copy = false;
+  store.copies = 0;
+  store.mode.path = "db";
   store.mode.io = options & FUZZ_SYSCALL ? FREYJA_IO_SYSCALL : FREYJA_IO_MMAP;
   store.mode.readonly = false;
   store.mode.sync_mode = (freyja_sync_mode)((options >> FUZZ_SYNC_SHIFT & 3) % 3);
@@ -81,7 +80,7 @@ void fuzz_session(sim_disk *disk, uint64_t bytes, uint8_t options, fuzz_input *i
     freyja_error error;
     bool whole = false;
     fuzz_operate(&store, input);
-    if (!look(disk, store.mode.io, &again, &whole, &error))
+    if (!fuzz_look(disk, "db", store.mode.io, &again, &whole, &error))
       fuzz_fail("it cannot be read again: %s (%s)", error.message, error.path);
     fuzz_view_expect(&again, &store.model, "opened again");
   }

@@ -11,7 +11,7 @@ enum {
   FUZZ_LOOK = 1,       /* opened read-only before it is opened to write, */
   FUZZ_BOTH = 2,       /* in both I/O modes */
   FUZZ_SYSCALL = 4,    /* opened to write in that mode */
-  FUZZ_SYNC_SHIFT = 3, /* two bits: a freyja_sync_mode (3 is as 0) */
+  FUZZ_SYNC_SHIFT = 3, /* two bits: a freyja_sync_mode; 3 is as 0, and repaired before */
   FUZZ_LARGER = 32,    /* segments of 16 KiB, not of 4 */
   FUZZ_NO_RESERVE = 64 /* a file system that cannot */
 };

@@ -1,7 +1,7 @@
 /* data.c - any bytes in data files that a MANIFEST names: up to three files of the image,
  * under the names 1.data, 2.data and 3.data. They are read by freyja_log too. */
-#include "check.h"
 #include "image.h"
+#include "log.h"
 #include "recipe.h"
 #include "session.h"
 #include "target.h"
@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
   if (image.options & LAST_IS_SEALED) manifest.at = sealed;
   image.files[image.count++] = manifest;
   sim_disk *disk = fuzz_image_disk(&image, &taken);
-  fuzz_read_log(disk, "db/1.data");
+  fuzz_read_log(disk, "db/1.data", 1);
   fuzz_session(disk, taken, image.options, &image.rest);
   return 0;
 }

@@ -1,6 +1,7 @@
 /* manifest.c - any MANIFEST over three data files: the first file of the image, under the
  * name MANIFEST. */
 #include "image.h"
+#include "operations.h"
 #include "recipe.h"
 #include "session.h"
 #include "target.h"
@@ -24,13 +25,16 @@ static void add_data(fuzz_image *image) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
+  static const uint8_t verify[] = {FUZZ_VERIFY};
   fuzz_image image;
   uint64_t taken = 0;
   fuzz_image_read(&image, bytes, size);
   if (image.count == 0) return 0;
   image.count = 1;
   image.files[0].name = FUZZ_MANIFEST;
-  image.rest.left = 0; /* fast rather than thorough: the target "store" writes */
+  /* Fast rather than thorough: the target "store" writes. */
+  image.rest.at = verify;
+  image.rest.left = sizeof verify;
   add_data(&image);
   sim_disk *disk = fuzz_image_disk(&image, &taken);
   fuzz_session(disk, taken, image.options, &image.rest);

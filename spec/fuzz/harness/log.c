@@ -1,0 +1,105 @@
+/* log.c - see log.h. */
+#include "log.h"
+
+#include "check.h"
+#include "hash.h"
+#include "input.h"
+#include "reader.h"
+
+#define CALLS_MAX 1000000u /* of one reading, for an input that a fuzzer makes */
+
+typedef struct content {
+  const uint8_t *bytes;
+  uint64_t size;
+} content;
+
+/* What a reading gave, from one of its records on. */
+typedef struct part {
+  uint64_t offset; /* of that record; 0: there is none */
+  uint64_t sum;    /* of it and of all that came behind it */
+} part;
+
+static uint64_t add(uint64_t sum, uint64_t number) {
+  return fj_hash(&number, sizeof number, sum);
+}
+
+/* All of a record can be read. */
+static uint64_t add_record(uint64_t sum, const freyja_record *record) {
+  sum = add(add(sum, record->offset), record->timestamp);
+  sum = add(sum, (uint64_t)record->kind << 1 | record->collides);
+  sum = fj_hash(record->key.data, record->key.size, sum);
+  return fj_hash(record->value.data, record->value.size, sum);
+}
+
+static void check_record(const freyja_record *record, uint64_t end, uint64_t size) {
+  if (record->offset < end || record->offset % 8 != 0 || record->size % 8 != 0 ||
+      record->size < 24 + record->key.size + record->value.size ||
+      record->offset + record->size > size)
+    fuzz_fail("a record that cannot be, at offset %llu", (unsigned long long)record->offset);
+}
+
+/* What was passed over without a word is nothing but the zeros behind the log and less than 8
+ * bytes at the file's end; and zeros behind the log are not told of as damage. */
+static void check_gap(const content *file, uint64_t from, uint64_t to, bool told) {
+  bool zero = true;
+  if (!told && to == file->size) to -= to % 8;
+  for (uint64_t i = from; i < to && zero; i++) zero = file->bytes[i] == 0;
+  bool is_end = to >= file->size - file->size % 8;
+  if (told && is_end && zero)
+    fuzz_fail("damage at offset %llu, and there is none", (unsigned long long)from);
+  if (!told && (is_end ? !zero : from < to))
+    fuzz_fail("bytes at offset %llu are passed over", (unsigned long long)from);
+}
+
+/* Reads from `end` to the end; *found is from the record `number` on. */
+static void read_on(freyja_log *log, const content *file, uint64_t end, uint32_t number,
+                    part *found) {
+  freyja_record record;
+  freyja_error error;
+  bool told = false;
+  uint32_t records = 0;
+  for (uint32_t i = 0; i < CALLS_MAX; i++) {
+    freyja_status status = freyja_log_next(log, &record, &error);
+    fuzz_check_error(status, &error);
+    if (status == FREYJA_END) {
+      check_gap(file, end, file->size, told);
+      return;
+    }
+    if (status != FREYJA_OK && status != FREYJA_CORRUPT)
+      fuzz_fail("reading a file: %s", error.message);
+    if (status == FREYJA_OK && records++ == number) found->offset = record.offset;
+    if (found->offset > 0) found->sum = add(found->sum, (uint64_t)status);
+    told = told || status != FREYJA_OK;
+    if (status != FREYJA_OK) continue;
+    check_record(&record, end, file->size);
+    check_gap(file, end, record.offset, told);
+    told = false;
+    end = record.offset + record.size;
+    if (found->offset > 0) found->sum = add_record(found->sum, &record);
+  }
+  fuzz_fail("reading a file does not end");
+}
+
+static part read_from(sim_disk *disk, const char *path, uint64_t offset, uint32_t number) {
+  freyja_log *log = NULL;
+  freyja_error error;
+  part found = {.offset = 0};
+  content all = {.size = 0};
+  all.bytes = sim_disk_bytes(disk, path, &all.size);
+  freyja_status status = fj_log_open(&disk->os, path, offset, &log, &error);
+  fuzz_check_error(status, &error);
+  if ((status == FREYJA_OK) != (log != NULL)) fuzz_fail("a reader and no OK, or not");
+  if (log != NULL) read_on(log, &all, offset == 0 ? 128 : offset, number, &found);
+  freyja_log_close(log);
+  fuzz_check_held(disk, "after reading a file");
+  return found;
+}
+
+void fuzz_read_log(sim_disk *disk, const char *path, uint32_t number) {
+  part first = read_from(disk, path, 0, number);
+  if (first.offset == 0) return;
+  part second = read_from(disk, path, first.offset, 0);
+  if (second.offset != first.offset || second.sum != first.sum)
+    fuzz_fail("reading from offset %llu on gives something else",
+              (unsigned long long)first.offset);
+}

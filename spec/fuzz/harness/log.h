@@ -1,0 +1,11 @@
+/* log.h - reading a data file by freyja_log, whatever is in it. */
+#ifndef FUZZ_LOG_H
+#define FUZZ_LOG_H
+
+#include "disk.h"
+
+/* Reads the data file `path` to its end: records that can be, in order. Then again from the
+ * `number`th of them, if there are as many (from 0), which gives the same. */
+void fuzz_read_log(sim_disk *disk, const char *path, uint32_t number);
+
+#endif
