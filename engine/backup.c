@@ -35,13 +35,12 @@ static int reserve(const fj_os *os, int file, uint64_t size) {
   return code == -EOPNOTSUPP || code == -ENOSYS ? 0 : code;
 }
 
-/* Copies the first `size` bytes, or as many as there are: a file that is shorter than it was
- * is damaged, and its copy likewise. */
+/* Copies the first `size` bytes, or as many as there are. */
 static freyja_status copy_bytes(const fj_backup *backup, const fj_segment *segment, int from,
                                 int to, uint64_t size, const char *name, freyja_error *error) {
   const fj_os *os = segment->os;
   uint64_t done = 0;
-  int code = reserve(os, to, size);
+  int code = size == 0 ? 0 : reserve(os, to, size);
   if (code != 0)
     return fj_fail_os(error, code, &backup->folder.dir, name,
                       "reserve space in the data file");
@@ -61,9 +60,9 @@ static freyja_status copy_bytes(const fj_backup *backup, const fj_segment *segme
   return code == 0 ? FREYJA_OK : fj_fail_os(error, code, &backup->folder.dir, name, "sync");
 }
 
-/* Opens the file for reading if it is a regular one. */
+/* Opens the file for reading if it is a regular one; *size is its size. */
 static freyja_status open_regular(const fj_dir *dir, const char *name, int *file,
-                                  freyja_error *error) {
+                                  uint64_t *size, freyja_error *error) {
   const fj_os *os = dir->os;
   fj_os_stat st;
   int code = os->open(os->context, dir->fd, name, 0, file);
@@ -72,6 +71,7 @@ static freyja_status open_regular(const fj_dir *dir, const char *name, int *file
     return fj_fail_os(error, code, dir, name, "open");
   }
   code = os->stat(os->context, *file, &st);
+  if (code == 0) *size = st.size;
   if (code == 0 && st.regular) return FREYJA_OK;
   (void)os->close(os->context, *file);
   *file = -1;
@@ -84,8 +84,12 @@ static freyja_status copy_file(const fj_backup *backup, const fj_segment *segmen
   const fj_os *os = segment->os;
   int folder = backup->folder.dir.fd;
   int from = -1, to = -1;
-  freyja_status status = open_regular(&backup->db->dir, name, &from, error);
+  uint64_t there = 0;
+  freyja_status status = open_regular(&backup->db->dir, name, &from, &there, error);
   if (status != FREYJA_OK) return status;
+  /* A file that is shorter than it was is damaged, and its copy likewise: that takes no space
+   * for what is not there, whatever size the MANIFEST says. */
+  if (size > there) size = there;
   int code = os->open(os->context, folder, name,
                       FJ_OPEN_WRITE | FJ_OPEN_CREATE | FJ_OPEN_EXCLUSIVE, &to);
   if (code != 0) status = fj_fail_os(error, code, &backup->folder.dir, name, "create");
@@ -104,7 +108,8 @@ static freyja_status sync_link(const fj_backup *backup, const char *name,
   const fj_dir *dir = &backup->folder.dir;
   const fj_os *os = dir->os;
   int file = -1;
-  freyja_status status = open_regular(dir, name, &file, error);
+  uint64_t size = 0;
+  freyja_status status = open_regular(dir, name, &file, &size, error);
   if (status == FREYJA_OK) {
     int code = fj_sync(os, file);
     if (code != 0) status = fj_fail_os(error, code, dir, name, "sync");

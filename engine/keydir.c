@@ -244,6 +244,7 @@ static const char *check_shard(const fj_keydir *keydir, uint32_t number, fj_visi
     count++;
     visit(argument, slot);
     const fj_slot *home = fj_shard_home(shard, slot->hash);
+    if (wrong != NULL) continue;
     if (slot->hash >> (64 - FJ_SHARD_BITS) != number || (slot->hash & ~keydir->hash_mask) != 0)
       wrong = "a hash of the index is where it cannot be";
     else if (slot->hash < last) wrong = "the index is out of order (K1)";

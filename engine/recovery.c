@@ -282,7 +282,8 @@ static int visit_leftover(void *argument, const char *name) {
   }
   if (!fj_segment_parse_name(name, &id)) return 0;
   /* Ids grow one by one: one that is far ahead is none of ours, and must not use them up. */
-  if (id >= visit->manifest->next_id && id - visit->manifest->next_id < FJ_SEGMENTS_MAX)
+  if (id >= visit->manifest->next_id && id - visit->manifest->next_id < FJ_SEGMENTS_MAX &&
+      id < UINT64_MAX)
     visit->manifest->next_id = id + 1;
   if (!is_named(visit->manifest, id) && examine(visit, name, id) != FJ_NOT_OURS)
     (void)visit->dir->os->unlink(visit->dir->os->context, visit->dir->fd, name);

@@ -8,6 +8,8 @@
 #include "recipe.h"
 #include "sums.h"
 
+#define SPACE (16u << 20) /* bytes: much more than any input needs. To fill it is a fault. */
+
 static const char *const special[FUZZ_NAMES_SPECIAL] = {
     "MANIFEST",
     "LOCK",
@@ -79,6 +81,7 @@ size_t fuzz_image_write(const fuzz_image *image, uint8_t *bytes, size_t room) {
 sim_disk *fuzz_disk_create(void) {
   sim_disk *disk = sim_disk_create(1);
   disk->plain = disk->unchecked = true;
+  disk->space = SPACE;
   sim_disk_put_type(disk, "db", SIM_DIRECTORY);
   return disk;
 }

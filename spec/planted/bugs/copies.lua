@@ -27,6 +27,9 @@ bug("a_backup_that_failed_leaves_its_folder", "faults",
 
 in_file "engine/backup.c"
 
+bug("a_backup_takes_space_for_what_is_not_there", "fuzz_data",
+  [[if (size > there) size = there;]], "")
+
 bug("a_backup_s_copy_is_not_synced", "crash", [[if (code == 0) code = fj_sync(os, to);]], "")
 
 bug("a_backup_s_link_is_not_synced", "crash", [[int code = fj_sync(os, file);]], [[int code = 0;]])

@@ -270,7 +270,12 @@ bug("without_its_mark_a_tail_is_trusted", "damage",
 bug("temporaries_stay", "recovery", [[if (is_temporary(name)) {]], [[if (0) {]])
 
 bug("ids_are_used_twice", "recovery",
-  [[if (id >= visit->manifest->next_id && id < UINT64_MAX) visit->manifest->next_id = id + 1;]], "")
+  [[visit->manifest->next_id = id + 1;]], ";")
+
+bug("the_highest_file_id_is_not_the_last", "fuzz_store",
+  [[      id < UINT64_MAX)
+]], [[      true)
+]])
 
 bug("others_files_are_removed", "recovery",
   [[if (!is_named(visit->manifest, id) && is_ours(visit->dir, visit->manifest, name, id))]],
