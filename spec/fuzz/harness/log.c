@@ -1,11 +1,15 @@
 /* log.c - see log.h. */
 #include "log.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "check.h"
 #include "hash.h"
 #include "input.h"
 #include "reader.h"
 
+#define SEGMENTS_MAX 64u
 #define CALLS_MAX 1000000u /* of one reading, for an input that a fuzzer makes */
 
 typedef struct content {
@@ -102,4 +106,30 @@ void fuzz_read_log(sim_disk *disk, const char *path, uint32_t number) {
   if (second.offset != first.offset || second.sum != first.sum)
     fuzz_fail("reading from offset %llu on gives something else",
               (unsigned long long)first.offset);
+}
+
+/* Moves *newest on. */
+static bool is_file_in_order(sim_disk *disk, uint64_t id, uint64_t *newest) {
+  freyja_log *log = NULL;
+  freyja_record record;
+  char path[SIM_NAME_MAX];
+  bool ordered = true;
+  (void)snprintf(path, sizeof path, "db/%" PRIu64 ".data", id);
+  if (fj_log_open(&disk->os, path, 0, &log, NULL) != FREYJA_OK) return false;
+  while (ordered && freyja_log_next(log, &record, NULL) == FREYJA_OK) {
+    ordered = record.timestamp > *newest;
+    *newest = record.timestamp;
+  }
+  freyja_log_close(log);
+  return ordered;
+}
+
+bool fuzz_in_order(sim_disk *disk, freyja *db) {
+  freyja_segment segments[SEGMENTS_MAX];
+  uint64_t newest = 0;
+  size_t count = freyja_get_segments(db, segments, SEGMENTS_MAX);
+  bool ordered = count <= SEGMENTS_MAX;
+  for (size_t i = 0; i < count && ordered; i++)
+    ordered = is_file_in_order(disk, segments[i].id, &newest);
+  return ordered;
 }

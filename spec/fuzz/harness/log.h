@@ -8,4 +8,8 @@
  * `number`th of them, if there are as many (from 0), which gives the same. */
 void fuzz_read_log(sim_disk *disk, const char *path, uint32_t number);
 
+/* Whether each record of the store "db" is newer than all before it, as the engine writes
+ * them. */
+bool fuzz_in_order(sim_disk *disk, freyja *db);
+
 #endif

@@ -124,6 +124,16 @@ void fuzz_view_remove(fuzz_view *view, const void *key, size_t size) {
           (view->count - index) * sizeof *view->items);
 }
 
+void fuzz_view_keep(fuzz_view *view, const fuzz_view *other) {
+  size_t kept = 0;
+  for (size_t i = 0; i < view->count; i++) {
+    freyja_slice key = fuzz_view_key(view, &view->items[i]);
+    if (fuzz_view_find(other, key.data, key.size) != NULL)
+      view->items[kept++] = view->items[i];
+  }
+  view->count = kept;
+}
+
 /* ---- comparing ------------------------------------------------------------ */
 
 void fuzz_view_expect(const fuzz_view *view, const fuzz_view *expected, const char *what) {

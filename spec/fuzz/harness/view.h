@@ -48,6 +48,9 @@ void fuzz_view_set(fuzz_view *view, const void *key, size_t key_size, const void
                    size_t value_size);
 void fuzz_view_remove(fuzz_view *view, const void *key, size_t size);
 
+/* Removes the keys that a sorted other one does not have. */
+void fuzz_view_keep(fuzz_view *view, const fuzz_view *other);
+
 /* Fails unless two sorted views hold the same; `what` says when. */
 void fuzz_view_expect(const fuzz_view *view, const fuzz_view *expected, const char *what);
 

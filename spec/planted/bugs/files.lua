@@ -273,9 +273,7 @@ bug("ids_are_used_twice", "recovery",
   [[visit->manifest->next_id = id + 1;]], ";")
 
 bug("the_highest_file_id_is_not_the_last", "fuzz_store",
-  [[      id < UINT64_MAX)
-]], [[      true)
-]])
+  [[id < UINT64_MAX)]], [[true)]])
 
 bug("others_files_are_removed", "recovery",
   [[if (!is_named(visit->manifest, id) && is_ours(visit->dir, visit->manifest, name, id))]],
