@@ -34,6 +34,8 @@ static bool may_follow(freyja_status readonly, freyja_status status) {
   if (status == readonly) return true;
   /* What is in the way of writing only; no number is left for another file. */
   if (readonly == FREYJA_OK) return status == FREYJA_IO || status == FREYJA_LIMIT;
+  /* A reader is told that data files have no MANIFEST before it looks at LOCK. */
+  if (readonly == FREYJA_CORRUPT) return status == FREYJA_IO;
   return readonly == FREYJA_IO; /* there is no store yet, say */
 }
 
