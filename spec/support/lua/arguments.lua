@@ -64,8 +64,8 @@ local function before(s)
     { "disguised iterator", disguise(another(), of_stores) }, { "disguised store", disguise(open ".3", of_iterators) },
   }
   s.good = {
-    db = s.db, it = it, text = "s1", nilable = "s1", optional = s.path .. ".4", list = { "s1" }, choice = "s",
-    error = err, options = {}, target = { to = s.path .. ".5" },
+    db = s.db, it = it, text = "s1", nilable = "s1", optional = s.path .. ".4", list = { "s1" },
+    choice = "s", error = err, options = {}, target = { to = s.path .. ".5" },
   }
 end
 
@@ -122,8 +122,8 @@ local function run(s)
 
   -- The options of open.
   for name, right in pairs {
-    readonly = "boolean", create = "boolean", sync = "number", segment_size = "number", hash_bits = "number",
-    io = "none",
+    readonly = "boolean", create = "boolean", sync = "number", segment_size = "number",
+    hash_bits = "number", io = "none",
   } do
     for _, value in ipairs(s.values) do
       if value[2] ~= nil and (value[1] ~= right or value[2] == 0.5) then
