@@ -7,9 +7,13 @@
 
 const char fj_lock_name[] = "LOCK";
 
-static freyja_status fail_locked(const fj_dir *dir, int file, uint32_t process,
+/* The file names the last writer. Where a shared lock can be had the holders are readers, who
+ * do not sign. */
+static freyja_status fail_locked(const fj_dir *dir, int file, bool exclusive, uint32_t process,
                                  freyja_error *error) {
   char text[24];
+  if (exclusive && dir->os->lock(dir->os->context, file, false) == 0)
+    return fj_fail(error, FREYJA_LOCKED, dir->path, "the store is open for reading");
   int64_t count = fj_read(dir->os, file, text, sizeof text - 1, 0);
   uint64_t holder = 0;
   for (int64_t i = 0; i < count && text[i] >= '0' && text[i] <= '9'; i++)
@@ -41,7 +45,7 @@ static freyja_status take(const fj_dir *dir, int file, bool exclusive, uint32_t 
   if (code == 0 && !st.regular)
     return fj_fail_at(error, FREYJA_IO, dir, fj_lock_name, "this is not a regular file");
   if (code == 0) code = os->lock(os->context, file, exclusive);
-  if (code == -EAGAIN) return fail_locked(dir, file, process, error);
+  if (code == -EAGAIN) return fail_locked(dir, file, exclusive, process, error);
   if (code != 0) return fj_fail_os(error, code, dir, fj_lock_name, "lock");
   if (exclusive) sign(dir, file, process);
   return FREYJA_OK;

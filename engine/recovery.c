@@ -214,10 +214,8 @@ typedef struct fj_visit {
   uint64_t newer; /* a data file that the MANIFEST should name; 0: none */
 } fj_visit;
 
-static bool is_temporary(const char *name) {
-  size_t size = strlen(name);
-  return size > 4 && size < FJ_NAME_MAX && strcmp(name + size - 4, ".tmp") == 0;
-}
+/* Others may have files in the folder that end in .tmp: a store is made in any. */
+static bool is_temporary(const char *name) { return strcmp(name, "MANIFEST.tmp") == 0; }
 
 static bool is_named(const fj_manifest *manifest, uint64_t id) {
   for (uint32_t i = 0; i < manifest->count; i++)

@@ -251,7 +251,7 @@ freyja_status fj_segment_create(fj_pool *pool, uint64_t id, uint64_t limit, fj_s
   doing = "sync";
   if ((code = fj_sync(os, segment->file)) != 0) goto fail;
   if ((code = fj_sync_dir(os, pool->dir->fd)) != 0) goto fail;
-  doing = "map";
+  doing = "map the data file";
   if ((code = map_file(segment, limit, true)) != 0) goto fail;
   segment->mapped_writes = segment->map != NULL;
   *out = segment;
@@ -312,7 +312,7 @@ static freyja_status open_file(fj_segment *segment, const char *name, uint64_t s
   }
   uint64_t map_size = writable ? segment->limit : segment->sealed ? segment->limit : st.size;
   if ((code = map_file(segment, map_size, writable)) != 0)
-    return fj_fail_os(error, code, pool->dir, name, "map");
+    return fj_fail_os(error, code, pool->dir, name, "map the data file");
   segment->mapped_writes = writable && segment->map != NULL;
   return FREYJA_OK;
 }

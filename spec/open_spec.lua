@@ -63,7 +63,11 @@ describe("opening a store", function()
     local second <close> = assert(freyja.open(dir.path, { readonly = true }))
     assert.equal(0, #first + #second)
     local _, err = freyja.open(dir.path)
-    assert.equal("locked", err.code)
+    assert.equal("freyja: locked: the store is open for reading (" .. dir.path .. ")", tostring(err))
+    first:close()
+    assert.equal("locked", select(2, freyja.open(dir.path)).code)
+    second:close()
+    assert(freyja.open(dir.path)):close()
   end)
 
   it("is refused to a writer while there are readers, though the LOCK was lost", function()
@@ -190,6 +194,16 @@ describe("opening a store", function()
       assert.matches(message, err.message, 1, true)
     end
     assert.equal(0, #db)
+  end)
+
+  it("leaves alone in its folder what is not the store's", function()
+    local dir <close> = tmp.dir()
+    local names = { "MANIFEST.tmp~", "a.tmp", "1.data.tmp", "notes.txt", "01.data" }
+    for _, name in ipairs(names) do tmp.write(dir.path .. "/" .. name, "mine") end
+    tmp.write(dir.path .. "/MANIFEST.tmp", "left by a crash")
+    for _ = 1, 2 do assert(freyja.open(dir.path)):close() end
+    for _, name in ipairs(names) do assert.equal("mine", tmp.read(dir.path .. "/" .. name), name) end
+    assert.is_false(tmp.exists(dir.path .. "/MANIFEST.tmp"))
   end)
 
   it("goes on working when the process changes its directory", function()

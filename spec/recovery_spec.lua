@@ -76,7 +76,6 @@ describe("opening again", function()
     tmp.write(dir.path .. "/4.data", header:sub(1, 50))
     tmp.write(dir.path .. "/9.data", ("not a data file\n"):rep(20))
     tmp.write(dir.path .. "/MANIFEST.tmp", "half")
-    tmp.write(dir.path .. "/1.hint.tmp", "half")
     tmp.write(dir.path .. "/notes.txt", "mine")
     tmp.write(dir.path .. "/01.data", "not a name of ours")
     do

@@ -137,7 +137,8 @@ bug("an_option_wraps", "limits",
   [[return (uint32_t)value;]])
 
 bug("an_option_is_told_as_another", "limits",
-  [[(LUAI_UACINT)value, range->unit]], [[(LUAI_UACINT)0, range->unit]])
+  [[(LUAI_UACINT)value, range->unit, range->least, range->most);]],
+  [[(LUAI_UACINT)0, range->unit, range->least, range->most);]])
 
 in_file "engine/lua/raise.c"
 

@@ -47,7 +47,7 @@ typedef enum kind {
  * MANIFEST does not name it. */
 static bool is_removable(const char *name, kind k) {
   size_t size = strlen(name);
-  if (size > 4 && strcmp(name + size - 4, ".tmp") == 0) return k != FOLDER;
+  if (strcmp(name, "MANIFEST.tmp") == 0) return k != FOLDER;
   if (strcmp(name, "LOCK") == 0 || strcmp(name, "KEYDIR") == 0) return true;
   if (size > 5 && strcmp(name + size - 5, ".hint") == 0) return true;
   return size > 5 && strcmp(name + size - 5, ".data") == 0 && k <= HEADER;
