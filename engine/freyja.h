@@ -6,7 +6,11 @@
  * Keys and values are bytes with a length: any byte, not NUL-terminated; a
  * pointer may be NULL when its length is 0. A handle is used by one thread at
  * a time, and by the process that opened it only: after fork() the child's
- * calls return FREYJA_FORKED. */
+ * calls return FREYJA_FORKED. What works there shows the store as it was at the fork:
+ * freyja_iterator_next of iterators opened before, views, freyja_get_stats,
+ * freyja_get_segments; and freyja_close, which then touches no file. As long as a child has
+ * the handle, and has not called exec, the store stays locked, even when the parent has closed
+ * it. */
 #ifndef FREYJA_H
 #define FREYJA_H
 
@@ -42,9 +46,10 @@ typedef enum freyja_status {
   FREYJA_END = 4,      /* an iterator has no more entries */
 
   FREYJA_IO = 16,  /* the operating system refused; error.os_code is its errno */
-  FREYJA_CORRUPT,  /* bytes on disk fail verification; the message names file and offset */
+  FREYJA_CORRUPT,  /* bytes on disk fail verification; error.path is the file, and the message
+                      names the offset where it is not about the file as a whole */
   FREYJA_FULL,     /* no space, quota or file size left; nothing was written */
-  FREYJA_LOCKED,   /* another handle holds the store */
+  FREYJA_LOCKED,   /* another handle holds the store, in this process or another */
   FREYJA_READONLY, /* a write to a store opened read-only */
   FREYJA_POISONED, /* an earlier sync failed: no more writes until it is reopened */
   FREYJA_FORKED,   /* the handle belongs to the parent process */
@@ -58,7 +63,7 @@ typedef enum freyja_status {
 /* What went wrong. `message` and `path` are always NUL-terminated. */
 typedef struct freyja_error {
   freyja_status status;
-  int os_code;       /* errno, or 0 */
+  int os_code;       /* errno of the system call that failed, or 0 */
   char message[224]; /* one sentence, without the path */
   char path[288];    /* the file or directory it is about; may be empty; a long
                         one keeps its end, after "..." */
@@ -81,8 +86,10 @@ FREYJA_API bool freyja_is_fault(freyja_status status);
 typedef struct freyja freyja; /* an open store */
 
 typedef enum freyja_io {
-  FREYJA_IO_MMAP = 0,    /* reads and appends through mapped files: fastest */
-  FREYJA_IO_SYSCALL = 1, /* pread and pwrite: a failing disk is an error, not a signal */
+  FREYJA_IO_MMAP = 0, /* reads and appends through mapped files: fastest. A failing disk, or a
+                         file that somebody else shortens, is a signal (SIGBUS). Takes
+                         addresses: a segment_size for the file being written */
+  FREYJA_IO_SYSCALL = 1, /* pread and pwrite: the same is an error */
 } freyja_io;
 
 typedef enum freyja_sync_mode {
@@ -99,7 +106,8 @@ typedef struct freyja_options {
                     meanwhile. Syncs what it shows, but cannot mend what a failed sync of a
                     writer has left: pages that are read as written and are not on the disk. A
                     writer's open does */
-  bool create;   /* true. Make the directory (one level) and the store if missing */
+  bool create;   /* true. Make the directory (the path's last level, mode 0700) and the store
+                    (files: 0600) if missing. Any directory can become a store */
   freyja_sync_mode sync_mode; /* FREYJA_SYNC_INTERVAL */
   uint32_t sync_ms;           /* FREYJA_SYNC_MS_DEFAULT; 1 to FREYJA_SYNC_MS_MAX */
   uint32_t segment_size;      /* FREYJA_SEGMENT_SIZE_DEFAULT bytes; a segment, its header
@@ -116,7 +124,8 @@ FREYJA_API void freyja_options_init(freyja_options *options);
 /* Opens the store in directory `path`, recovering it from whatever a crash
  * left; options may be NULL for the defaults. On success *out is a handle for
  * freyja_close; on failure it is NULL and nothing is held. Faults: IO, CORRUPT
- * (the MANIFEST), LOCKED, FORMAT, LIMIT (an option), MEMORY, FULL. Opening
+ * (the MANIFEST is damaged, missing, or not the data's: freyja_repair reads such a store),
+ * LOCKED, FORMAT, LIMIT (an option), MEMORY, FULL (a torn tail needs room in lost/). Opening
  * read-only or without `create` what does not exist is IO (ENOENT). Damage within data files
  * does not prevent opening: see freyja_recovery and FREYJA_CORRUPT. */
 FREYJA_API freyja_status freyja_open(const char *path, const freyja_options *options,
@@ -232,9 +241,10 @@ FREYJA_API void freyja_iterator_close(freyja_iterator *iterator);
 /* What the last open found and did. */
 typedef struct freyja_recovery {
   uint64_t records;       /* valid records read, tombstones included */
-  uint64_t bytes_cut;     /* torn bytes at the log's end, moved to lost/ */
+  uint64_t bytes_cut;     /* torn bytes at the log's end, moved to lost/; read-only: found */
   uint64_t files_scanned; /* data files */
-  uint64_t damaged;       /* spans of bytes that fail verification and were left in place */
+  uint64_t damaged;       /* spans of bytes that fail verification and were left in place; not
+                             what was damaged since */
   double milliseconds;    /* time that the open took */
   freyja_error damage;    /* the first damage, with file and offset; status OK if none */
 } freyja_recovery;

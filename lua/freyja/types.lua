@@ -2,39 +2,43 @@
 --- Annotations of the whole API for LuaLS and for readers; empty at run time.
 --- Units: sizes in bytes, timestamps in microseconds since the epoch.
 
----@alias freyja.Code
+--- Where no more is said: further arguments are ignored; a wrong argument raises a string as Lua's
+--- library does; any call of a store raises freyja.Error `closed` after its close; and in a forked child
+--- `forked`, but for close, stats, segments, #db, count without a prefix, and iterators begun before.
+
+---@alias freyja.Code  "conflict" is reserved: nothing raises it yet
 ---| "io"|"corrupt"|"full"|"locked"|"readonly"|"poisoned"
 ---| "forked"|"closed"|"conflict"|"limit"|"memory"|"format"
 
 ---@class freyja.Error  raised by faults; tostring() gives "freyja: code: message (path)"
 ---@field code freyja.Code
----@field message string
----@field path? string    the file or directory it is about
----@field errno? integer  of the operating system, where it is the cause
+---@field message string  one sentence, without the path
+---@field path? string    the file or directory it is about; nil where there is none
+---@field errno? integer  of the system call that failed; nil where none did
 
 ---@class freyja.Options
 ---@field readonly? boolean              false; changes nothing but a missing LOCK, excludes a writer meanwhile
----@field create? boolean                true; make the store if it is missing
+---@field create? boolean                true; make the store, and the last folder of the path, if missing
 ---@field sync? "none"|"always"|integer  1000; milliseconds: 1 to 86,400,000
 ---@field segment_size? integer          256 MiB; 4 KiB to 2 GiB
----@field io? "mmap"|"syscall"           "mmap"
+---@field io? "mmap"|"syscall"           "mmap"; a bad disk, or a file that others shorten, is then a signal
 ---@field hash_bits? integer             64; 1 to 64, kept from creation on; fewer only to test collisions
 
 ---@class freyja.EachOptions
 ---@field prefix? string       only keys that begin so
 ---@field order? "log"|"key"   "log"; "key" sorts bytewise first: memory for all keys that match
 
----@class freyja.Recovery  what the open found and did
+---@class freyja.Recovery  what the open found and did; it does not change afterwards
 ---@field records integer        valid records read, tombstones included
----@field bytes_cut integer      torn bytes at the log's end, moved to lost/
+---@field bytes_cut integer      torn bytes at the log's end, moved to lost/; read-only: found, not cut
 ---@field files_scanned integer
----@field damaged integer        spans that fail verification and were left in place
----@field milliseconds number
----@field damage? freyja.Error   the first of them
+---@field damaged integer        spans that fail verification, left in place; not what was damaged since the open
+---@field milliseconds number    that the open took
+---@field damage? freyja.Error   the first of them; nil if there are none
 
 ---@class freyja.Stats
 ---@field keys integer
----@field segments integer
+---@field segments integer      data files
 ---@field bytes integer         of headers and records, without what is reserved
 ---@field live_bytes integer    of the records that keys point to
 ---@field dead_bytes integer
@@ -55,16 +59,16 @@
 ---@class freyja.Segment
 ---@field id integer          of the file `id`.data
 ---@field rank integer        0 is the oldest
----@field bytes integer
----@field live_bytes integer
----@field dead_bytes integer
+---@field bytes integer       header and records
+---@field live_bytes integer  of the records that keys point to
+---@field dead_bytes integer  of the others
 ---@field keys integer        put records
 ---@field live_keys integer   those that a key points to
 ---@field tombstones integer
----@field oldest integer      timestamps; 0 if it has no records
+---@field oldest integer      timestamps of its records; 0 if it has none
 ---@field newest integer
 ---@field sealed boolean      false for the one being written
----@field damaged boolean
+---@field damaged boolean     some of its bytes fail verification
 
 ---@class freyja.BackupOptions
 ---@field links? boolean  true: sealed data files become hard links where that is possible
@@ -102,7 +106,7 @@ local store = {}
 function store:put(key, value) end
 
 ---@param key string
----@return string? value  nil: the key is proven absent
+---@return string? value  nil: the key is proven absent, or longer than any key may be
 function store:get(key) end
 
 ---@param key string
@@ -110,7 +114,7 @@ function store:get(key) end
 function store:delete(key) end
 
 ---@param key string
----@return boolean
+---@return boolean  false: as get's nil
 function store:has(key) end
 
 ---@param key string
@@ -129,8 +133,15 @@ function store:cas(key, expected, new) end
 ---@return table<string, string> values  absent keys are absent; all as of one moment
 function store:get_many(keys) end
 
----For a generic for: the store as it is now, whatever is written meanwhile.
+---For a generic for: the store as it is now, whatever is written meanwhile. The function that it
+---returns wants the iterator as its argument; behind the end it gives nil. After an error the next
+---call goes on behind what it was about: a value that fails its checksum, a file that cannot be read; that
+---damage may hide entries is raised once in place of the end, as is `closed`.
 ---@param options? string|freyja.EachOptions  a prefix, or options
+---@return fun(iterator: userdata): string?, string?
+---@return userdata iterator
+---@return nil
+---@return userdata closing  the iterator
 function store:each(options) end
 
 ---As each, with the keys only.
@@ -158,7 +169,8 @@ function store:segments() end
 ---@return freyja.Report
 function store:verify() end
 
----Makes `path`, which must not exist or be empty, a store that holds what this one holds now.
+---Makes `path`, which must not exist or be empty, a store that holds what this one holds now. One
+---that was interrupted leaves a folder without a MANIFEST, to be deleted.
 ---Raises, leaving nothing: io, full, limit (within the store), corrupt, poisoned, forked, closed, memory.
 ---@param path string
 ---@param options? freyja.BackupOptions
@@ -171,6 +183,7 @@ function store:close() end
 ---@field version string
 local freyja = {}
 
+---Opens the store in a folder, which may be any.
 ---@param path? string  "freyja.db"
 ---@param options? freyja.Options
 ---@return freyja.Store?

@@ -136,10 +136,32 @@ static void test_iterator_faults(void) {
   (void)snprintf(path, sizeof path, "%s/db", folder);
 }
 
+/* What goes on in a forked child: what was there at the fork can be looked at. */
+static bool goes_on(freyja *db, freyja_iterator *iterator, freyja_view *view) {
+  freyja_entry entry;
+  freyja_stats stats;
+  uint64_t seen = 0;
+  freyja_status status;
+  while ((status = freyja_iterator_next(iterator, &entry, NULL)) == FREYJA_OK) seen++;
+  freyja_get_stats(db, &stats);
+  bool right = status == FREYJA_END && seen == stats.keys && seen > 0 &&
+               freyja_get_segments(db, NULL, 0) == stats.segments && view->size == 5 &&
+               memcmp(view->data, "value", 5) == 0;
+  freyja_view_release(view);
+  freyja_iterator_close(iterator);
+  return right;
+}
+
 static void test_fork(freyja_io io) {
   freyja *db = open_store(io);
+  freyja_iterator *before = NULL;
+  freyja_view view;
+  (void)put(db, "k", "value");
+  (void)freyja_iterator_open(db, NULL, &before, NULL);
+  (void)freyja_get_view(db, "k", 1, &view, NULL);
   pid_t child = fork();
   if (child == 0) {
+    freyja_report report;
     size_t size = 0;
     freyja_iterator *iterator = NULL;
     freyja_error error;
@@ -148,12 +170,18 @@ static void test_fork(freyja_io io) {
                    freyja_get(db, "k", 1, NULL, 0, &size, &error) == FREYJA_FORKED &&
                    error.status == FREYJA_FORKED && freyja_sync(db, NULL) == FREYJA_FORKED &&
                    freyja_rotate(db, NULL) == FREYJA_FORKED &&
-                   freyja_iterator_open(db, NULL, &iterator, NULL) == FREYJA_FORKED;
+                   freyja_iterator_open(db, NULL, &iterator, NULL) == FREYJA_FORKED &&
+                   freyja_verify(db, NULL, NULL, &report, NULL) == FREYJA_FORKED &&
+                   freyja_backup(db, "no", NULL, NULL) == FREYJA_FORKED;
+    refused = refused && goes_on(db, before, &view);
     _exit(refused && freyja_close(db, NULL) == FREYJA_OK ? 0 : 1);
   }
   int status = -1;
   (void)waitpid(child, &status, 0);
-  ok(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a forked child is refused");
+  freyja_view_release(&view);
+  freyja_iterator_close(before);
+  ok(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+     "a forked child is refused, but sees what there was");
   freyja *second = NULL;
   ok(put(db, "parent", "v") == FREYJA_OK &&
          freyja_open(path, NULL, &second, NULL) == FREYJA_LOCKED,
