@@ -200,10 +200,12 @@ describe("opening a store", function()
     local dir <close> = tmp.dir()
     local names = { "MANIFEST.tmp~", "a.tmp", "1.data.tmp", "notes.txt", "01.data" }
     for _, name in ipairs(names) do tmp.write(dir.path .. "/" .. name, "mine") end
-    tmp.write(dir.path .. "/MANIFEST.tmp", "left by a crash")
-    for _ = 1, 2 do assert(freyja.open(dir.path)):close() end
-    for _, name in ipairs(names) do assert.equal("mine", tmp.read(dir.path .. "/" .. name), name) end
-    assert.is_false(tmp.exists(dir.path .. "/MANIFEST.tmp"))
+    for _ = 1, 2 do
+      tmp.write(dir.path .. "/MANIFEST.tmp", "left by a crash")
+      assert(freyja.open(dir.path)):close()
+      for _, name in ipairs(names) do assert.equal("mine", tmp.read(dir.path .. "/" .. name), name) end
+      assert.is_false(tmp.exists(dir.path .. "/MANIFEST.tmp"))
+    end
   end)
 
   it("goes on working when the process changes its directory", function()

@@ -267,7 +267,7 @@ bug("a_missing_file_is_no_damage", "damage",
 bug("without_its_mark_a_tail_is_trusted", "damage",
   [[if (!segment->sealed) status = distrust_tail(segment, &end, error);]], "")
 
-bug("temporaries_stay", "recovery", [[if (is_temporary(name)) {]], [[if (0) {]])
+bug("temporaries_stay", "open", [[if (is_temporary(name)) {]], [[if (0) {]])
 
 bug("ids_are_used_twice", "recovery",
   [[visit->manifest->next_id = id + 1;]], ";")
