@@ -171,7 +171,7 @@ FREYJA_API freyja_status freyja_delete(freyja *db, const void *key, size_t key_s
 FREYJA_API freyja_status freyja_get(freyja *db, const void *key, size_t key_size, void *buffer,
                                     size_t capacity, size_t *value_size, freyja_error *error);
 
-/* OK if the key is there, NOTFOUND if not; does not read the value. */
+/* OK if the key is there, NOTFOUND if not, as freyja_get; does not read the value. */
 FREYJA_API freyja_status freyja_has(freyja *db, const void *key, size_t key_size,
                                     freyja_error *error);
 
