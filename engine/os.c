@@ -21,33 +21,42 @@
 
 static int result(int value) { return value < 0 ? -errno : 0; }
 
+/* Sets `code` to the outcome of the call, which is made again while a signal interrupts it. */
+#define UNINTERRUPTED(code, call)                                                             \
+  do {                                                                                        \
+    (code) = result(call);                                                                    \
+  } while ((code) == -EINTR)
+
 /* -- directories -- */
 
 static int os_make_dir(void *context, int dir, const char *path) {
   (void)context;
-  return result(mkdirat(dir < 0 ? AT_FDCWD : dir, path, 0700));
+  int code = 0;
+  UNINTERRUPTED(code, mkdirat(dir < 0 ? AT_FDCWD : dir, path, 0700));
+  return code;
 }
 
 static int os_open_dir(void *context, int dir, const char *path, int *out) {
   (void)context;
   int mode = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
   /* The user's own path may be a link; a directory within a store may not. */
-  *out = dir < 0 ? open(path, mode) : openat(dir, path, mode | O_NOFOLLOW);
-  return result(*out);
+  if (dir >= 0) mode |= O_NOFOLLOW;
+  int code = 0;
+  UNINTERRUPTED(code, *out = openat(dir < 0 ? AT_FDCWD : dir, path, mode));
+  return code;
 }
 
 static int os_list(void *context, int dir, fj_os_visit visit, void *argument) {
-  (void)context;
   /* An open file of its own, so that the position of `dir` is not shared. */
-  int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return -errno;
+  int fd = -1;
+  int code = os_open_dir(context, dir, ".", &fd);
+  if (code != 0) return code;
   DIR *stream = fdopendir(fd);
   if (stream == NULL) {
-    int code = -errno;
+    code = -errno;
     (void)close(fd);
     return code;
   }
-  int code = 0;
   for (;;) {
     errno = 0;
     const struct dirent *entry = readdir(stream);
@@ -69,22 +78,30 @@ static int os_sync_dir(void *context, int dir) {
 
 static int os_rename(void *context, int dir, const char *from, const char *to) {
   (void)context;
-  return result(renameat(dir, from, dir, to));
+  int code = 0;
+  UNINTERRUPTED(code, renameat(dir, from, dir, to));
+  return code;
 }
 
 static int os_unlink(void *context, int dir, const char *name) {
   (void)context;
-  return result(unlinkat(dir, name, 0));
+  int code = 0;
+  UNINTERRUPTED(code, unlinkat(dir, name, 0));
+  return code;
 }
 
 static int os_remove_dir(void *context, const char *path) {
   (void)context;
-  return result(rmdir(path));
+  int code = 0;
+  UNINTERRUPTED(code, rmdir(path));
+  return code;
 }
 
 static int os_link(void *context, int from, const char *name, int to) {
   (void)context;
-  return result(linkat(from, name, to, name, 0));
+  int code = 0;
+  UNINTERRUPTED(code, linkat(from, name, to, name, 0));
+  return code;
 }
 
 /* -- files -- */
@@ -95,13 +112,15 @@ static int os_open(void *context, int dir, const char *name, unsigned flags, int
   mode |= (flags & FJ_OPEN_WRITE) ? O_RDWR : O_RDONLY;
   if (flags & FJ_OPEN_CREATE) mode |= O_CREAT;
   if (flags & FJ_OPEN_EXCLUSIVE) mode |= O_EXCL;
-  *file = openat(dir < 0 ? AT_FDCWD : dir, name, mode, 0600);
-  return result(*file);
+  int code = 0;
+  UNINTERRUPTED(code, *file = openat(dir < 0 ? AT_FDCWD : dir, name, mode, 0600));
+  return code;
 }
 
 static int os_close(void *context, int file) {
   (void)context;
-  return result(close(file));
+  int code = result(close(file));
+  return code == -EINTR ? 0 : code; /* the descriptor is gone: not to be closed again */
 }
 
 static int os_stat(void *context, int file, fj_os_stat *out) {
@@ -141,7 +160,9 @@ static int os_sync(void *context, int file) {
 
 static int os_truncate(void *context, int file, uint64_t size) {
   (void)context;
-  return result(ftruncate(file, (off_t)size));
+  int code = 0;
+  UNINTERRUPTED(code, ftruncate(file, (off_t)size));
+  return code;
 }
 
 /* Whether files may not grow to `end`. Growing one beyond RLIMIT_FSIZE is not only an
@@ -172,8 +193,9 @@ static int os_lock(void *context, int file, bool exclusive) {
   lock.l_whence = SEEK_SET;
   /* Of the open file, not of the process: another open in this process is refused
    * too, and closing an unrelated descriptor of the file does not drop it. */
-  if (fcntl(file, F_OFD_SETLK, &lock) == 0) return 0;
-  return errno == EACCES ? -EAGAIN : -errno;
+  int code = 0;
+  UNINTERRUPTED(code, fcntl(file, F_OFD_SETLK, &lock));
+  return code == -EACCES ? -EAGAIN : code;
 }
 
 /* -- mapped files -- */

@@ -3,8 +3,9 @@
  * place. os.c holds the real one and is the only file that makes system calls.
  *
  * Functions return 0 (or a count) on success and a negative errno otherwise.
- * read and write may be short and may fail with -EINTR; fj_read and fj_write
- * below loop. No function keeps a pointer that it was given. */
+ * read and write may be short, and they, sync, sync_dir and reserve may fail with -EINTR;
+ * fj_read and the others below loop. What else a signal interrupts is done again by the
+ * function itself. No function keeps a pointer that it was given. */
 #ifndef FJ_OS_H
 #define FJ_OS_H
 
