@@ -86,16 +86,20 @@ static void prefill(fj_segment *segment, uint64_t end) {
 
 /* ---- appending ---------------------------------------------------------- */
 
-/* Makes a record that was perhaps written in part impossible to read. */
-static int undo(fj_segment *segment) {
+/* Makes a record that was perhaps written in part impossible to read. One that a full disk
+ * refused is not whole; another may be, and its disk may have it already: it must not be there
+ * after a loss of power, in front of what is written next or in place of it. */
+static int undo(fj_segment *segment, bool whole) {
   const fj_os *os = segment->os;
-  if (!segment->can_reserve) {
-    int code = os->truncate(os->context, segment->file, segment->tail);
-    return code;
+  int code = 0;
+  if (segment->can_reserve) {
+    static const uint8_t zeros[FJ_RECORD_HEADER];
+    freyja_slice part = {zeros, sizeof zeros};
+    code = fj_write(os, segment->file, &part, 1, segment->tail);
+  } else {
+    code = os->truncate(os->context, segment->file, segment->tail);
   }
-  static const uint8_t zeros[FJ_RECORD_HEADER];
-  freyja_slice part = {zeros, sizeof zeros};
-  return fj_write(os, segment->file, &part, 1, segment->tail);
+  return code == 0 && whole ? fj_sync(os, segment->file) : code;
 }
 
 static freyja_status append_by_write(fj_segment *segment, const fj_draft *draft, uint64_t size,
@@ -108,7 +112,7 @@ static freyja_status append_by_write(fj_segment *segment, const fj_draft *draft,
                            {zeros, (size_t)padding}};
   int code = fj_write(segment->os, segment->file, parts, 4, segment->tail);
   if (code == 0) return FREYJA_OK;
-  *poison = undo(segment) != 0;
+  *poison = undo(segment, code != -ENOSPC && code != -EDQUOT && code != -EFBIG) != 0;
   return fail(segment, code, "write to the data file", error);
 }
 
@@ -208,11 +212,11 @@ freyja_status fj_segment_set_tail(fj_segment *segment, uint64_t tail, bool cut,
 freyja_status fj_segment_trim(fj_segment *segment, bool *poison, freyja_error *error) {
   const fj_os *os = segment->os;
   *poison = false;
-  if (segment->reserved > segment->tail) {
-    int code = os->truncate(os->context, segment->file, segment->tail);
-    if (code != 0) return fail(segment, code, "cut the reserve of the data file", error);
-    segment->reserved = segment->filled = segment->tail;
-  }
+  /* Even where there is no reserve: one that failed may have been made all the same. Likewise
+   * this may cut and fail: nothing counts on the reserve any more (S2). */
+  segment->reserved = segment->filled = segment->tail;
+  int code = os->truncate(os->context, segment->file, segment->tail);
+  if (code != 0) return fail(segment, code, "cut the reserve of the data file", error);
   freyja_status status = fj_segment_sync(segment, segment->tail, error);
   *poison = status != FREYJA_OK;
   return status;

@@ -127,9 +127,12 @@ static freyja_status take_file(const fj_backup *backup, const fj_segment *segmen
   fj_segment_name(name, segment->id);
   if (segment->missing) return FREYJA_OK; /* as it is: missing there too */
   if (!segment->sealed) return copy_file(backup, segment, name, segment->tail, error);
-  if (backup->links &&
-      os->link(os->context, backup->db->dir.fd, name, backup->folder.dir.fd) == 0)
-    return sync_link(backup, name, error);
+  if (backup->links) {
+    if (os->link(os->context, backup->db->dir.fd, name, backup->folder.dir.fd) == 0)
+      return sync_link(backup, name, error);
+    /* One that fails may have made the link all the same. */
+    (void)os->unlink(os->context, backup->folder.dir.fd, name);
+  }
   return copy_file(backup, segment, name, size, error);
 }
 

@@ -106,7 +106,10 @@ static freyja_status lock_folder(fj_folder *folder, freyja_error *error) {
   const fj_os *os = folder->dir.os;
   freyja_status status = fj_lock_take(&folder->dir, true, true, os->process(os->context),
                                       &folder->lock_file, error);
+  if (status == FREYJA_LOCKED) return status; /* it is somebody else's */
   if (status == FREYJA_OK) status = check_empty(&folder->dir, true, error);
+  if (status != FREYJA_OK && folder->made)
+    (void)os->unlink(os->context, folder->dir.fd, fj_lock_name);
   return status;
 }
 
@@ -133,18 +136,18 @@ freyja_status fj_folder_open(fj_folder *folder, const fj_os *os, const char *pat
 
 freyja_status fj_folder_finish(fj_folder *folder, fj_manifest *manifest, freyja_error *error) {
   const fj_os *os = folder->dir.os;
-  bool replaced = false;
   /* The files first: a MANIFEST whose files' entries a crash took would be damage. */
   int code = fj_sync_dir(os, folder->dir.fd);
   if (code != 0) return fj_fail_os(error, code, &folder->dir, NULL, "sync");
   freyja_status status = fj_folder_sync_parent(&folder->dir, folder->made, error);
   if (status != FREYJA_OK) return status;
-  return fj_manifest_write(&folder->dir, manifest, &replaced, error);
+  return fj_manifest_write(&folder->dir, manifest, &folder->named, error);
 }
 
 void fj_folder_abandon(fj_folder *folder, const fj_manifest *manifest) {
   const fj_os *os = folder->dir.os;
-  fj_manifest_remove(&folder->dir);
+  bool removed = fj_manifest_remove(&folder->dir);
+  if (folder->named && (!removed || fj_sync_dir(os, folder->dir.fd) != 0)) return;
   for (uint32_t i = 0; i < manifest->count; i++) {
     char name[FJ_NAME_MAX];
     fj_segment_name(name, manifest->entries[i].id);

@@ -10,6 +10,7 @@ typedef struct fj_folder {
   fj_dir dir;
   int lock_file; /* of its LOCK, held exclusively; -1: none */
   bool made;     /* the directory itself was made, not found empty */
+  bool named;    /* a MANIFEST may be there */
 } fj_folder;
 
 /* Makes the entry of a store's directory in the one above it durable. Before the store's first
@@ -30,7 +31,8 @@ freyja_status fj_folder_open(fj_folder *folder, const fj_os *os, const char *pat
 freyja_status fj_folder_finish(fj_folder *folder, fj_manifest *manifest, freyja_error *error);
 
 /* Removes the MANIFEST, the data files that the manifest here names, the LOCK, and the
- * directory if it was made, durably. What cannot be removed stays. */
+ * directory if it was made, durably. What cannot be removed stays; all but the MANIFEST does
+ * where that could come back if power failed: it then finds its files. */
 void fj_folder_abandon(fj_folder *folder, const fj_manifest *manifest);
 
 void fj_folder_close(fj_folder *folder);

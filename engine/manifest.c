@@ -196,6 +196,13 @@ static freyja_status write_temporary(const fj_dir *dir, const uint8_t *bytes, si
   return fj_fail_os(error, code, dir, temporary, doing);
 }
 
+/* Whether a rename that failed so has surely done nothing. Others may have: a server that did
+ * what was asked and whose answer was lost, a journal that was aborted behind it. */
+static bool is_without_effect(int code) {
+  return code == -ENOSPC || code == -EDQUOT || code == -ENOMEM || code == -EROFS ||
+         code == -EACCES || code == -EPERM;
+}
+
 freyja_status fj_manifest_write(const fj_dir *dir, fj_manifest *manifest, bool *replaced,
                                 freyja_error *error) {
   const fj_os *os = dir->os;
@@ -210,18 +217,19 @@ freyja_status fj_manifest_write(const fj_dir *dir, fj_manifest *manifest, bool *
   os->release(os->context, bytes);
   if (status != FREYJA_OK) return status;
   int code = os->rename(os->context, dir->fd, temporary, name);
+  *replaced = code == 0 || !is_without_effect(code);
   if (code != 0) {
-    (void)os->unlink(os->context, dir->fd, temporary);
+    if (!*replaced) (void)os->unlink(os->context, dir->fd, temporary);
     return fj_fail_os(error, code, dir, name, "replace");
   }
-  *replaced = true;
   if ((code = fj_sync_dir(os, dir->fd)) != 0)
     return fj_fail_os(error, code, dir, NULL, "sync");
   manifest->generation++;
   return FREYJA_OK;
 }
 
-void fj_manifest_remove(const fj_dir *dir) {
-  (void)dir->os->unlink(dir->os->context, dir->fd, name);
+bool fj_manifest_remove(const fj_dir *dir) {
   (void)dir->os->unlink(dir->os->context, dir->fd, temporary);
+  int code = dir->os->unlink(dir->os->context, dir->fd, name);
+  return code == 0 || code == -ENOENT;
 }

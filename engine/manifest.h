@@ -39,9 +39,9 @@ freyja_status fj_manifest_write(const fj_dir *dir, fj_manifest *manifest, bool *
 /* Makes room for one more entry. Faults: MEMORY, LIMIT. */
 freyja_status fj_manifest_grow(const fj_dir *dir, fj_manifest *manifest, freyja_error *error);
 
-/* Removes it from the directory, and what an interrupted write left of one, as far as that
- * can be done: for a store that was not made to its end. */
-void fj_manifest_remove(const fj_dir *dir);
+/* Removes it from the directory, and what an interrupted write left of one: for a store that
+ * was not made to its end. False if it may still be there. */
+bool fj_manifest_remove(const fj_dir *dir);
 
 void fj_manifest_clear(const fj_dir *dir, fj_manifest *manifest);
 

@@ -185,8 +185,10 @@ static freyja_status settle_active(fj_index *index, fj_segment *segment,
   }
   if (torn > 0 && (status = fj_torn_save(segment, torn, error)) != FREYJA_OK) return status;
   status = fj_segment_set_tail(segment, segment->tail, torn > 0, error);
-  if (status != FREYJA_OK || segment->mark == segment->tail) return status;
-  status = rewrite_unsynced(segment, error);
+  if (status == FREYJA_OK && segment->mark < segment->tail)
+    status = rewrite_unsynced(segment, error);
+  /* Even where all is marked: an open that did not come to its end may have cut a torn tail,
+   * which must not come back behind what is written next. */
   return status == FREYJA_OK ? fj_segment_sync(segment, segment->tail, error) : status;
 }
 

@@ -85,7 +85,8 @@ freyja_status fj_torn_save(fj_segment *segment, uint64_t size, freyja_error *err
   const fj_os *os = segment->os;
   int code = os->make_dir(os->context, dir->fd, lost);
   if (code != 0 && code != -EEXIST) return fj_fail_os(error, code, dir, lost, "create");
-  if (code == 0 && (code = fj_sync_dir(os, dir->fd)) != 0)
+  /* One that is there may be of an open that was interrupted before it was durable. */
+  if ((code = fj_sync_dir(os, dir->fd)) != 0)
     return fj_fail_os(error, code, dir, NULL, "sync");
   int folder = -1;
   code = os->open_dir(os->context, dir->fd, lost, &folder);

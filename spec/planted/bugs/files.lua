@@ -82,18 +82,27 @@ bug("without_reserve_it_maps", "system",
 bug("the_filler_goes_over_records", "model",
   [[uint64_t from = round_up(segment->tail);]], [[uint64_t from = round_up(segment->tail) - PAGE;]])
 
-bug("a_failed_write_stays", "faults", [[*poison = undo(segment) != 0;]], [[*poison = false;]])
+bug("a_failed_write_stays", "faults",
+  [[*poison = undo(segment, code != -ENOSPC && code != -EDQUOT && code != -EFBIG) != 0;]],
+  [[*poison = false;]])
 
 bug("a_failed_undo_is_no_poison", "faults",
-  [[*poison = undo(segment) != 0;]], [[(void)undo(segment);]])
+  [[*poison = undo(segment, code != -ENOSPC && code != -EDQUOT && code != -EFBIG) != 0;]],
+  [[(void)undo(segment, code != -ENOSPC && code != -EDQUOT && code != -EFBIG);]])
 
 bug("the_undo_does_nothing", "faults",
-  [[return fj_write(os, segment->file, &part, 1, segment->tail);]], [[return 0;]])
+  [[code = fj_write(os, segment->file, &part, 1, segment->tail);]], "")
 
-bug("the_undo_cuts_too_little", "crash",
-  [[int code = os->truncate(os->context, segment->file, segment->tail);
-    return code;]],
-  [[return 0;]])
+bug("the_undo_is_not_durable", "faults",
+  [[return code == 0 && whole ? fj_sync(os, segment->file) : code;]], [[return code + 0 * whole;]])
+
+bug("the_undo_cuts_too_little", "faults",
+  [[code = os->truncate(os->context, segment->file, segment->tail);]],
+  [[code = os->truncate(os->context, segment->file, segment->tail + FJ_RECORD_HEADER);]],
+  "static int undo(")
+
+bug("a_trim_that_failed_counts_on_its_reserve", "faults",
+  [[segment->reserved = segment->filled = segment->tail;]], "", "fj_segment_trim(")
 
 bug("the_padding_is_short", "crash",
   [[uint64_t padding = size - FJ_RECORD_HEADER - draft->key.size - draft->value.size;]],
@@ -177,14 +186,22 @@ bug("a_short_write_is_a_whole_one", "system", [[offset += (uint64_t)written;]], 
 bug("a_short_write_goes_on_at_the_same_place", "system", [[offset += (uint64_t)written;]], "")
 
 bug("the_lock_is_the_process_s", "open",
-  [[if (fcntl(file, F_OFD_SETLK, &lock) == 0) return 0;]],
-  [[if (fcntl(file, F_SETLK, &lock) == 0) return 0;]])
+  [[UNINTERRUPTED(code, fcntl(file, F_OFD_SETLK, &lock));]],
+  [[UNINTERRUPTED(code, fcntl(file, F_SETLK, &lock));]])
+
+bug("an_interrupted_open_is_an_error", "interrupted",
+  [[UNINTERRUPTED(code, *file = openat(dir < 0 ? AT_FDCWD : dir, name, mode, 0600));]],
+  [[code = result(*file = openat(dir < 0 ? AT_FDCWD : dir, name, mode, 0600));]])
+
+bug("an_interrupted_close_is_an_error", "interrupted",
+  [[return code == -EINTR ? 0 : code; /* the descriptor is gone: not to be closed again */]],
+  [[return code;]])
 
 bug("a_listing_is_leaked", "open", [[(void)closedir(stream);]], "")
 
 bug("everybody_may_read_files", "open",
-  [[*file = openat(dir < 0 ? AT_FDCWD : dir, name, mode, 0600);]],
-  [[*file = openat(dir < 0 ? AT_FDCWD : dir, name, mode, 0644);]])
+  [[UNINTERRUPTED(code, *file = openat(dir < 0 ? AT_FDCWD : dir, name, mode, 0600));]],
+  [[UNINTERRUPTED(code, *file = openat(dir < 0 ? AT_FDCWD : dir, name, mode, 0644));]])
 
 -- The bytes of a record ----------------------------------------------------------------------------
 
@@ -291,7 +308,7 @@ bug("torn_bytes_are_not_synced", "crash",
 bug("torn_bytes_have_no_durable_name", "crash", [[code = fj_sync_dir(os, folder);]], "")
 
 bug("the_folder_lost_has_no_durable_name", "crash",
-  [[if (code == 0 && (code = fj_sync_dir(os, dir->fd)) != 0)]], [[if (0)]])
+  [[if ((code = fj_sync_dir(os, dir->fd)) != 0)]], [[if (0)]])
 
 bug("one_torn_byte_less", "torn_tail",
   [[if (used > 0) *size = offset + used - segment->tail;]],
@@ -335,7 +352,12 @@ bug("a_manifest_s_length_is_believed", "damage",
 
 bug("the_generation_stands_still", "format", [[manifest->generation++;]], "")
 
-bug("a_replaced_manifest_is_not_told", "faults", [[*replaced = true;]], "")
+bug("a_replaced_manifest_is_not_told", "faults",
+  [[*replaced = code == 0 || !is_without_effect(code);]],
+  [[*replaced = code != 0 && !is_without_effect(code);]])
+
+bug("a_rename_that_failed_has_done_nothing", "faults",
+  [[*replaced = code == 0 || !is_without_effect(code);]], [[*replaced = code == 0;]])
 
 bug("the_manifest_s_bytes_are_leaked", "faults",
   [[os->release(os->context, bytes);]], "", "read_file(")
