@@ -26,31 +26,7 @@
 #define KEPT_MAX (1u << 20) /* larger ones go back to the system */
 #define KEPT_BLOCKS 8u
 
-/* ---- faults and recording --------------------------------------------- */
-
-/* Counts a call that may fail; the errno that it fails with, or 0. Sees stores to mapped
- * files first: they came before. */
-static int fault(sim_disk *disk) {
-  sim_disk_look(disk);
-  disk->calls++;
-  const sim_fault *f = &disk->fault;
-  bool now = f->at != 0 && (disk->calls == f->at || (f->on && disk->calls > f->at));
-  return now ? f->code : 0;
-}
-
-/* Whether the read or write that was just counted is to be short. */
-static bool is_short(const sim_disk *disk) {
-  const sim_fault *f = &disk->fault;
-  return f->code == 0 && f->at != 0 &&
-         (disk->calls == f->at || (f->on && disk->calls > f->at));
-}
-
-static bool memory_fails(sim_disk *disk) {
-  const sim_fault *f = &disk->fault;
-  disk->allocations++;
-  return f->memory_at != 0 && (disk->allocations == f->memory_at ||
-                               (f->memory_on && disk->allocations > f->memory_at));
-}
+/* ---- recording --------------------------------------------------------- */
 
 static void record(sim_disk *disk, const char *call) {
   if (disk->hook != NULL) disk->hook(disk->argument, disk, call);
@@ -99,22 +75,22 @@ static void add_entry_unit(sim_disk *disk, sim_kind kind, uint32_t dir, const ch
 
 static int s_make_dir(void *context, int dir, const char *path) {
   sim_disk *disk = context;
-  int code = fault(disk);
-  if (code != 0) return -code;
   uint32_t parent = directory_of(disk, dir);
+  int code = sim_fails(disk, "make_dir", parent, path);
+  if (sim_effect_of(disk, code) != SIM_WHOLE) return -code;
   if (sim_entries_find(&disk->nodes[parent].entries, path) != UINT32_MAX) return -EEXIST;
   uint32_t node = sim_node_new(disk, SIM_DIRECTORY);
   disk->nodes[node].parent = parent;
   add_entry_unit(disk, SIM_ADD, parent, path, "", node);
   record(disk, "make_dir");
-  return 0;
+  return -code;
 }
 
 static int s_open_dir(void *context, int dir, const char *path, int *out) {
   sim_disk *disk = context;
-  int code = fault(disk);
-  if (code != 0) return -code;
   uint32_t parent = directory_of(disk, dir);
+  int code = sim_fails(disk, "open_dir", parent, path);
+  if (code != 0) return -code;
   uint32_t node = UINT32_MAX;
   if (strcmp(path, "..") == 0) node = disk->nodes[parent].parent;
   else if (strcmp(path, ".") == 0) node = parent;
@@ -127,9 +103,9 @@ static int s_open_dir(void *context, int dir, const char *path, int *out) {
 
 static int s_list(void *context, int dir, fj_os_visit visit, void *argument) {
   sim_disk *disk = context;
-  int code = fault(disk);
-  if (code != 0) return -code;
   uint32_t index = directory_of(disk, dir);
+  int code = sim_fails(disk, "list", index, NULL);
+  if (code != 0) return -code;
   /* A copy of the names: the visitor may remove some. */
   uint32_t count = disk->nodes[index].entries.count;
   sim_entry *items = sim_allocate(count * sizeof *items);
@@ -141,66 +117,68 @@ static int s_list(void *context, int dir, fj_os_visit visit, void *argument) {
 
 static int s_sync_dir(void *context, int dir) {
   sim_disk *disk = context;
-  int code = fault(disk);
+  uint32_t index = directory_of(disk, dir);
+  int code = sim_fails(disk, "sync_dir", index, NULL);
   if (code != 0) return -code; /* the entries stay pending */
-  sim_settle(disk, directory_of(disk, dir), false);
+  sim_settle(disk, index, false);
   record(disk, "sync_dir");
   return 0;
 }
 
 static int s_rename(void *context, int dir, const char *from, const char *to) {
   sim_disk *disk = context;
-  int code = fault(disk);
-  if (code != 0) return -code;
   uint32_t index = directory_of(disk, dir);
+  int code = sim_fails(disk, "rename", index, to);
+  if (sim_effect_of(disk, code) != SIM_WHOLE) return -code;
   uint32_t node = sim_entries_find(&disk->nodes[index].entries, from);
   if (node == UINT32_MAX) return -ENOENT;
   uint32_t there = sim_entries_find(&disk->nodes[index].entries, to);
   if (there != UINT32_MAX && disk->nodes[there].type == SIM_DIRECTORY) return -EISDIR;
   add_entry_unit(disk, SIM_MOVE, index, from, to, node);
   record(disk, "rename");
-  return 0;
+  return -code;
 }
 
 static int s_unlink(void *context, int dir, const char *name) {
   sim_disk *disk = context;
-  int code = fault(disk);
-  if (code != 0) return -code;
   uint32_t index = directory_of(disk, dir);
+  int code = sim_fails(disk, "unlink", index, name);
+  if (sim_effect_of(disk, code) != SIM_WHOLE) return -code;
   uint32_t node = sim_entries_find(&disk->nodes[index].entries, name);
   if (node == UINT32_MAX) return -ENOENT;
   if (disk->nodes[node].type == SIM_DIRECTORY) return -EISDIR;
   add_entry_unit(disk, SIM_REMOVE, index, name, "", node);
   record(disk, "unlink");
-  return 0;
+  return -code;
 }
 
 /* Paths of the root only, which is all that the engine is given here. */
 static int s_remove_dir(void *context, const char *path) {
   sim_disk *disk = context;
-  int code = fault(disk);
-  if (code != 0) return -code;
+  int code = sim_fails(disk, "remove_dir", SIM_ROOT, path);
+  if (sim_effect_of(disk, code) != SIM_WHOLE) return -code;
   uint32_t node = sim_entries_find(&disk->nodes[SIM_ROOT].entries, path);
   if (node == UINT32_MAX) return -ENOENT;
   if (disk->nodes[node].type != SIM_DIRECTORY) return -ENOTDIR;
   if (disk->nodes[node].entries.count > 0) return -ENOTEMPTY;
   add_entry_unit(disk, SIM_REMOVE, SIM_ROOT, path, "", node);
   record(disk, "remove_dir");
-  return 0;
+  return -code;
 }
 
 static int s_link(void *context, int from, const char *name, int to) {
   sim_disk *disk = context;
-  int code = disk->no_link ? EPERM : fault(disk);
-  if (code != 0) return -code;
   uint32_t node = sim_entries_find(&disk->nodes[directory_of(disk, from)].entries, name);
   uint32_t target = directory_of(disk, to);
+  int code = sim_fails(disk, "link", target, name);
+  if (sim_effect_of(disk, code) != SIM_WHOLE) return -code;
+  if (disk->no_link) return -EPERM;
   if (node == UINT32_MAX) return -ENOENT;
   if (disk->nodes[node].type == SIM_DIRECTORY) return -EPERM;
   if (sim_entries_find(&disk->nodes[target].entries, name) != UINT32_MAX) return -EEXIST;
   add_entry_unit(disk, SIM_ADD, target, name, "", node);
   record(disk, "link");
-  return 0;
+  return -code;
 }
 
 /* ---- files ------------------------------------------------------------ */
@@ -220,23 +198,24 @@ static int no_file(const sim_node *node, int code) {
 
 static int s_open(void *context, int dir, const char *name, unsigned flags, int *file) {
   sim_disk *disk = context;
-  int code = fault(disk);
-  *file = -1;
-  if (code != 0) return -code;
   uint32_t index = directory_of(disk, dir);
+  int failure = sim_fails(disk, "open", index, name);
+  *file = -1;
+  if (sim_effect_of(disk, failure) != SIM_WHOLE) return -failure;
   uint32_t node = dir < 0 ? sim_disk_find(disk, name) /* a path */
                           : sim_entries_find(&disk->nodes[index].entries, name);
   if (node != UINT32_MAX) {
-    code = open_there(&disk->nodes[node], flags);
+    int code = open_there(&disk->nodes[node], flags);
+    if (failure != 0) return -failure;
     return code != 0 ? code : handle_new(disk, node, flags, file);
   }
   if ((flags & FJ_OPEN_CREATE) == 0) return -ENOENT;
   node = sim_node_new(disk, SIM_FILE);
-  code = handle_new(disk, node, flags, file);
+  int code = failure != 0 ? 0 : handle_new(disk, node, flags, file);
   if (code != 0) return code;
   add_entry_unit(disk, SIM_ADD, index, name, "", node);
   record(disk, "create");
-  return 0;
+  return -failure;
 }
 
 static void drop_lock(sim_disk *disk, sim_handle *handle) {
@@ -249,8 +228,8 @@ static void drop_lock(sim_disk *disk, sim_handle *handle) {
 
 static int s_close(void *context, int file) {
   sim_disk *disk = context;
-  int code = fault(disk);
   sim_handle *handle = handle_of(disk, file);
+  int code = sim_fails(disk, "close", handle->node, NULL);
   drop_lock(disk, handle);
   handle->used = false;
   disk->handles_held--;
@@ -259,7 +238,7 @@ static int s_close(void *context, int file) {
 
 static int s_stat(void *context, int file, fj_os_stat *out) {
   sim_disk *disk = context;
-  int code = fault(disk);
+  int code = sim_fails(disk, "stat", handle_of(disk, file)->node, NULL);
   if (code != 0) return -code;
   const sim_node *node = node_of(disk, file);
   out->device = 1;
@@ -271,12 +250,12 @@ static int s_stat(void *context, int file, fj_os_stat *out) {
 
 static int64_t s_read(void *context, int file, void *buffer, size_t size, uint64_t offset) {
   sim_disk *disk = context;
-  int code = fault(disk);
+  int code = sim_fails(disk, "read", handle_of(disk, file)->node, NULL);
   if (code != 0) return -code;
   const sim_node *node = node_of(disk, file);
   if ((code = no_file(node, ESPIPE)) != 0) return code;
   if (offset >= node->now.size) return 0;
-  if (is_short(disk) && size > 1) size /= 2;
+  if (sim_is_short(disk) && size > 1) size /= 2;
   if (size > node->now.size - offset) size = (size_t)(node->now.size - offset);
   if (size > 0) memcpy(buffer, node->now.at + offset, size);
   return (int64_t)size;
@@ -359,7 +338,8 @@ static void write_bytes(sim_disk *disk, uint32_t index, uint64_t offset, const u
 static int64_t s_write(void *context, int file, const freyja_slice *parts, size_t count,
                        uint64_t offset) {
   sim_disk *disk = context;
-  int code = fault(disk);
+  uint32_t index = handle_of(disk, file)->node;
+  int code = sim_fails(disk, "write", index, NULL);
   size_t size = 0;
   for (size_t i = 0; i < count; i++) size += parts[i].size;
   uint8_t *bytes = sim_allocate(size);
@@ -368,50 +348,30 @@ static int64_t s_write(void *context, int file, const freyja_slice *parts, size_
     if (parts[i].size > 0) memcpy(bytes + done, parts[i].data, parts[i].size);
     done += parts[i].size;
   }
-  uint32_t index = handle_of(disk, file)->node;
   if ((handle_of(disk, file)->flags & FJ_OPEN_WRITE) == 0) abort();
   if (code == 0) code = -no_file(&disk->nodes[index], ESPIPE);
   if (disk->nodes[index].type != SIM_FILE) done = 0;
-  if (is_short(disk) && done > 1) done /= 2;
-  /* A write that fails may have written a part, or all. EINTR and EROFS wrote nothing. */
-  if (code == EINTR || code == EROFS) done = 0;
-  else if (code != 0 && disk->calls % 2 == 0) done /= 2;
+  if (sim_is_short(disk) && done > 1) done /= 2;
+  sim_effect effect = sim_effect_of(disk, code);
+  if (effect != SIM_WHOLE) done = effect == SIM_HALF ? done / 2 : 0;
   uint64_t end = space_for(disk, &disk->nodes[index], offset + done);
   done = end > offset ? (size_t)(end - offset) : 0;
   write_bytes(disk, index, offset, bytes, done);
   free(bytes);
   if (done > 0) record(disk, "write");
   if (code != 0) return -code;
-  return size > 0 && done == 0 ? -ENOSPC : (int64_t)done;
-}
-
-static void lose_pages(sim_disk *disk, uint32_t index) {
-  sim_node *node = &disk->nodes[index];
-  if (disk->fault.loss == SIM_KEEP_DIRTY) return;
-  sim_settle(disk, index, true);
-  node->lossy = true;
-  /* The size is kept by the file system's own structures; the pages are gone. */
-  uint64_t size = node->now.size;
-  if (disk->fault.loss == SIM_DROP && node->now.room > 0) {
-    uint64_t known = node->disk.size < size ? node->disk.size : size;
-    memset(node->now.at, 0, size);
-    if (known > 0) memcpy(node->now.at, node->disk.at, known);
-    if (node->seen != NULL) memcpy(node->seen, node->now.at, node->now.room);
-  }
-  if (node->disk.size < size) {
-    sim_unit unit = {.kind = SIM_GROW, .node = index, .size = size};
-    sim_unit_add(disk, &unit, NULL);
-  }
+  if (size > 0 && done == 0) return sim_failed(disk, "write", ENOSPC, index, NULL);
+  return (int64_t)done;
 }
 
 static int s_sync(void *context, int file) {
   sim_disk *disk = context;
-  int code = fault(disk);
   uint32_t index = handle_of(disk, file)->node;
+  int code = sim_fails(disk, "sync", index, NULL);
   if (disk->fault.sync) code = disk->fault.code;
   disk->fault.sync = false;
   if (code != 0) {
-    if (code != EINTR) lose_pages(disk, index);
+    if (code != EINTR) sim_lose_pages(disk, index);
     return -code;
   }
   sim_settle(disk, index, false);
@@ -421,12 +381,13 @@ static int s_sync(void *context, int file) {
 
 static int s_truncate(void *context, int file, uint64_t size) {
   sim_disk *disk = context;
-  int code = fault(disk);
-  if (code != 0) return -code;
   uint32_t index = handle_of(disk, file)->node;
+  int code = sim_fails(disk, "truncate", index, NULL);
+  if (sim_effect_of(disk, code) != SIM_WHOLE) return -code;
   sim_node *node = &disk->nodes[index];
-  if ((code = no_file(node, EINVAL)) != 0) return code;
-  if (size == node->now.size) return 0;
+  int no = no_file(node, EINVAL);
+  if (no != 0) return no;
+  if (size == node->now.size) return -code;
   sim_unit unit = {.kind = SIM_SIZE, .node = index, .size = size};
   sim_unit_add(disk, &unit, NULL);
   if (size > node->now.size) {
@@ -438,25 +399,27 @@ static int s_truncate(void *context, int file, uint64_t size) {
     fence(disk, node);
   }
   record(disk, "truncate");
-  return 0;
+  return -code;
 }
 
 static int s_reserve(void *context, int file, uint64_t offset, uint64_t size) {
   sim_disk *disk = context;
-  int code = fault(disk);
-  if (code != 0) return -code;
-  if (disk->no_reserve) return -EOPNOTSUPP;
   uint32_t index = handle_of(disk, file)->node;
+  int code = sim_fails(disk, "reserve", index, NULL);
+  if (sim_effect_of(disk, code) != SIM_WHOLE) return -code;
+  if (disk->no_reserve) return -EOPNOTSUPP;
   sim_node *node = &disk->nodes[index];
   uint64_t end = offset + size;
-  if ((code = no_file(node, ESPIPE)) != 0) return code;
-  if (end <= node->now.size) return 0;
-  if (space_for(disk, node, end) < end) return -ENOSPC;
+  int no = no_file(node, ESPIPE);
+  if (no != 0) return no;
+  if (end <= node->now.size) return -code;
+  if (space_for(disk, node, end) < end)
+    return code != 0 ? -code : sim_failed(disk, "reserve", ENOSPC, index, NULL);
   sim_unit unit = {.kind = SIM_GROW, .node = index, .size = end};
   sim_unit_add(disk, &unit, NULL);
   lengthen(disk, node, end);
   record(disk, "reserve");
-  return 0;
+  return -code;
 }
 
 static void s_write_back(void *context, int file, uint64_t offset, uint64_t size) {
@@ -465,9 +428,9 @@ static void s_write_back(void *context, int file, uint64_t offset, uint64_t size
 
 static int s_lock(void *context, int file, bool exclusive) {
   sim_disk *disk = context;
-  int code = fault(disk);
-  if (code != 0) return -code;
   sim_handle *handle = handle_of(disk, file);
+  int code = sim_fails(disk, "lock", handle->node, NULL);
+  if (code != 0) return -code;
   sim_node *node = &disk->nodes[handle->node];
   drop_lock(disk, handle);
   if (node->owned || (exclusive && node->readers > 0)) return -EAGAIN;
@@ -482,7 +445,7 @@ static int s_lock(void *context, int file, bool exclusive) {
 
 static int s_map(void *context, int file, uint64_t size, bool writable, uint8_t **out) {
   sim_disk *disk = context;
-  int code = fault(disk);
+  int code = sim_fails(disk, "map", handle_of(disk, file)->node, NULL);
   if (code != 0) return -code;
   if (size == 0) return -EINVAL;
   sim_node *node = node_of(disk, file);
@@ -529,9 +492,9 @@ static void s_unmap(void *context, uint8_t *map, uint64_t size) {
 static int s_protect(void *context, uint8_t *map, uint64_t size) {
   sim_disk *disk = context;
   (void)size;
-  int code = fault(disk);
-  if (code != 0) return -code;
   sim_node *node = node_of_map(disk, map);
+  int code = sim_fails(disk, "protect", (uint32_t)(node - disk->nodes), NULL);
+  if (code != 0) return -code;
   if (node->writers > 0) node->writers--;
   return 0;
 }
@@ -606,7 +569,7 @@ static void account(sim_account *of, size_t size) {
 
 static void *s_allocate(void *context, size_t size) {
   sim_disk *disk = context;
-  if (memory_fails(disk)) return NULL;
+  if (sim_memory_fails(disk)) return NULL;
   account(&disk->memory, size);
   void *block = block_new(disk, size, false);
   /* What relies on zeros shows. */
@@ -624,7 +587,7 @@ static void s_release(void *context, void *block) {
 
 static void *s_allocate_pages(void *context, size_t size) {
   sim_disk *disk = context;
-  if (memory_fails(disk)) return NULL;
+  if (sim_memory_fails(disk)) return NULL;
   if (disk->page_limit != 0 && size > disk->page_limit) return NULL;
   account(&disk->pages, size);
   disk->pages_held++;
@@ -665,7 +628,7 @@ static uint64_t s_clock(void *context) { return ((sim_disk *)context)->clock; }
 
 static int s_random(void *context, void *buffer, size_t size) {
   sim_disk *disk = context;
-  int code = fault(disk);
+  int code = sim_fails(disk, "random", SIM_ROOT, NULL);
   if (code != 0) return -code;
   uint8_t *bytes = buffer;
   for (size_t i = 0; i < size; i++) {

@@ -10,6 +10,26 @@ void *sim_allocate(size_t size);
 /* Fills a table with the functions of calls.c. */
 void sim_calls_fill(fj_os *os, sim_disk *disk);
 
+/* Counts a call that may fail, about the file or directory `name` in `node`, or `node` itself
+ * if name is NULL. The errno that it fails with, or 0. Sees stores to mapped files first:
+ * they came before. */
+int sim_fails(sim_disk *disk, const char *call, uint32_t node, const char *name);
+
+/* How much of its work a call does that got `code`, 0 or an errno. */
+sim_effect sim_effect_of(const sim_disk *disk, int code);
+
+/* Whether the read or write that was just counted is to be short. */
+bool sim_is_short(const sim_disk *disk);
+
+/* Counts an allocation; whether it fails. */
+bool sim_memory_fails(sim_disk *disk);
+
+/* Remembers a failure that has a reason of its own, and returns -code. */
+int sim_failed(sim_disk *disk, const char *call, int code, uint32_t node, const char *name);
+
+/* What becomes of a file's pages when a sync fails. */
+void sim_lose_pages(sim_disk *disk, uint32_t node);
+
 /* Adds a pending change (data units: with a copy of the bytes); asks the order checker. */
 void sim_unit_add(sim_disk *disk, const sim_unit *unit, const void *data);
 

@@ -181,11 +181,6 @@ long sim_disk_held(const sim_disk *disk) {
          disk->pages_held;
 }
 
-void sim_disk_fail(sim_disk *disk, const sim_fault *fault) {
-  disk->fault = *fault;
-  disk->calls = disk->allocations = 0;
-}
-
 /* ---- pending changes -------------------------------------------------- */
 
 void sim_unit_add(sim_disk *disk, const sim_unit *unit, const void *data) {
@@ -297,7 +292,7 @@ static bool look_at(sim_disk *disk, uint32_t index) {
 
 void sim_disk_look(sim_disk *disk) {
   bool found = false;
-  if (disk->plain) return;
+  if (disk->plain || disk->maps_held == 0) return;
   for (uint32_t i = 0; i < disk->node_count; i++) found = look_at(disk, i) || found;
   if (found && disk->hook != NULL) disk->hook(disk->argument, disk, "store");
 }
@@ -314,6 +309,18 @@ uint32_t sim_disk_find(const sim_disk *disk, const char *path) {
     path += size + (path[size] == '/');
   }
   return node;
+}
+
+uint32_t sim_disk_name(const sim_disk *disk, uint32_t node, const char **name) {
+  for (uint32_t i = 0; i < disk->node_count; i++) {
+    const sim_entries *entries = &disk->nodes[i].entries;
+    for (uint32_t k = 0; k < entries->count; k++) {
+      if (entries->items[k].node != node) continue;
+      *name = entries->items[k].name;
+      return i;
+    }
+  }
+  return UINT32_MAX;
 }
 
 /* Splits a path into the node of its directory and its name. */

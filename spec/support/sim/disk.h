@@ -11,7 +11,7 @@
  * - a recorder: a hook is called after each call that changes something;
  * - the order checker (order.c): it looks at every change and remembers the first that
  *   breaks the order of writes and syncs that a store promises;
- * - a source of faults: a call, or an allocation, fails by number;
+ * - a source of faults (fault.c): a call, or an allocation, fails by number;
  * - an account of descriptors, locks, mappings, blocks and pages that are held, and of
  *   the memory that was asked for.
  *
@@ -98,15 +98,26 @@ typedef enum sim_loss {
   SIM_DROP        /* they read as what is durable */
 } sim_loss;
 
+/* What a call that fails has done all the same. */
+typedef enum sim_effect {
+  SIM_NOTHING,
+  SIM_HALF, /* a write: the first half; other calls: nothing */
+  SIM_WHOLE /* all that it was asked for */
+} sim_effect;
+
 /* Which calls fail, and how. Calls that can fail are counted from 1. */
 typedef struct sim_fault {
-  long at;        /* the number of the call; 0: none */
-  bool on;        /* and all after it */
-  int code;       /* an errno; 0: a read or write is short (other calls do not fail) */
-  sim_loss loss;  /* when a sync fails */
-  bool sync;      /* the next sync of a file fails by `code`, whatever its number */
-  long memory_at; /* likewise for allocations */
+  long at;           /* the number of the call; 0: none */
+  bool on;           /* and all after it */
+  int code;          /* an errno; EINTR: the calls that may be interrupted (os.h); 0: a read
+                        or write is short (other calls do not fail) */
+  sim_loss loss;     /* when a sync fails */
+  bool sync;         /* the next sync of a file fails by `code`, whatever its number */
+  sim_effect effect; /* when a call fails by EIO */
+  long memory_at;    /* likewise for allocations */
   bool memory_on;
+  uint64_t random; /* not 0: a seed; one call of each 16 fails, by some errno, and one
+                      allocation of each 8 */
 } sim_fault;
 
 /* Memory that was asked for, in bytes. */
@@ -114,6 +125,15 @@ typedef struct sim_account {
   uint64_t largest; /* at once */
   uint64_t total;   /* whether given back or not */
 } sim_account;
+
+/* A call that failed. */
+typedef struct sim_failure {
+  const char *call; /* its name in the table; "memory" for the allocations */
+  int code;         /* an errno */
+  char path[96];    /* what it was about ("db/1.data"); empty if that has no name */
+} sim_failure;
+
+#define SIM_FAILURES 128u /* are remembered */
 
 typedef struct sim_disk sim_disk;
 typedef struct sim_block sim_block;
@@ -135,12 +155,20 @@ struct sim_disk {
   sim_fault fault;
   long calls;       /* that could fail: all but allocations, clocks and unmap */
   long allocations; /* likewise */
-  bool no_reserve;  /* reserve says that the file system cannot */
-  bool no_link;     /* link says so */
-  bool plain;       /* see above; set it on an empty disk */
-  uint64_t space;   /* bytes that all files together may take; 0: no limit */
-  uint64_t clock;   /* microseconds since the epoch */
-  uint64_t seed;    /* of random() and of garbage */
+  long failed_calls, failed_allocations; /* since sim_disk_fail */
+  sim_failure failures[SIM_FAILURES];    /* the first of those since sim_disk_forget */
+  uint32_t failure_count;                /* all of them */
+  sim_failure first_failure;             /* since sim_disk_fail; its call is NULL: none */
+  bool faulty;     /* some call failed since a test last said false: what a write left behind
+                      the log's end may be cut off (O5) */
+  bool lost;       /* a sync that failed left pages that will not reach the disk, likewise */
+  bool dropped;    /* and dropped them */
+  bool no_reserve; /* reserve says that the file system cannot */
+  bool no_link;    /* link says so */
+  bool plain;      /* see above; set it on an empty disk */
+  uint64_t space;  /* bytes that all files together may take; 0: no limit */
+  uint64_t clock;  /* microseconds since the epoch */
+  uint64_t seed;   /* of random() and of garbage */
 
   sim_block *blocks; /* what was allocated and not released */
   long handles_held, locks_held, maps_held, blocks_held, pages_held;
@@ -175,10 +203,17 @@ long sim_disk_held(const sim_disk *disk);
 /* Sets the fault and counts calls and allocations anew. */
 void sim_disk_fail(sim_disk *disk, const sim_fault *fault);
 
+/* Forgets the failures. */
+void sim_disk_forget(sim_disk *disk);
+
 /* ---- from outside: durable at once, unknown to the checker and the recorder  */
 
 /* The node of `path` ("db/1.data"); UINT32_MAX if there is none. */
 uint32_t sim_disk_find(const sim_disk *disk, const char *path);
+
+/* The node of the directory that a node is in, and its name there; UINT32_MAX if it has none.
+ */
+uint32_t sim_disk_name(const sim_disk *disk, uint32_t node, const char **name);
 
 /* Makes `path` a file with these bytes, or changes it to that. */
 void sim_disk_put(sim_disk *disk, const char *path, const void *bytes, uint64_t size);

@@ -6,7 +6,8 @@
  * O2  No MANIFEST takes its place before it is durable itself, and with it each file that it
  *     names: its entry, its header, and all of it if it is sealed.
  * O3  No data file is removed while the MANIFEST, as it is or as it is durable, names it.
- * O4  No MANIFEST is removed, or written to in place.
+ * O4  No MANIFEST is written to in place, or removed (but for one that never was durable: of
+ *     a store that could not be made).
  * O5  A file that a MANIFEST seals, as it is or as it is durable, never changes again, by
  *     whatever name it is reached; of the active one only bytes that are durable in lost/ are
  *     cut (but for those of a write that failed).
@@ -140,7 +141,7 @@ static bool is_kept(const sim_disk *disk, const sim_node *dir, const sim_node *n
 
 static void check_cut(sim_disk *disk, const sim_unit *unit, const sim_node *dir, uint64_t id) {
   const sim_node *node = &disk->nodes[unit->node];
-  if (disk->fault.at == 0 && unit->size < node->now.size &&
+  if (!disk->faulty && unit->size < node->now.size &&
       !is_kept(disk, dir, node, id, unit->size))
     sim_order_break(disk, "O5: bytes of %" PRIu64 ".data are cut that are not in lost/", id);
 }
@@ -193,7 +194,8 @@ static void check_manifest(sim_disk *disk, const sim_unit *unit) {
 static void check_removal(sim_disk *disk, const sim_unit *unit) {
   const sim_node *dir = &disk->nodes[unit->node];
   uint64_t id = 0;
-  if (strcmp(unit->name, manifest_name) == 0)
+  if (strcmp(unit->name, manifest_name) == 0 &&
+      sim_entries_find(&dir->durable, manifest_name) != UINT32_MAX)
     sim_order_break(disk, "O4: a MANIFEST is removed");
   if (!fj_segment_parse_name(unit->name, &id)) return;
   manifest now = manifest_now(disk, dir);
