@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define CHUNK (64u << 10) /* bytes read at a time */
+#define COPIES_MAX 9999u  /* of the same segment and offset that are kept */
+#define NAME_MAX_LOST 64u /* bytes of a name in lost/ */
 
 static const char lost[] = "lost";
 
@@ -54,26 +56,64 @@ static freyja_status copy(fj_segment *segment, uint64_t size, int file, const ch
                    : fj_fail_os(error, code, dir, name, "sync a file in the folder");
 }
 
-static freyja_status save_in(const fj_dir *dir, int folder, fj_segment *segment, uint64_t size,
-                             freyja_error *error) {
+/* Whether the file has just these bytes: an open that was interrupted has kept them already.
+ */
+static bool is_copy(fj_segment *segment, uint64_t size, int file, uint8_t *chunk) {
   const fj_os *os = segment->os;
-  char name[64];
-  (void)snprintf(name, sizeof name, "%" PRIu64 ".%" PRIu64 ".cut", segment->id, segment->tail);
-  int code = os->unlink(os->context, folder, name);
-  if (code != 0 && code != -ENOENT)
-    return fj_fail_os(error, code, dir, lost, "replace a file in the folder");
+  uint8_t *other = chunk + CHUNK / 2;
+  fj_os_stat st;
+  if (os->stat(os->context, file, &st) != 0 || !st.regular || st.size != size) return false;
+  for (uint64_t done = 0; done < size;) {
+    size_t want = size - done < CHUNK / 2 ? (size_t)(size - done) : CHUNK / 2;
+    size_t count = 0;
+    if (fj_segment_read(segment, chunk, want, segment->tail + done, &count, NULL) !=
+            FREYJA_OK ||
+        count != want || fj_read(os, file, other, want, done) != (int64_t)want ||
+        memcmp(chunk, other, want) != 0)
+      return false;
+    done += want;
+  }
+  return true;
+}
+
+/* Opens the file that the bytes go to: the first of `N.OFFSET.cut`, `N.OFFSET.cut.2` and so on
+ * that is not there yet, or that has them (*kept). */
+static int choose_file(fj_segment *segment, uint64_t size, int folder, uint8_t *chunk,
+                       char name[NAME_MAX_LOST], bool *kept, int *file) {
+  const fj_os *os = segment->os;
+  int end =
+      snprintf(name, NAME_MAX_LOST, "%" PRIu64 ".%" PRIu64 ".cut", segment->id, segment->tail);
+  int code = -EEXIST;
+  *kept = false;
+  for (uint32_t number = 2; code == -EEXIST && number <= COPIES_MAX; number++) {
+    code = os->open(os->context, folder, name,
+                    FJ_OPEN_WRITE | FJ_OPEN_CREATE | FJ_OPEN_EXCLUSIVE, file);
+    if (code != -EEXIST) break;
+    if (os->open(os->context, folder, name, 0, file) == 0) {
+      *kept = is_copy(segment, size, *file, chunk);
+      if (*kept) return 0;
+      (void)os->close(os->context, *file);
+    }
+    (void)snprintf(name + end, NAME_MAX_LOST - (size_t)end, ".%" PRIu32, number);
+  }
+  return code;
+}
+
+static freyja_status save_in(const fj_dir *dir, int folder, fj_segment *segment, uint64_t size,
+                             uint8_t *chunk, freyja_error *error) {
+  const fj_os *os = segment->os;
+  char name[NAME_MAX_LOST];
+  bool kept = false;
   int file = -1;
-  code = os->open(os->context, folder, name,
-                  FJ_OPEN_WRITE | FJ_OPEN_CREATE | FJ_OPEN_EXCLUSIVE, &file);
+  int code = choose_file(segment, size, folder, chunk, name, &kept, &file);
   if (code != 0) return fj_fail_os(error, code, dir, lost, "create a file in the folder");
   freyja_status status = FREYJA_OK;
-  uint8_t *chunk = os->allocate(os->context, CHUNK);
-  if (chunk == NULL) status = fj_fail_memory(error, "keep a torn tail");
-  else status = copy(segment, size, file, lost, dir, chunk, error);
-  os->release(os->context, chunk);
+  if (!kept) status = copy(segment, size, file, lost, dir, chunk, error);
+  else if ((code = fj_sync(os, file)) != 0)
+    status = fj_fail_os(error, code, dir, lost, "sync a file in the folder");
   (void)os->close(os->context, file);
   if (status != FREYJA_OK) {
-    (void)os->unlink(os->context, folder, name);
+    if (!kept) (void)os->unlink(os->context, folder, name);
     return status;
   }
   code = fj_sync_dir(os, folder);
@@ -91,7 +131,11 @@ freyja_status fj_torn_save(fj_segment *segment, uint64_t size, freyja_error *err
   int folder = -1;
   code = os->open_dir(os->context, dir->fd, lost, &folder);
   if (code != 0) return fj_fail_os(error, code, dir, lost, "open");
-  freyja_status status = save_in(dir, folder, segment, size, error);
+  freyja_status status = FREYJA_OK;
+  uint8_t *chunk = os->allocate(os->context, CHUNK);
+  if (chunk == NULL) status = fj_fail_memory(error, "keep a torn tail");
+  else status = save_in(dir, folder, segment, size, chunk, error);
+  os->release(os->context, chunk);
   (void)os->close(os->context, folder);
   return status;
 }

@@ -129,17 +129,13 @@ describe("a log that a crash cut off", function()
     for what, make in pairs {
       ["a file"] = function(path) tmp.write(path .. "/lost", "mine") end,
       ["a link"] = function(path) assert(lfs.link("/tmp", path .. "/lost", true)) end,
-      ["a folder in its place"] = function(path, name)
-        assert(lfs.mkdir(path .. "/lost"))
-        assert(lfs.mkdir(path .. "/lost/" .. name))
-      end,
     } do
       local dir <close> = tmp.dir()
       local log = written(dir)
       local path = dir.path .. "/copy"
       local whole = log .. "torn"
       tmp.write(path .. "/1.data", whole)
-      make(path, "1." .. #log .. ".cut")
+      make(path)
       local db, err = freyja.open(path)
       assert.is_nil(db, what)
       assert.equal("io", err.code, what)
@@ -150,6 +146,29 @@ describe("a log that a crash cut off", function()
       assert.equal(5, #again, what)
       assert.equal("torn", tmp.read(path .. "/lost/1." .. #log .. ".cut"), what)
     end
+  end)
+
+  it("is kept beside what earlier crashes left at the same place", function()
+    local dir <close> = tmp.dir()
+    local log = written(dir)
+    local path = dir.path .. "/copy"
+    local lost = path .. "/lost/1." .. #log .. ".cut"
+    local function crash(torn)
+      tmp.write(path .. "/1.data", log .. torn)
+      local db <close> = assert(freyja.open(path))
+      assert.equal(#torn, db:stats().recovery.bytes_cut)
+    end
+    crash "the first"
+    crash "second"
+    crash "of the same"
+    assert(lfs.mkdir(lost .. ".4"))
+    crash "fourth"
+    crash "second" -- as after an open that was interrupted: it is there already
+    assert.equal("the first", tmp.read(lost))
+    assert.equal("second", tmp.read(lost .. ".2"))
+    assert.equal("of the same", tmp.read(lost .. ".3"))
+    assert.equal("fourth", tmp.read(lost .. ".5"))
+    assert.is_false(tmp.exists(lost .. ".6"))
   end)
 
   it("changes nothing when it is opened read-only", function()

@@ -130,13 +130,17 @@ static bool is_kept(const sim_disk *disk, const sim_node *dir, const sim_node *n
   uint64_t end = node->now.size;
   while (end > size && node->now.at[end - 1] == 0) end--;
   if (end == size) return true;
-  (void)snprintf(name, sizeof name, "%" PRIu64 ".%" PRIu64 ".cut", id, size);
+  int length = snprintf(name, sizeof name, "%" PRIu64 ".%" PRIu64 ".cut", id, size);
   uint32_t lost = sim_entries_find(&dir->durable, "lost");
   if (lost == UINT32_MAX) return false;
-  uint32_t copy = sim_entries_find(&disk->nodes[lost].durable, name);
-  if (copy == UINT32_MAX) return false;
-  const sim_bytes *bytes = &disk->nodes[copy].disk;
-  return bytes->size >= end - size && memcmp(bytes->at, node->now.at + size, end - size) == 0;
+  const sim_entries *entries = &disk->nodes[lost].durable;
+  for (uint32_t i = 0; i < entries->count; i++) { /* .cut, .cut.2... */
+    if (strncmp(entries->items[i].name, name, (size_t)length) != 0) continue;
+    const sim_bytes *bytes = &disk->nodes[entries->items[i].node].disk;
+    if (bytes->size >= end - size && memcmp(bytes->at, node->now.at + size, end - size) == 0)
+      return true;
+  }
+  return false;
 }
 
 static void check_cut(sim_disk *disk, const sim_unit *unit, const sim_node *dir, uint64_t id) {
