@@ -124,7 +124,7 @@ static freyja_status recover_segment(fj_index *index, const fj_manifest_entry *e
   end &= ~(uint64_t)(FJ_RECORD_ALIGN - 1);
   if (segment->damaged) { /* the header alone: the records have their own sums */
     fj_index_add_damage(index, segment, 0, FJ_SEGMENT_HEADER, false, &why);
-    if (!segment->sealed) status = distrust_tail(segment, error);
+    if (!segment->sealed && segment->unmarked) status = distrust_tail(segment, error);
     if (status != FREYJA_OK) return status;
   }
   status = scan_segment(index, segment, end, result, error);
@@ -211,9 +211,9 @@ freyja_status fj_recover(fj_index *index, const fj_manifest *manifest, uint64_t 
 /* ---- leftovers ------------------------------------------------------------- */
 
 typedef struct fj_visit {
-  fj_manifest *manifest;
+  const fj_manifest *manifest;
   const fj_dir *dir;
-  uint64_t newer; /* a data file that the MANIFEST should name; 0: none */
+  uint64_t begun; /* a data file that the MANIFEST should name; 0: none */
 } fj_visit;
 
 /* Others may have files in the folder that end in .tmp: a store is made in any. */
@@ -228,49 +228,49 @@ static bool is_named(const fj_manifest *manifest, uint64_t id) {
 /* What a data file is that the MANIFEST does not name. */
 typedef enum fj_leftover {
   FJ_NOT_OURS,  /* of another store, or no data file at all */
-  FJ_NOT_BEGUN, /* ours, or too short for a header; without records */
-  FJ_BEGUN      /* ours, with records */
+  FJ_NOT_BEGUN, /* ours, or too short for a header; nothing is behind that */
+  FJ_BEGUN      /* ours, with something behind the header */
 } fj_leftover;
 
 static fj_leftover examine(const fj_visit *visit, const char *name, uint64_t id) {
   const fj_os *os = visit->dir->os;
-  uint8_t bytes[FJ_SEGMENT_HEADER + FJ_RECORD_HEADER] = {0};
-  fj_os_stat st;
+  uint8_t header[FJ_SEGMENT_HEADER] = {0};
+  fj_os_stat st = {.size = 0};
   int file = -1;
   if (os->open(os->context, visit->dir->fd, name, 0, &file) != 0) return FJ_NOT_OURS;
   int64_t count = -1;
   if (os->stat(os->context, file, &st) == 0 && st.regular)
-    count = fj_read(os, file, bytes, sizeof bytes, 0);
+    count = fj_read(os, file, header, sizeof header, 0);
   (void)os->close(os->context, file);
   if (count < 0) return FJ_NOT_OURS;
   if (count < (int64_t)FJ_SEGMENT_HEADER) return FJ_NOT_BEGUN;
-  if (memcmp(bytes + 16, visit->manifest->identity.id, FJ_STORE_ID) != 0 ||
-      fj_get64(bytes + 40) != id)
+  if (memcmp(header + 16, visit->manifest->identity.id, FJ_STORE_ID) != 0 ||
+      fj_get64(header + 40) != id)
     return FJ_NOT_OURS;
-  for (size_t i = FJ_SEGMENT_HEADER; i < sizeof bytes; i++)
-    if (bytes[i] != 0) return FJ_BEGUN;
-  return FJ_NOT_BEGUN;
+  return st.size > FJ_SEGMENT_HEADER ? FJ_BEGUN : FJ_NOT_BEGUN;
 }
 
-static int visit_newer(void *argument, const char *name) {
+static int visit_unnamed(void *argument, const char *name) {
   fj_visit *visit = argument;
   uint64_t id = 0;
-  if (!fj_segment_parse_name(name, &id) || id < visit->manifest->next_id) return 0;
+  if (!fj_segment_parse_name(name, &id) || is_named(visit->manifest, id)) return 0;
   if (examine(visit, name, id) != FJ_BEGUN) return 0;
-  visit->newer = id;
+  visit->begun = id;
   return 1; /* one is enough */
 }
 
-freyja_status fj_recovery_check(const fj_dir *dir, fj_manifest *manifest,
+freyja_status fj_recovery_check(const fj_dir *dir, const fj_manifest *manifest,
                                 freyja_error *error) {
   fj_visit visit = {.manifest = manifest, .dir = dir};
-  int code = dir->os->list(dir->os->context, dir->fd, visit_newer, &visit);
+  int code = dir->os->list(dir->os->context, dir->fd, visit_unnamed, &visit);
   if (code < 0) return fj_fail_os(error, code, dir, NULL, "list");
-  if (visit.newer == 0) return FREYJA_OK;
-  return fj_fail_at(error, FREYJA_CORRUPT, dir, "MANIFEST",
-                    "the list of segments is older than the data: it does not name %llu.data, "
-                    "which holds records; nothing was changed",
-                    (unsigned long long)visit.newer);
+  if (visit.begun == 0) return FREYJA_OK;
+  return fj_fail_at(
+      error, FREYJA_CORRUPT, dir, "MANIFEST",
+      "the list of segments is not the one that belongs to the data, but perhaps "
+      "an older one: it does not name %llu.data, which may hold records; nothing "
+      "was changed",
+      (unsigned long long)visit.begun);
 }
 
 static int visit_leftover(void *argument, const char *name) {
@@ -280,17 +280,13 @@ static int visit_leftover(void *argument, const char *name) {
     (void)visit->dir->os->unlink(visit->dir->os->context, visit->dir->fd, name);
     return 0;
   }
-  if (!fj_segment_parse_name(name, &id)) return 0;
-  /* Ids grow one by one: one that is far ahead is none of ours, and must not use them up. */
-  if (id >= visit->manifest->next_id && id - visit->manifest->next_id < FJ_SEGMENTS_MAX &&
-      id < UINT64_MAX)
-    visit->manifest->next_id = id + 1;
-  if (!is_named(visit->manifest, id) && examine(visit, name, id) != FJ_NOT_OURS)
+  if (!fj_segment_parse_name(name, &id) || is_named(visit->manifest, id)) return 0;
+  if (examine(visit, name, id) == FJ_NOT_BEGUN)
     (void)visit->dir->os->unlink(visit->dir->os->context, visit->dir->fd, name);
   return 0;
 }
 
-freyja_status fj_recovery_clean(const fj_dir *dir, fj_manifest *manifest,
+freyja_status fj_recovery_clean(const fj_dir *dir, const fj_manifest *manifest,
                                 freyja_error *error) {
   fj_visit visit = {.manifest = manifest, .dir = dir};
   int code = dir->os->list(dir->os->context, dir->fd, visit_leftover, &visit);

@@ -8,7 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FILES_MAX 12u /* open sealed files in syscall mode: well below `ulimit -n 32` */
+#define FILES_MAX 12u        /* open sealed files in syscall mode: well below `ulimit -n 32` */
+#define TAKEN_MAX (1u << 20) /* file names in use that are passed over */
+#define FIELD_STORE_ID 16u
+#define FIELDS_IDENTITY 32u /* bytes of store id, hash seed and file id */
+#define FIELD_ZERO 96u      /* behind the marks */
 
 static const uint8_t magic[8] = {'f', 'r', 'e', 'y', 'j', 'a', 'D', 1};
 
@@ -74,33 +78,69 @@ static void decode_marks(fj_segment *segment, const uint8_t *header) {
   }
 }
 
+/* A field of the header whose value is known before it is read. */
+typedef struct fj_field {
+  uint32_t offset, size;
+  const char *wrong; /* what is said of it when it has another value */
+} fj_field;
+
+static const fj_field fields[] = {
+    {0, 8, "it does not begin as data files do"},
+    {8, 4, "its size is wrong"},
+    {12, 4, "bytes that must be zero are not"},
+    {FIELD_STORE_ID, FJ_STORE_ID, "its store id is not that of the MANIFEST"},
+    {32, 8, "its hash seed is not that of the MANIFEST"},
+    {40, 8, "its file id is not that of the name"},
+    {56, 8, "its check does not hold"},
+    {FIELD_ZERO, 32, "bytes that must be zero are not"},
+};
+
+/* The first field that is not as the store's MANIFEST and the file's name say; NULL if none.
+ */
+static const fj_field *find_wrong(const uint8_t *header, const uint8_t *right) {
+  for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+    if (memcmp(header + fields[i].offset, right + fields[i].offset, fields[i].size) != 0)
+      return &fields[i];
+  return NULL;
+}
+
+/* Takes over what a whole header says. One that is not that of the segment makes it damaged,
+ * and *why says so; one that is another's makes the file that, with all that is in it. */
+static void compare_header(fj_segment *segment, const uint8_t *header, const char *name,
+                           freyja_error *why) {
+  uint8_t right[FJ_SEGMENT_HEADER];
+  encode_header(right, &segment->pool->identity, segment->id, fj_get64(header + 48));
+  const fj_field *wrong = find_wrong(header, right);
+  bool valid = memcmp(header, magic, sizeof magic) == 0 &&
+               fj_get64(header + 56) == fj_hash(header, 56, 0);
+  segment->damaged = wrong != NULL;
+  segment->missing =
+      valid && memcmp(header + FIELD_STORE_ID, right + FIELD_STORE_ID, FIELDS_IDENTITY) != 0;
+  /* Not behind the check, where marks have their own and the rest has none to believe. */
+  segment->unmarked = wrong != NULL && wrong->offset != FIELD_ZERO;
+  if (!segment->unmarked) decode_marks(segment, header);
+  if (wrong != NULL)
+    (void)fj_fail_at(why, FREYJA_CORRUPT, segment->pool->dir, name, "%s: %s (offset %u)",
+                     segment->missing ? "the file is of another store or segment"
+                                      : "the file's header is damaged",
+                     wrong->wrong, wrong->offset);
+}
+
 /* Whether `header` is that of `segment`. A header that is not is no fault but
  * for a newer format; *why then says what is wrong. */
 static freyja_status check_header(fj_segment *segment, const uint8_t *header, size_t size,
                                   const char *name, freyja_error *why, freyja_error *error) {
   const fj_dir *dir = segment->pool->dir;
-  const fj_identity *identity = &segment->pool->identity;
-  segment->mark = FJ_SEGMENT_HEADER;
-  if (size >= sizeof magic && memcmp(header, magic, sizeof magic - 1) == 0 &&
-      header[7] != magic[7] && size >= 64 && fj_get64(header + 56) == fj_hash(header, 56, 0))
+  if (size >= 64 && memcmp(header, magic, sizeof magic - 1) == 0 && header[7] != magic[7] &&
+      fj_get64(header + 56) == fj_hash(header, 56, 0))
     return fj_fail_at(error, FREYJA_FORMAT, dir, name,
                       "format version %u is not one that this library reads", header[7]);
-  segment->damaged = true; /* until shown otherwise */
-  if (size < FJ_SEGMENT_HEADER) {
-    segment->missing = true;
-    (void)fj_fail_at(why, FREYJA_CORRUPT, dir, name, "the file ends within its header");
-  } else if (memcmp(header, magic, sizeof magic) != 0 ||
-             fj_get64(header + 56) != fj_hash(header, 56, 0)) {
-    (void)fj_fail_at(why, FREYJA_CORRUPT, dir, name, "the file's header is damaged");
-  } else if (memcmp(header + 16, identity->id, FJ_STORE_ID) != 0 ||
-             fj_get64(header + 40) != segment->id) {
-    segment->missing = true;
-    (void)fj_fail_at(why, FREYJA_CORRUPT, dir, name,
-                     "the file is of another store or segment");
-  } else {
-    segment->damaged = false;
-    decode_marks(segment, header);
+  if (size == FJ_SEGMENT_HEADER) {
+    compare_header(segment, header, name, why);
+    return FREYJA_OK;
   }
+  segment->damaged = segment->missing = true;
+  (void)fj_fail_at(why, FREYJA_CORRUPT, dir, name, "the file ends within its header");
   return FREYJA_OK;
 }
 
@@ -224,8 +264,21 @@ static int map_file(fj_segment *segment, uint64_t size, bool writable) {
   return code;
 }
 
-freyja_status fj_segment_create(fj_pool *pool, uint64_t id, uint64_t limit, fj_segment **out,
-                                freyja_error *error) {
+/* Creates the file of the first id from *next_id on whose name is free. */
+static int create_file(fj_segment *segment, uint64_t *next_id, char name[FJ_NAME_MAX]) {
+  int code = -EEXIST;
+  for (uint32_t i = 0; code == -EEXIST && i < TAKEN_MAX && *next_id < UINT64_MAX; i++) {
+    segment->id = (*next_id)++;
+    fj_segment_name(name, segment->id);
+    code = open_in(segment->pool, name, FJ_OPEN_WRITE | FJ_OPEN_CREATE | FJ_OPEN_EXCLUSIVE,
+                   &segment->file);
+  }
+  segment->seed = fj_segment_seed(&segment->pool->identity, segment->id);
+  return code;
+}
+
+freyja_status fj_segment_create(fj_pool *pool, uint64_t *next_id, uint64_t limit,
+                                fj_segment **out, freyja_error *error) {
   const fj_os *os = pool->dir->os;
   fj_segment *segment = NULL;
   char name[FJ_NAME_MAX];
@@ -234,16 +287,16 @@ freyja_status fj_segment_create(fj_pool *pool, uint64_t id, uint64_t limit, fj_s
   const char *doing = "create";
 
   *out = NULL;
-  fj_segment_name(name, id);
-  freyja_status status = segment_new(pool, id, limit, &segment, error);
+  if (*next_id == UINT64_MAX) /* an id must be less than the next one */
+    return fj_fail(error, FREYJA_LIMIT, pool->dir->path, "there are no more file ids");
+  freyja_status status = segment_new(pool, *next_id, limit, &segment, error);
   if (status != FREYJA_OK) return status;
   /* A rotation opens this file and the MANIFEST: what is kept for reading makes room. */
   fj_pool_close_files(pool);
-  int code =
-      open_in(pool, name, FJ_OPEN_WRITE | FJ_OPEN_CREATE | FJ_OPEN_EXCLUSIVE, &segment->file);
+  int code = create_file(segment, next_id, name);
   if (code != 0) goto fail;
   created = true;
-  encode_header(header, &pool->identity, id, os->now(os->context));
+  encode_header(header, &pool->identity, segment->id, os->now(os->context));
   freyja_slice part = {header, sizeof header};
   doing = "write";
   if ((code = fj_write(os, segment->file, &part, 1, 0)) != 0) goto fail;

@@ -54,6 +54,7 @@ typedef struct fj_segment {
   bool can_reserve;   /* false once the file system has said that it cannot */
   bool damaged;       /* some of its bytes fail verification */
   bool missing;       /* the file is not there or not ours: nothing to read */
+  bool unmarked;      /* its header is damaged, so that its mark is not believed */
   uint8_t mark_slot;  /* where the next mark goes: 0 or 1 */
 
   /* Statistics; live_* are the store's to change. */
@@ -85,10 +86,11 @@ void fj_segment_name(char name[FJ_NAME_MAX], uint64_t id);
 /* The number in a name that fj_segment_name makes; false for other names. */
 bool fj_segment_parse_name(const char *name, uint64_t *id);
 
-/* Makes the file of segment `id`, its header synced, ready for appends. *out
- * has one reference. Faults: FULL, IO, MEMORY; then no file is left. */
-freyja_status fj_segment_create(fj_pool *pool, uint64_t id, uint64_t limit, fj_segment **out,
-                                freyja_error *error);
+/* Makes a segment's file, its header synced, ready for appends. Its id is *next_id, or the
+ * first one behind that whose name no other file has; *next_id is set behind it. *out
+ * has one reference. Faults: FULL, IO, MEMORY, LIMIT; then no file is left. */
+freyja_status fj_segment_create(fj_pool *pool, uint64_t *next_id, uint64_t limit,
+                                fj_segment **out, freyja_error *error);
 
 /* Opens an existing one, checking its header. `sealed_size` is the size that
  * the MANIFEST gives, 0 for the active one, which gets `limit` or its own size

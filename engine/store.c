@@ -75,13 +75,11 @@ freyja_status fj_store_rotate(freyja *db, freyja_error *error) {
   fj_index *index = &db->index;
   fj_segment *last = index->count == 0 ? NULL : index->ranks[index->count - 1];
   fj_segment *next = NULL;
-  if (db->manifest.next_id == UINT64_MAX) /* an id must be less than the next one */
-    return fj_fail(error, FREYJA_LIMIT, db->dir.path, "there are no more file ids");
   freyja_status status = fj_index_grow(index, error);
   if (status == FREYJA_OK) status = fj_manifest_grow(&db->dir, &db->manifest, error);
   if (status != FREYJA_OK) return status;
-  uint64_t id = db->manifest.next_id++;
-  status = fj_segment_create(&index->pool, id, db->options.segment_size, &next, error);
+  status = fj_segment_create(&index->pool, &db->manifest.next_id, db->options.segment_size,
+                             &next, error);
   if (status != FREYJA_OK) return status;
   if (last != NULL && !last->sealed) {
     bool poison = false;

@@ -1,6 +1,7 @@
 -- Goal: damage is told, never turned into absence or into an older value; what is whole reads.
 -- Method: stores with sealed segments, closed; bytes of their files changed; opened again.
 local freyja = require "freyja"
+local lfs = require "lfs"
 local tmp = require "spec.support.tmp"
 
 local HEADER <const> = 128
@@ -222,6 +223,86 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       tmp.write(path .. "/MANIFEST", newer)
       local db <close> = assert(freyja.open(path, { io = io_mode }))
       assert.equal("value 00006", db:get "newest")
+    end)
+
+    it("by the MANIFEST of a backup refuses to open and removes no data", function()
+      local dir <close> = tmp.dir()
+      local path = dir.path .. "/db"
+      make(path)
+      do
+        local db <close> = assert(freyja.open(path, { io = io_mode }))
+        db:rotate()
+        db:put("kept", "in the backup")
+        db:backup(dir.path .. "/backup")
+        for i = 1, 5 do
+          db:put("newest", "value " .. i)
+          db:rotate()
+        end
+      end
+      local newer = tmp.read(path .. "/MANIFEST")
+      local files = tmp.list(path)
+      tmp.write(path .. "/MANIFEST", tmp.read(dir.path .. "/backup/MANIFEST"))
+      local db, err = freyja.open(path, { io = io_mode })
+      assert.is_nil(db)
+      assert.equal("corrupt", err.code)
+      assert.same(files, tmp.list(path))
+      tmp.write(path .. "/MANIFEST", newer)
+      local again <close> = assert(freyja.open(path, { io = io_mode }))
+      assert.equal("value 5", again:get "newest")
+    end)
+
+    it("by a MANIFEST that does not name a file of the store is told, whatever the file's number", function()
+      local dir <close> = tmp.dir()
+      local path = dir.path .. "/db"
+      make(path)
+      do
+        local db <close> = assert(freyja.open(path, { io = io_mode }))
+        assert(lfs.mkdir(path .. "/MANIFEST.tmp"))
+        assert.is_false(pcall(db.rotate, db)) -- which uses up number 3
+        assert(lfs.rmdir(path .. "/MANIFEST.tmp"))
+        db:rotate()
+      end
+      local bytes = tmp.read(path .. "/2.data")
+      local unnamed = bytes:sub(1, 40) .. ("<I8"):pack(3) .. bytes:sub(49)
+      for _, row in ipairs { { #unnamed, true }, { HEADER + 1, true }, { HEADER, false }, { 0, false } } do
+        tmp.write(path .. "/3.data", unnamed:sub(1, row[1]))
+        local db, err = freyja.open(path, { io = io_mode })
+        if row[2] then
+          assert.equal("corrupt", err.code, row[1])
+          assert.matches("3.data", err.message, 1, true)
+          assert.equal(unnamed:sub(1, row[1]), tmp.read(path .. "/3.data"))
+        else
+          assert.equal("value 00005", db:get "final", row[1])
+          assert.is_false(tmp.exists(path .. "/3.data"))
+          db:close()
+        end
+      end
+    end)
+
+    it("of a data file's header says which field it is and costs no key", function()
+      local fields = { { 0, 0 }, { 7, 0 }, { 8, 8 }, { 11, 8 }, { 12, 12 }, { 15, 12 }, { 16, 16 }, { 31, 16 },
+        { 32, 32 }, { 39, 32 }, { 40, 40 }, { 47, 40 }, { 48, 56 }, { 55, 56 }, { 56, 56 }, { 63, 56 },
+        { 96, 96 }, { 127, 96 } }
+      for _, name in ipairs { "1.data", "2.data" } do
+        for _, row in ipairs(fields) do
+          local dir <close> = tmp.dir()
+          local path = dir.path .. "/db"
+          make(path)
+          flip(path .. "/" .. name, row[1], 2)
+          for _ = 1, 2 do
+            local db <close> = assert(freyja.open(path, { io = io_mode }))
+            local label = name .. ", " .. row[1]
+            assert.equal("value 00003", db:get "twice", label)
+            assert.equal("value 00005", db:get "final", label)
+            local damage = db:stats().recovery.damage
+            assert.equal(path .. "/" .. name, damage.path, label)
+            assert.matches(("offset %d)"):format(row[2]), damage.message, 1, true)
+            local report = db:verify()
+            assert.equal(1, #report.problems, label)
+            assert.matches(("offset %d)"):format(row[2]), report.problems[1].message, 1, true)
+          end
+        end
+      end
     end)
 
     it("of the MANIFEST refuses to open and changes nothing", function()

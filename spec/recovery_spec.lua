@@ -74,7 +74,7 @@ describe("opening again", function()
     local header = tmp.read(dir.path .. "/2.data"):sub(1, 128)
     tmp.write(dir.path .. "/3.data", "")
     tmp.write(dir.path .. "/4.data", header:sub(1, 50))
-    tmp.write(dir.path .. "/9.data", ("not a data file\n"):rep(20))
+    tmp.write(dir.path .. "/3000.data", ("not a data file\n"):rep(20))
     tmp.write(dir.path .. "/MANIFEST.tmp", "half")
     tmp.write(dir.path .. "/notes.txt", "mine")
     tmp.write(dir.path .. "/01.data", "not a name of ours")
@@ -83,10 +83,45 @@ describe("opening again", function()
       assert.equal("w", db:get "k")
       db:rotate()
       db:put("k", "x")
-      assert.equal(10, db:segments()[3].id)
+      assert.equal(3, db:segments()[3].id)
     end
-    assert.same({ "01.data", "1.data", "10.data", "2.data", "9.data", "LOCK", "MANIFEST", "notes.txt" },
+    assert.same({ "01.data", "1.data", "2.data", "3.data", "3000.data", "LOCK", "MANIFEST", "notes.txt" },
       tmp.list(dir.path))
+  end)
+
+  it("goes on whatever files have names like those of data files", function()
+    local names = {
+      "3.data", "4.data", "6.data", "0.data", "0004.data", "1048579.data", "9223372036854775807.data",
+      "9223372036854775808.data", "18446744073709551613.data", "18446744073709551614.data",
+      "18446744073709551615.data", "018446744073709551615.data", "18446744073709551616.data",
+      "99999999999999999999999999.data", ("9"):rep(200) .. ".data", "-1.data", "5 .data",
+    }
+    for io_mode in pairs { mmap = true, syscall = true } do
+      local dir <close> = tmp.dir()
+      local bytes = ("not a data file\n"):rep(20)
+      for i, name in ipairs(names) do
+        if i ~= 1 then tmp.write(dir.path .. "/" .. name, bytes) end
+      end
+      assert.is_nil((freyja.open(dir.path)), "files and no MANIFEST")
+      for _, name in ipairs(names) do os.remove(dir.path .. "/" .. name) end
+      for round = 1, 4 do
+        local db <close> = assert(freyja.open(dir.path, { io = io_mode }))
+        for i = 1, 3 do
+          db:put("key", round .. "." .. i)
+          db:rotate()
+          -- And names that come while it is open.
+          if round == 1 and i == 1 then
+            for _, name in ipairs(names) do tmp.write(dir.path .. "/" .. name, bytes) end
+          end
+        end
+        assert.equal(round .. ".3", db:get "key")
+      end
+      for _, name in ipairs(names) do
+        assert.equal(name == "3.data" and 3 or bytes, name == "3.data" and 3 or tmp.read(dir.path .. "/" .. name))
+      end
+      local db <close> = assert(freyja.open(dir.path, { io = io_mode }))
+      for _, segment in ipairs(db:segments()) do assert.is_true(segment.id < 100, segment.id) end
+    end
   end)
 
   it("refuses a newer format and leaves it alone", function()

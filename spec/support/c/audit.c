@@ -1,5 +1,6 @@
 /* audit.c - the index of an open store, spoilt in memory in every way that verify knows of:
- * each is found, and nothing is when it is put right again. */
+ * each is found, and nothing is when it is put right again. Nor where a store is poisoned. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,6 +190,41 @@ static void test_twice(freyja *db) {
   ok(found && finds(db, NULL), "I1: a tombstone");
 }
 
+static int syncs_left; /* of directories, that do not fail */
+
+static int limited_sync_dir(void *context, int dir) {
+  return syncs_left-- > 0 ? fj_os_real()->sync_dir(context, dir) : -EIO;
+}
+
+/* A rotation whose MANIFEST is in place and cannot be made durable poisons the store; that
+ * the MANIFEST is ahead of the store is no damage. Another's MANIFEST then is. */
+static void test_poisoned(void) {
+  fj_os os = *fj_os_real();
+  freyja_options options;
+  freyja *db = NULL;
+  os.sync_dir = limited_sync_dir;
+  freyja_options_init(&options);
+  options.os = &os;
+  syncs_left = 100;
+  (void)snprintf(said, sizeof said, "no rotation fails");
+  if (freyja_open(path, &options, &db, NULL) != FREYJA_OK) exit(1);
+  bool poisoned = freyja_put(db, "k", 1, "v", 1, NULL) == FREYJA_OK;
+  syncs_left = 1; /* for the new segment's name */
+  poisoned = poisoned && freyja_rotate(db, NULL) == FREYJA_IO &&
+             freyja_put(db, "k", 1, "w", 1, NULL) == FREYJA_POISONED;
+  syncs_left = 100;
+  ok(poisoned && finds(db, NULL), "a poisoned store is not damaged");
+  db->manifest.created++;
+  ok(finds(db, "not the one"), "another MANIFEST of a poisoned store");
+  db->manifest.created--;
+  (void)freyja_close(db, NULL);
+  db = NULL;
+  bool again = freyja_open(path, &options, &db, NULL) == FREYJA_OK;
+  ok(again && finds(db, NULL) && freyja_has(db, "k", 1, NULL) == FREYJA_OK,
+     "a store that was poisoned opens again");
+  (void)freyja_close(db, NULL);
+}
+
 int main(void) {
   char folder[] = "/tmp/freyja-audit-XXXXXX";
   if (mkdtemp(folder) == NULL) return 1;
@@ -204,6 +240,8 @@ int main(void) {
     test_twice(db);
     if (freyja_close(db, NULL) != FREYJA_OK) failures++;
   }
+  (void)snprintf(path, sizeof path, "%s/poisoned", folder);
+  test_poisoned();
   char command[128];
   (void)snprintf(command, sizeof command, "rm -r '%s'", folder);
   return system(command) == 0 && failures == 0 ? 0 : 1;

@@ -384,7 +384,7 @@ static bool check_recovery(exam *x) {
   if ((r->damaged > 0) != v->damaged || (r->damage.status == FREYJA_CORRUPT) != v->damaged)
     return wrong("%s damage was reported: %s (%s)", v->damaged ? "no" : "undone",
                  r->damage.message, r->damage.path);
-  bool any = v->first_offset == 0 || v->first_offset == UINT64_MAX;
+  bool any = v->first_offset == UINT64_MAX;
   if (v->damaged && (strcmp(r->damage.path, x->img->files[v->first_file].path) != 0 ||
                      (any ? !names_place(r->damage.message)
                           : !names_offset(r->damage.message, v->first_offset))))

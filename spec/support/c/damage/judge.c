@@ -36,16 +36,30 @@ static bool same_part(const content *c, const uint8_t *bytes, uint64_t from, uin
 
 typedef enum file_state { FILE_READ, FILE_HEADER, FILE_LOST } file_state;
 
+static bool differs(const img_file *file, const content *c, uint64_t from, uint64_t end) {
+  return memcmp(c->bytes + from, file->bytes + from, end - from) != 0;
+}
+
+static bool is_checked(const content *c) {
+  return fj_get64(c->bytes + 56) == fj_hash(c->bytes, 56, 0);
+}
+
+/* The field of the header that is the first damaged one; 128 if none is. When the file was
+ * made is known to nobody: that it is damaged shows in the check. */
+static uint64_t field_of(const img_file *file, const content *c) {
+  static const uint64_t fields[] = {0, 8, 12, 16, 32, 40, 48};
+  for (uint32_t i = 0; i + 1 < sizeof fields / sizeof *fields; i++)
+    if (differs(file, c, fields[i], fields[i + 1])) return fields[i];
+  if (!is_checked(c)) return 56;
+  return differs(file, c, 96, 128) ? 96 : 128;
+}
+
 /* A header that verifies and is another's makes the file another's: nothing of it counts. */
-static file_state state_of(const image *img, const img_segment *s, const content *c) {
-  const img_file *file = &img->files[s->file];
+static file_state state_of(const img_file *file, const content *c) {
   if (!c->regular || c->size < 128) return FILE_LOST;
-  if (memcmp(c->bytes, file->bytes, 64) == 0) return FILE_READ;
-  bool valid = memcmp(c->bytes, file->bytes, 8) == 0 &&
-               fj_get64(c->bytes + 56) == fj_hash(c->bytes, 56, 0);
-  bool other = valid && (memcmp(c->bytes + 16, file->bytes + 16, 16) != 0 ||
-                         fj_get64(c->bytes + 40) != s->id);
-  return other ? FILE_LOST : FILE_HEADER;
+  if (field_of(file, c) >= 96) return FILE_READ;
+  bool valid = !differs(file, c, 0, 8) && is_checked(c);
+  return valid && differs(file, c, 16, 48) ? FILE_LOST : FILE_HEADER;
 }
 
 /* What was durable: the highest mark that verifies. */
@@ -111,7 +125,8 @@ static uint64_t judge_records(const image *img, const img_segment *s, const cont
 static void judge_segment(const image *img, const img_segment *s, const content *c,
                           verdict *v) {
   bool active = s->sealed_size == 0;
-  file_state state = state_of(img, s, c);
+  const img_file *file = &img->files[s->file];
+  file_state state = state_of(file, c);
   v->kept = s->end;
   if (state == FILE_LOST) {
     for (uint32_t i = s->first; i < s->end; i++) v->fates[i] = JDG_GONE;
@@ -119,7 +134,8 @@ static void judge_segment(const image *img, const img_segment *s, const content 
     doubt(v, s->end);
     return;
   }
-  if (state == FILE_HEADER) note(v, s->file, 0);
+  uint64_t field = field_of(file, c);
+  if (field < 128) note(v, s->file, field);
   uint64_t mark = state == FILE_READ ? mark_of(s, c) : UINT64_MAX;
   uint64_t tail = judge_records(img, s, c, mark, v);
   uint64_t used = active ? used_behind(c, tail) : 0;
@@ -153,17 +169,18 @@ static void judge_manifest(const image *img, sim_disk *disk, verdict *v) {
   for (uint32_t i = 0; i < img->record_count; i++) v->fates[i] = JDG_GONE;
 }
 
-/* A file of this store that holds records, and has an id that the MANIFEST did not give:
- * the MANIFEST is older than it. */
+/* A file of this store that the MANIFEST does not name, and that is longer than a header: the
+ * MANIFEST is older than it. */
 static void judge_names(const image *img, sim_disk *disk, verdict *v) {
   const uint8_t *manifest = img->files[0].bytes;
   const sim_entries *entries = &disk->nodes[sim_disk_find(disk, "db")].entries;
   for (uint32_t i = 0; i < entries->count; i++) {
     const sim_node *node = &disk->nodes[entries->items[i].node];
     uint64_t id = 0;
-    if (!fj_segment_parse_name(entries->items[i].name, &id) || id < fj_get64(manifest + 48))
-      continue;
-    if (node->type == SIM_FILE && node->now.size > 152 && node->now.at[128 + 14] != 0 &&
+    bool named = !fj_segment_parse_name(entries->items[i].name, &id);
+    for (uint32_t k = 0; k < img->segment_count; k++)
+      named = named || img->segments[k].id == id;
+    if (!named && node->type == SIM_FILE && node->now.size > 128 &&
         memcmp(node->now.at + 16, manifest + 16, 16) == 0 && fj_get64(node->now.at + 40) == id)
       refuse(v, FREYJA_CORRUPT, "db/MANIFEST");
   }

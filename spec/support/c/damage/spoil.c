@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hash.h"
+
 #define SHIFTS 6u
 #define LENGTHS 8u
 #define DOUBLES 12000u
@@ -258,6 +260,24 @@ static bool put_version(const image *img, sim_disk *disk, uint64_t size, uint64_
   return put(disk, file, copy, size);
 }
 
+#define FIELDS 7u
+
+static uint64_t count_headers(const image *img, uint64_t size) {
+  (void)size;
+  return img->segment_count * FIELDS * 8;
+}
+
+/* A data file's header says something else, and its check holds. */
+static bool forge_header(const image *img, sim_disk *disk, uint64_t size, uint64_t number) {
+  (void)size;
+  static const uint64_t fields[FIELDS] = {8, 12, 16, 32, 40, 48, 96};
+  const img_file *file = &img->files[img->segments[number / 8 / FIELDS].file];
+  uint8_t *copy = copy_file(file, 0);
+  copy[fields[number / 8 % FIELDS]] ^= (uint8_t)(1u << number % 8);
+  fj_put64(copy + 56, fj_hash(copy, 56, 0));
+  return put(disk, file, copy, file->size);
+}
+
 static uint64_t count_mixes(const image *img, uint64_t size) {
   (void)size;
   return img->file_count * img->file_count * 2;
@@ -294,6 +314,7 @@ const spl_class spl_classes[] = {
     {"longer", SPL_FILES, 0, true, 0, count_longer, lengthen_file},
     {"type", SPL_FILES, 0, true, 0, count_types, change_type},
     {"version", SPL_FILES, 0, true, 0, count_versions, put_version},
+    {"header", SPL_FILES, 0, false, 0, count_headers, forge_header},
     {"mix", SPL_FILES, 0, true, 0, count_mixes, mix_files},
     {"leftover", SPL_LEFTOVERS, 0, true, 0, spl_count_leftovers, spl_put_leftovers},
 };
