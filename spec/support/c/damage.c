@@ -13,10 +13,10 @@
  *   cannot be what it is for: everything rests on the first, and the others belong to what an
  *   open has to do. Nothing else makes it fail.
  * - A record whose bytes are whole reads, unless a damage behind it in the log may have been
- *   a newer one of its key; then it may raise CORRUPT, and nothing else.
+ *   a newer one of its key; then its key raises CORRUPT.
  * - A key whose last record is damaged raises CORRUPT; where its value alone is, with
  *   its file and offset, while other keys do not notice.
- * - A key that is absent is so, or raises CORRUPT where damage may hide it.
+ * - A key that is absent is so; where damage may hide any key, it raises CORRUPT.
  * - Behind the mark of the active segment damage is a torn tail: the log ends there.
  * - Damage is reported, with the place of the first. Writing goes on, and the next open,
  *   in the other I/O mode, shows what was written and all of the above again.

@@ -98,7 +98,8 @@ static bool names_damage(const exam *x, const freyja_error *error) {
 }
 
 static jdg_want want_of(const exam *x, uint32_t key) {
-  jdg_want want = {.absent = x->since[key] == DELETED, .corrupt = x->v.unknown};
+  bool absent = x->since[key] == DELETED && !x->v.unknown;
+  jdg_want want = {.absent = absent, .corrupt = x->v.unknown};
   if (x->since[key] == AS_IT_WAS) return jdg_key(x->img, &x->v, key);
   if (x->since[key] == WRITTEN) want.corrupt = false;
   return want;

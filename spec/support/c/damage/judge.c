@@ -252,10 +252,11 @@ jdg_want jdg_key(const image *img, const verdict *v, uint32_t key) {
     want.key_known = fate == JDG_VALUE;
     if (known && fate == JDG_VALUE) want.at = last;
   } else if (end == 0 || last->tombstone) {
-    want.absent = true; /* that it is gone is not remembered: it may be what is unknown */
-  } else {
+    want.absent =
+        !v->unknown; /* that it is gone is not remembered: it may be what is unknown */
+  } else if (known) {
     want.value = last;
-    want.corrupt = !known;
+    want.corrupt = false;
   }
   return want;
 }
