@@ -55,7 +55,11 @@ bug("verify_does_not_look_behind_the_end", "verify",
   [[if (size > 0 && !v->db->options.readonly)]], [[if (0)]])
 
 bug("verify_takes_another_manifest", "verify",
-  [[else if (!is_same_manifest(&manifest, &v->db->manifest))]], [[else if (0)]])
+  [[else if (!is_same_manifest(&manifest, &v->db->manifest) &&
+           !is_failed_rotation(v->db, &manifest))]], [[else if (0)]])
+
+bug("verify_takes_a_failed_rotation_for_damage", "audit",
+  [[if (!db->poisoned || !is_same_store(disk, memory) ||]], [[if (!is_same_store(disk, memory) || 1 ||]])
 
 bug("verify_does_not_miss_a_file_s_end", "verify", [[if (file->reserved < end) {]], [[if (0) {]])
 

@@ -26,12 +26,22 @@ bug("marks_go_to_the_same_slot", "format",
   [[segment->mark_slot = (uint8_t)(1 - slot);]], "", "decode_marks(")
 
 bug("a_damaged_file_header_is_believed", "damage",
-  [[} else if (memcmp(header, magic, sizeof magic) != 0 ||
-             fj_get64(header + 56) != fj_hash(header, 56, 0)) {]],
-  [[} else if (memcmp(header, magic, sizeof magic) != 0) {]])
+  [[segment->damaged = wrong != NULL;]], [[segment->damaged = false;]])
+
+bug("the_zeros_of_a_file_header_are_not_looked_at", "damage",
+  [[{FIELD_ZERO, 32, "bytes that must be zero are not"},]], "")
+
+bug("a_hash_seed_is_not_looked_at", "damage",
+  [[{32, 8, "its hash seed is not that of the MANIFEST"},]], "")
+
+bug("a_damaged_header_s_mark_is_believed", "damage",
+  [[segment->unmarked = wrong != NULL && wrong->offset != FIELD_ZERO;]], "")
+
+bug("taken_names_stop_a_rotation", "recovery",
+  [[#define TAKEN_MAX (1u << 20) /* file names in use that are passed over */]], [[#define TAKEN_MAX 1u]])
 
 bug("another_file_of_the_store_is_believed", "damage",
-  [[fj_get64(header + 40) != segment->id) {]], [[0) {]])
+  [[valid && memcmp(header + FIELD_STORE_ID, right + FIELD_STORE_ID, FIELDS_IDENTITY) != 0;]], [[false;]])
 
 bug("a_shorter_file_is_mapped_whole", "damage",
   [[segment->limit = sealed_size < st.size ? sealed_size : st.size;]],
@@ -46,7 +56,7 @@ bug("a_link_is_a_fault", "open",
   [[return code == -ENOENT || code == -EISDIR || code == -ENXIO ||]])
 
 bug("files_stay_open", "descriptors",
-  [[#define FILES_MAX 12u /* open sealed files in syscall mode: well below `ulimit -n 32` */]],
+  [[#define FILES_MAX 12u        /* open sealed files in syscall mode: well below `ulimit -n 32` */]],
   [[#define FILES_MAX 1200u]])
 
 bug("a_pooled_file_is_leaked", "descriptors", [[close_file(oldest);]], "")
@@ -282,23 +292,20 @@ bug("a_missing_file_is_no_damage", "damage",
   [[add_file_damage(index, segment, 0, size, &why);]], "", "recover_segment(")
 
 bug("without_its_mark_a_tail_is_trusted", "damage",
-  [[if (!segment->sealed) status = distrust_tail(segment, &end, error);]], "")
+  [[if (!segment->sealed && segment->unmarked) status = distrust_tail(segment, error);]], "")
 
 bug("temporaries_stay", "open", [[if (is_temporary(name)) {]], [[if (0) {]])
 
-bug("ids_are_used_twice", "recovery",
-  [[visit->manifest->next_id = id + 1;]], ";")
-
-bug("the_highest_file_id_is_not_the_last", "fuzz_store",
-  [[id < UINT64_MAX)]], [[true)]])
-
 bug("others_files_are_removed", "recovery",
-  [[if (!is_named(visit->manifest, id) && is_ours(visit->dir, visit->manifest, name, id))]],
-  [[if (!is_named(visit->manifest, id))]])
+  [[if (memcmp(header + 16, visit->manifest->identity.id, FJ_STORE_ID) != 0 ||
+      fj_get64(header + 40) != id)]], [[if (0)]])
 
-bug("segments_are_removed", "model",
-  [[if (!is_named(visit->manifest, id) && is_ours(visit->dir, visit->manifest, name, id))]],
-  [[if (is_ours(visit->dir, visit->manifest, name, id))]])
+bug("data_that_no_manifest_names_goes", "damage",
+  [[return st.size > FJ_SEGMENT_HEADER ? FJ_BEGUN : FJ_NOT_BEGUN;]], [[return FJ_NOT_BEGUN;]])
+
+bug("segments_are_removed", "recovery",
+  [[if (!fj_segment_parse_name(name, &id) || is_named(visit->manifest, id)) return 0;]],
+  [[if (!fj_segment_parse_name(name, &id)) return 0;]], "visit_leftover(")
 
 in_file "engine/torn.c"
 

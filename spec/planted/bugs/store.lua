@@ -37,10 +37,6 @@ bug("readers_exclude_each_other", "open",
 
 in_file "engine/store.c"
 
-bug("file_ids_begin_anew", "fuzz_manifest",
-  [[if (db->manifest.next_id == UINT64_MAX) /* an id must be less than the next one */]],
-  [[if (false)]])
-
 bug("poison_is_ignored", "faults",
   [[if (db->poisoned || db->active == NULL)]], [[if (db->active == NULL)]])
 
