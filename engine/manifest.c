@@ -97,7 +97,7 @@ static freyja_status decode(const fj_dir *dir, const uint8_t *bytes, size_t size
   out->created = fj_get64(bytes + 56);
   if (count > FJ_SEGMENTS_MAX || encoded_size(count) != size)
     return damaged(dir, error, "its size is wrong");
-  if (out->hash_bits < 1 || out->hash_bits > 64 || out->generation == 0)
+  if (out->hash_bits < 1 || out->hash_bits > 64 || out->generation == 0 || out->next_id == 0)
     return damaged(dir, error, "a field is impossible");
   out->entries = dir->os->allocate(dir->os->context, count * sizeof *out->entries);
   if (out->entries == NULL) return fj_fail_memory(error, "read the list of segments");
