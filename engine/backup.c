@@ -18,13 +18,6 @@ typedef struct fj_backup {
 
 /* ---- one file ------------------------------------------------------------- */
 
-/* All of the active segment's copy will be durable, and it is sealed: its mark says so. But a
- * damaged one keeps the marks that it has, which may tell of bytes that it once had. */
-static void renew_mark(const fj_segment *segment, uint8_t *header) {
-  if (segment->sealed || segment->damaged) return;
-  fj_segment_encode_mark(header + FJ_MARK_OFFSET, segment->tail, segment->seed, 0);
-}
-
 /* Makes sure of the space, where the file system can: a full disk is met at once, and so is a
  * limit on files' sizes, before it is a signal. */
 static int reserve(const fj_os *os, int file, uint64_t size) {
@@ -49,7 +42,6 @@ static freyja_status copy_bytes(const fj_backup *backup, const fj_segment *segme
     int64_t count = fj_read(os, from, backup->chunk, want, done);
     if (count < 0) return fj_fail_os(error, (int)count, &backup->db->dir, name, "read");
     if (count == 0) break;
-    if (done == 0 && count >= (int64_t)FJ_SEGMENT_HEADER) renew_mark(segment, backup->chunk);
     freyja_slice part = {backup->chunk, (size_t)count};
     code = fj_write(os, to, &part, 1, done);
     if (code != 0) return fj_fail_os(error, code, &backup->folder.dir, name, "write");

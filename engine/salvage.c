@@ -61,69 +61,6 @@ static freyja_status read_manifest(fj_salvage *salvage, const fj_findings *findi
   return FREYJA_OK;
 }
 
-/* ---- which files -------------------------------------------------------------- */
-
-static int add_file(fj_salvage *salvage, uint64_t id) {
-  const fj_os *os = salvage->dir.os;
-  if (salvage->count == FJ_SEGMENTS_MAX) return -E2BIG;
-  if (salvage->count == salvage->room) {
-    uint32_t room = salvage->room == 0 ? 16 : salvage->room * 2;
-    fj_salvage_file *files = os->allocate(os->context, room * sizeof *files);
-    if (files == NULL) return -ENOMEM;
-    if (salvage->count > 0) memcpy(files, salvage->files, salvage->count * sizeof *files);
-    os->release(os->context, salvage->files);
-    salvage->files = files;
-    salvage->room = room;
-  }
-  fj_salvage_file file = {.id = id, .written_as = id};
-  salvage->files[salvage->count++] = file;
-  return 0;
-}
-
-static int visit_name(void *argument, const char *name) {
-  uint64_t id = 0;
-  return fj_segment_parse_name(name, &id) ? add_file(argument, id) : 0;
-}
-
-static int compare_entries(const void *a, const void *b) {
-  const fj_manifest_entry *x = a;
-  const fj_manifest_entry *y = b;
-  return (x->id > y->id) - (x->id < y->id);
-}
-
-static int compare_ids(const void *a, const void *b) {
-  const fj_salvage_file *x = a;
-  const fj_salvage_file *y = b;
-  return (x->id > y->id) - (x->id < y->id);
-}
-
-/* Those that the MANIFEST names, or all that there are. A file that a whole MANIFEST does not
- * name has nothing that anybody was told of, or what a merge has replaced. */
-static freyja_status list_files(fj_salvage *salvage, freyja_error *error) {
-  const fj_os *os = salvage->dir.os;
-  int code = 0;
-  const fj_manifest *manifest = &salvage->manifest;
-  if (!salvage->has_manifest)
-    code = os->list(os->context, salvage->dir.fd, visit_name, salvage);
-  for (uint32_t i = 0; i < manifest->count && code == 0; i++)
-    code = add_file(salvage, manifest->entries[i].id);
-  if (code == -E2BIG)
-    return fj_fail(error, FREYJA_LIMIT, salvage->dir.path, "a store has at most %u segments",
-                   FJ_SEGMENTS_MAX);
-  if (code != 0) return fj_fail_os(error, code, &salvage->dir, NULL, "list");
-  if (!salvage->has_manifest) {
-    if (salvage->count > 1)
-      qsort(salvage->files, salvage->count, sizeof *salvage->files, compare_ids);
-    return FREYJA_OK;
-  }
-  size_t size = manifest->count * sizeof *manifest->entries;
-  salvage->entries = os->allocate(os->context, size);
-  if (salvage->entries == NULL) return fj_fail_memory(error, "repair a store");
-  if (size > 0) memcpy(salvage->entries, manifest->entries, size);
-  qsort(salvage->entries, manifest->count, sizeof *manifest->entries, compare_entries);
-  return FREYJA_OK;
-}
-
 /* ---- headers ------------------------------------------------------------------ */
 
 typedef struct fj_header {
@@ -162,6 +99,123 @@ static void read_header(const fj_dir *dir, uint64_t id, fj_header *header) {
 static bool is_same(const fj_identity *a, const fj_identity *b) {
   return memcmp(a->id, b->id, FJ_STORE_ID) == 0 && a->hash_seed == b->hash_seed;
 }
+
+/* ---- which files -------------------------------------------------------------- */
+
+static int add_file(fj_salvage *salvage, uint64_t id) {
+  const fj_os *os = salvage->dir.os;
+  if (salvage->count == FJ_SEGMENTS_MAX) return -E2BIG;
+  if (salvage->count == salvage->room) {
+    uint32_t room = salvage->room == 0 ? 16 : salvage->room * 2;
+    fj_salvage_file *files = os->allocate(os->context, room * sizeof *files);
+    if (files == NULL) return -ENOMEM;
+    if (salvage->count > 0) memcpy(files, salvage->files, salvage->count * sizeof *files);
+    os->release(os->context, salvage->files);
+    salvage->files = files;
+    salvage->room = room;
+  }
+  fj_salvage_file file = {.id = id, .written_as = id};
+  salvage->files[salvage->count++] = file;
+  return 0;
+}
+
+static int visit_name(void *argument, const char *name) {
+  uint64_t id = 0;
+  return fj_segment_parse_name(name, &id) ? add_file(argument, id) : 0;
+}
+
+static int compare_entries(const void *a, const void *b) {
+  const fj_manifest_entry *x = a;
+  const fj_manifest_entry *y = b;
+  return (x->id > y->id) - (x->id < y->id);
+}
+
+static int compare_ids(const void *a, const void *b) {
+  const fj_salvage_file *x = a;
+  const fj_salvage_file *y = b;
+  return (x->id > y->id) - (x->id < y->id);
+}
+
+/* Prepares for looking up what the MANIFEST says of a segment. */
+static freyja_status sort_entries(fj_salvage *salvage, freyja_error *error) {
+  const fj_os *os = salvage->dir.os;
+  const fj_manifest *manifest = &salvage->manifest;
+  size_t size = manifest->count * sizeof *manifest->entries;
+  if (!salvage->has_manifest) return FREYJA_OK;
+  salvage->entries = os->allocate(os->context, size);
+  if (salvage->entries == NULL) return fj_fail_memory(error, "repair a store");
+  if (size > 0) memcpy(salvage->entries, manifest->entries, size);
+  qsort(salvage->entries, manifest->count, sizeof *manifest->entries, compare_entries);
+  return FREYJA_OK;
+}
+
+static const fj_manifest_entry *find_entry(const fj_salvage *salvage, uint64_t id) {
+  fj_manifest_entry wanted = {.id = id};
+  return bsearch(&wanted, salvage->entries, salvage->manifest.count, sizeof wanted,
+                 compare_entries);
+}
+
+typedef struct fj_search {
+  const fj_salvage *salvage;
+  uint64_t id; /* found; 0: none */
+} fj_search;
+
+static int visit_unnamed(void *argument, const char *name) {
+  fj_search *search = argument;
+  fj_identity identity;
+  fj_header header;
+  uint64_t id = 0, written_as = 0;
+  if (!fj_segment_parse_name(name, &id) || find_entry(search->salvage, id) != NULL) return 0;
+  read_header(&search->salvage->dir, id, &header);
+  if (header.why.status != FREYJA_OK || header.file_size <= FJ_SEGMENT_HEADER ||
+      fj_segment_decode(header.bytes, header.size, &identity, &written_as) != FREYJA_OK)
+    return 0;
+  if (written_as != id || !is_same(&identity, &search->salvage->manifest.identity)) return 0;
+  search->id = id;
+  return 1; /* one is enough */
+}
+
+/* A whole MANIFEST that does not name a file of the store with something behind its header is
+ * an older one, as recovery.h says: the files tell more without it. */
+static freyja_status judge_manifest(fj_salvage *salvage, const fj_findings *findings,
+                                    freyja_error *error) {
+  static const fj_extent extent = {"MANIFEST", 0, 0};
+  const fj_os *os = salvage->dir.os;
+  fj_search search = {.salvage = salvage};
+  freyja_status status = sort_entries(salvage, error);
+  if (status != FREYJA_OK || !salvage->has_manifest) return status;
+  int code = os->list(os->context, salvage->dir.fd, visit_unnamed, &search);
+  if (code < 0) return fj_fail_os(error, code, &salvage->dir, NULL, "list");
+  if (search.id == 0) return FREYJA_OK;
+  fj_findings_add(
+      findings, extent,
+      "it is not the one that belongs to the data, but perhaps an older one, and not "
+      "used: it does not name %" PRIu64 ".data, which may hold records",
+      search.id);
+  fj_manifest_clear(&salvage->dir, &salvage->manifest);
+  salvage->has_manifest = false;
+  return FREYJA_OK;
+}
+
+/* Those that the MANIFEST names, or all that there are. */
+static freyja_status list_files(fj_salvage *salvage, freyja_error *error) {
+  const fj_os *os = salvage->dir.os;
+  int code = 0;
+  const fj_manifest *manifest = &salvage->manifest;
+  if (!salvage->has_manifest)
+    code = os->list(os->context, salvage->dir.fd, visit_name, salvage);
+  for (uint32_t i = 0; i < manifest->count && code == 0; i++)
+    code = add_file(salvage, manifest->entries[i].id);
+  if (code == -E2BIG)
+    return fj_fail(error, FREYJA_LIMIT, salvage->dir.path, "a store has at most %u segments",
+                   FJ_SEGMENTS_MAX);
+  if (code != 0) return fj_fail_os(error, code, &salvage->dir, NULL, "list");
+  if (!salvage->has_manifest && salvage->count > 1)
+    qsort(salvage->files, salvage->count, sizeof *salvage->files, compare_ids);
+  return FREYJA_OK;
+}
+
+/* ---- which store ----------------------------------------------------------------- */
 
 static int compare_identities(const void *a, const void *b) {
   const fj_identity *x = a;
@@ -212,13 +266,10 @@ static freyja_status find_identity(fj_salvage *salvage, freyja_error *error) {
 /* Takes the file for segment `id`. False if the MANIFEST does not name that: then it may have
  * what was deleted since. */
 static bool take_as(fj_salvage *salvage, fj_salvage_file *file, uint64_t id) {
-  fj_manifest_entry wanted = {.id = id};
-  const fj_manifest_entry *entry = NULL;
   file->written_as = id;
   file->active = true;
   if (!salvage->has_manifest) return true;
-  entry = bsearch(&wanted, salvage->entries, salvage->manifest.count, sizeof *entry,
-                  compare_entries);
+  const fj_manifest_entry *entry = find_entry(salvage, id);
   if (entry == NULL) return false;
   file->expected = entry->size;
   file->active = entry->size == 0;
@@ -288,6 +339,7 @@ freyja_status fj_salvage_open(fj_salvage *salvage, const fj_os *os, const char *
   findings->dir = &salvage->dir;
   if (status == FREYJA_OK) status = take_lock(salvage, findings, error);
   if (status == FREYJA_OK) status = read_manifest(salvage, findings, error);
+  if (status == FREYJA_OK) status = judge_manifest(salvage, findings, error);
   if (status == FREYJA_OK) status = list_files(salvage, error);
   if (status != FREYJA_OK) return status;
   if (!salvage->has_manifest && salvage->count == 0)

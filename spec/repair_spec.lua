@@ -245,6 +245,30 @@ describe("repair", function()
     assert.equal(2, #report.problems)
   end)
 
+  it("does not believe an older MANIFEST", function()
+    local old = dir.path .. "/old"
+    do
+      local db <close> = assert(freyja.open(old))
+      db:put("k", "old")
+      db:put("alone", "v")
+    end
+    local manifest = tmp.read(old .. "/MANIFEST")
+    do
+      local db <close> = assert(freyja.open(old))
+      db:rotate()
+      db:put("k", "new")
+      db:rotate() -- 3.data has a header only
+    end
+    tmp.write(old .. "/MANIFEST", manifest)
+    local _, err = freyja.open(old)
+    assert.equal("corrupt", err.code)
+    local t, report = repair(old)
+    assert.same({ k = "new", alone = "v" }, t)
+    assert.equal(1, #report.problems)
+    assert.matches("an older one", report.problems[1].message)
+    assert.equal(old .. "/MANIFEST", report.problems[1].path)
+  end)
+
   it("checks records by other files' headers where one is damaged, or all but one", function()
     for id = 1, 3 do flip(("%s/%d.data"):format(path, id), 20 * 8) end
     local t, report = repair(path)

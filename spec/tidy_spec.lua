@@ -161,3 +161,17 @@ describe("the rockspec", function()
     assert.same(files("lua -name '*.lua'"), listed)
   end)
 end)
+
+describe("the list of bugs to plant", function()
+  it("names lines that there are, each bug once", function()
+    local plant = dofile "spec/planted/plant.lua"
+    local names = {}
+    for _, bug in ipairs(dofile "spec/planted/bugs.lua") do
+      local file <close> = assert(io.open(bug.file))
+      assert.is_nil(names[bug.name], bug.name)
+      names[bug.name] = true
+      local source, why = plant(file:read "a", bug)
+      assert(source, bug.name .. ": " .. tostring(why))
+    end
+  end)
+end)

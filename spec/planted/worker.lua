@@ -7,6 +7,10 @@ local ROOT <const> = lfs.currentdir()
 local COMPILER <const> = (os.getenv "CC" or "gcc") .. " -w" -- what is left unused is no error here
 local LINE_MAX <const> = 150                               -- characters of a reason
 
+local plant = dofile "spec/planted/plant.lua"
+
+local function trim(line) return line:match "^%s*(.-)%s*$" end
+
 local bugs = {}
 for _, bug in ipairs(dofile "spec/planted/bugs.lua") do bugs[bug.name] = bug end
 
@@ -25,42 +29,6 @@ local function run(command)
   local log = "build/planted.log"
   local _, how, status = os.execute(("{ %s; } >%s 2>&1 </dev/null"):format(command, log))
   return how == "signal" and 128 + status or status, read(log)
-end
-
--- Planting ------------------------------------------------------------------------------------
-
-local function split(text)
-  local lines = {}
-  for line in (text .. "\n"):gmatch "(.-)\n" do lines[#lines + 1] = line end
-  return lines
-end
-
-local function trim(line) return line:match "^%s*(.-)%s*$" end
-
---- Whether the lines from `first` on are those wanted, but for the space around them.
-local function matches(lines, first, wanted)
-  for i, line in ipairs(wanted) do
-    if trim(lines[first + i - 1] or "") ~= trim(line) then return false end
-  end
-  return true
-end
-
---- The source with the bug's lines replaced, or nil and why not: they must stand there once, in
---- the function `within` if the bug names one (by a part of the line that its body begins behind).
-local function plant(source, bug)
-  local lines, wanted, places = split(source), split(bug.find), {}
-  local inside = not bug.within
-  for i, line in ipairs(lines) do
-    if bug.within and line:find(bug.within, 1, true) and line:find "^[%w#]" then inside = true end
-    if inside and matches(lines, i, wanted) then places[#places + 1] = i end
-    if bug.within and line == "}" then inside = false end
-  end
-  if #places ~= 1 then
-    return nil, ("its line stands %d times in %s: %s"):format(#places, bug.file, trim(wanted[1]))
-  end
-  table.move(lines, places[1] + #wanted, #lines + #wanted, places[1] + 1)
-  lines[places[1]] = bug.replace
-  return table.concat(lines, "\n")
 end
 
 -- Building ------------------------------------------------------------------------------------

@@ -10,14 +10,25 @@ bug("a_backup_s_files_have_no_durable_name", "crash",
   [[int code = fj_sync_dir(os, folder->dir.fd);]], [[int code = 0;]])
 
 bug("a_backup_s_folder_is_not_durable", "crash",
-  [[freyja_status status = fj_folder_sync_parent(&folder->dir, error);]],
+  [[freyja_status status = fj_folder_sync_parent(&folder->dir, folder->made, error);]],
   [[freyja_status status = FREYJA_OK;]])
 
 bug("a_backup_goes_where_something_is", "backup",
   [[if (code > 0) code = -ENOTEMPTY;]], [[if (code > 0) code = 0;]])
 
 bug("a_backup_goes_into_its_store", "backup",
-  [[if (!is_within(os, parent, &st)) return FREYJA_OK;]], [[return FREYJA_OK;]])
+  [[if (!is_within(os, first, &st)) return FREYJA_OK;]], [[return FREYJA_OK;]])
+
+bug("a_link_leads_a_backup_into_its_store", "backup",
+  [[code = dir->fd >= 0 ? os->open_dir(os->context, dir->fd, ".", &first)
+                        : open_parent(dir, &first);]],
+  [[code = open_parent(dir, &first);]])
+
+bug("a_backup_s_folder_is_not_locked", "intruder",
+  [[if (status == FREYJA_OK) status = lock_folder(folder, error);]], "")
+
+bug("a_backup_goes_to_a_store_made_meanwhile", "intruder",
+  [[if (status == FREYJA_OK) status = check_empty(&folder->dir, true, error);]], "")
 
 bug("a_backup_that_failed_leaves_files", "faults",
   [[(void)os->unlink(os->context, folder->dir.fd, name);]], "", "void fj_folder_abandon(")
@@ -34,8 +45,11 @@ bug("a_backup_s_copy_is_not_synced", "crash", [[if (code == 0) code = fj_sync(os
 
 bug("a_backup_s_link_is_not_synced", "crash", [[int code = fj_sync(os, file);]], [[int code = 0;]])
 
-bug("a_backup_has_an_old_mark", "backup",
-  [[if (done == 0 && count >= (int64_t)FJ_SEGMENT_HEADER) renew_mark(segment, backup->chunk);]], "")
+bug("a_backup_goes_on_with_the_store_s_ids", "backup", [[made->next_id += steps[0];]], "")
+
+bug("a_backup_goes_on_in_a_copied_file", "backup",
+  [[entry.size = sealed_size(&db->manifest.entries[i], segment);]],
+  [[entry.size = db->manifest.entries[i].size;]])
 
 bug("a_poisoned_store_is_copied", "faults",
   [[if (db->poisoned) return fj_store_check_write(db, error);]], "")
@@ -91,6 +105,12 @@ in_file "engine/keydir.c"
 
 bug("an_index_without_order_passes", "audit",
   [[else if (slot->hash < last) wrong = "the index is out of order (K1)";]], "")
+
+-- Repair ---------------------------------------------------------------------------------------------------
+
+in_file "engine/salvage.c"
+
+bug("repair_believes_an_older_manifest", "repair", [[if (search.id == 0) return FREYJA_OK;]], [[return FREYJA_OK;]])
 
 -- The binding ------------------------------------------------------------------------------------------------
 

@@ -271,6 +271,9 @@ bug("the_scan_s_buffer_is_leaked", "faults",
 
 in_file "engine/recovery.c"
 
+bug("what_a_failed_sync_left_is_not_written_again", "crash",
+  [[status = rewrite_unsynced(segment, error);]], "")
+
 bug("damage_is_a_torn_tail", "damage", [[return segment->sealed || offset < segment->mark;]],
   [[return segment->sealed;]])
 
@@ -328,6 +331,8 @@ bug("torn_bytes_repeat", "torn_tail",
 -- The list of segments -------------------------------------------------------------------------------
 
 in_file "engine/manifest.c"
+
+bug("a_generation_is_used_twice", "crash", [[manifest->generation++;]], "")
 
 bug("generations_begin_anew", "fuzz_manifest",
   [[if (manifest->generation == UINT64_MAX)]], [[if (false)]])

@@ -7,7 +7,7 @@ local in_file, bug = ...
 in_file "engine/bootstrap.c"
 
 bug("the_store_s_folder_is_not_durable", "crash",
-  [[if ((status = fj_folder_sync_parent(&db->dir, error)) != FREYJA_OK) return status;]], "")
+  [[if ((status = fj_folder_sync_parent(&db->dir, made, error)) != FREYJA_OK) return status;]], "")
 
 bug("a_renamed_manifest_is_relied_on", "crash",
   [[int code = fj_sync_dir(db->dir.os, db->dir.fd);]], [[int code = 0;]])
@@ -16,6 +16,9 @@ bug("a_lost_manifest_is_a_new_store", "damage", [[if (has_data)]], [[if (0)]])
 
 bug("a_reader_makes_a_store", "open",
   [[if (db->options.readonly || !db->options.create)]], [[if (!db->options.create)]])
+
+bug("a_folder_that_is_no_store_gets_a_lock", "open",
+  [[if (status == FREYJA_OK) status = check_presence(db, error);]], "")
 
 bug("the_hash_s_width_is_forgotten", "collision",
   [[db->options.readonly, db->manifest.hash_bits);]],
@@ -32,6 +35,12 @@ bug("writers_share", "open",
 bug("readers_exclude_each_other", "open",
   [[if (code == 0) code = os->lock(os->context, file, exclusive);]],
   [[if (code == 0) code = os->lock(os->context, file, true);]])
+
+bug("a_reader_without_a_lock_excludes_nobody", "open",
+  [[if (code == -ENOENT && make) {]], [[if (code == -ENOENT && make && exclusive) {]])
+
+bug("a_reader_needs_the_right_to_write", "open",
+  [[if (!permitted && !exclusive) code = -ENOENT;]], "")
 
 -- The store --------------------------------------------------------------------------------------------
 
