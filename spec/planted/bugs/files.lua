@@ -94,22 +94,20 @@ bug("the_filler_goes_over_records", "model",
 
 bug("a_failed_write_stays", "faults",
   [[*poison = undo(segment, code != -ENOSPC && code != -EDQUOT && code != -EFBIG) != 0;]],
-  [[*poison = false;]])
+  [[*poison = false && undo(segment, false);]])
 
 bug("a_failed_undo_is_no_poison", "faults",
   [[*poison = undo(segment, code != -ENOSPC && code != -EDQUOT && code != -EFBIG) != 0;]],
-  [[(void)undo(segment, code != -ENOSPC && code != -EDQUOT && code != -EFBIG);]])
+  [[*poison = undo(segment, code != -ENOSPC && code != -EDQUOT && code != -EFBIG) > 0;]])
 
 bug("the_undo_does_nothing", "faults",
-  [[code = fj_write(os, segment->file, &part, 1, segment->tail);]], "")
+  [[code = fj_write(os, segment->file, &part, 1, segment->tail);]], [[code = part.size == 0;]])
 
 bug("the_undo_is_not_durable", "faults",
   [[return code == 0 && whole ? fj_sync(os, segment->file) : code;]], [[return code + 0 * whole;]])
 
-bug("the_undo_cuts_too_little", "faults",
-  [[code = os->truncate(os->context, segment->file, segment->tail);]],
-  [[code = os->truncate(os->context, segment->file, segment->tail + FJ_RECORD_HEADER);]],
-  "static int undo(")
+bug("the_undo_cuts_nothing", "faults",
+  [[code = os->truncate(os->context, segment->file, segment->tail);]], [[code = 0;]], "static int undo(")
 
 bug("a_trim_that_failed_counts_on_its_reserve", "faults",
   [[segment->reserved = segment->filled = segment->tail;]], "", "fj_segment_trim(")
@@ -369,7 +367,8 @@ bug("a_replaced_manifest_is_not_told", "faults",
   [[*replaced = code != 0 && !is_without_effect(code);]])
 
 bug("a_rename_that_failed_has_done_nothing", "faults",
-  [[*replaced = code == 0 || !is_without_effect(code);]], [[*replaced = code == 0;]])
+  [[*replaced = code == 0 || !is_without_effect(code);]],
+  [[*replaced = code == 0 && !is_without_effect(code);]])
 
 bug("the_manifest_s_bytes_are_leaked", "faults",
   [[os->release(os->context, bytes);]], "", "read_file(")

@@ -179,6 +179,7 @@ static bool sweep_calls(sweep *w, point *p) {
     const char *call = NULL;
     for (p->way = 0; p->way < WAYS; p->way++) {
       if (p->way > 0 && !has_way(p, call)) continue;
+      if (p->way > 0 && !p->on && strcmp(call, "write") == 0) w->power = true;
       p->ending.how = (unsigned)(p->at + number) % ENDINGS;
       if (!run(w, p)) return false;
       if (p->way == 0 && w->reached < p->at) return true;

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "freyja.h"
+#include "os.h"
 
 #define KEYS 12
 
@@ -211,8 +212,20 @@ static bool sweep(const freyja_options *options, fault f, long in_a_row, long *r
   }
 }
 
+/* The descriptor is gone, which is what was asked for. */
+static bool closes(void) {
+  const fj_os *os = fj_os_real();
+  what = INTERRUPTED;
+  at = times = 1;
+  calls = 0;
+  bool right = os->close(os->context, (int)syscall(SYS_dup, 0)) == 0 && calls == 1;
+  what = NOTHING;
+  printf("%s interrupted: close\n", right ? "ok" : "not ok");
+  return right;
+}
+
 int main(void) {
-  int failures = 0;
+  int failures = !closes();
   if (mkdtemp(folder) == NULL) return 1;
   (void)snprintf(path, sizeof path, "%s/db", folder);
   for (int io = FREYJA_IO_MMAP; io <= FREYJA_IO_SYSCALL; io++) {

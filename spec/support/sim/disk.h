@@ -113,7 +113,7 @@ typedef struct sim_fault {
                         or write is short (other calls do not fail) */
   sim_loss loss;     /* when a sync fails */
   bool sync;         /* the next sync of a file fails by `code`, whatever its number */
-  sim_effect effect; /* when a call fails by EIO */
+  sim_effect effect; /* when a call fails by EIO; of those in a row the first */
   long memory_at;    /* likewise for allocations */
   bool memory_on;
   uint64_t random; /* not 0: a seed; one call of each 16 fails, by some errno, and one

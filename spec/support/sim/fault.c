@@ -88,7 +88,8 @@ int sim_fails(sim_disk *disk, const char *call, uint32_t node, const char *name)
 
 sim_effect sim_effect_of(const sim_disk *disk, int code) {
   if (code == 0) return SIM_WHOLE;
-  return code == EIO ? disk->fault.effect : SIM_NOTHING;
+  bool first = disk->fault.random != 0 || disk->calls == disk->fault.at;
+  return code == EIO && first ? disk->fault.effect : SIM_NOTHING;
 }
 
 bool sim_is_short(const sim_disk *disk) {
