@@ -41,6 +41,12 @@ in_file "engine/backup.c"
 bug("a_backup_takes_space_for_what_is_not_there", "fuzz_data",
   [[if (size > there) size = there;]], "")
 
+bug("only_a_file_s_first_piece_is_backed_up", "crash",
+  [[done += (uint64_t)count;]], [[done = size;]])
+
+bug("the_second_piece_of_a_backup_goes_elsewhere", "crash",
+  [[code = fj_write(os, to, &part, 1, done);]], [[code = fj_write(os, to, &part, 1, done / 2);]])
+
 bug("a_backup_s_copy_is_not_synced", "crash", [[if (code == 0) code = fj_sync(os, to);]], "")
 
 bug("a_backup_s_link_is_not_synced", "crash", [[int code = fj_sync(os, file);]], [[int code = 0;]])

@@ -272,6 +272,13 @@ in_file "engine/recovery.c"
 bug("what_a_failed_sync_left_is_not_written_again", "crash",
   [[status = rewrite_unsynced(segment, error);]], "")
 
+bug("only_the_first_piece_is_written_again", "crash",
+  [[done += count;]], [[done = segment->tail;]], "static freyja_status rewrite_unsynced(")
+
+bug("the_second_piece_is_written_again_elsewhere", "crash",
+  [[status = fj_segment_rewrite(segment, &part, done, error);]],
+  [[status = fj_segment_rewrite(segment, &part, segment->mark, error);]])
+
 bug("damage_is_a_torn_tail", "damage", [[return segment->sealed || offset < segment->mark;]],
   [[return segment->sealed;]])
 
@@ -312,6 +319,13 @@ in_file "engine/torn.c"
 
 bug("torn_bytes_are_not_synced", "crash",
   [[int code = fj_sync(segment->os, file);]], [[int code = 0;]])
+
+bug("only_the_first_torn_piece_is_kept", "crash",
+  [[done += count;]], [[done = size;]], "static freyja_status copy(")
+
+bug("the_second_torn_piece_is_kept_elsewhere", "crash",
+  [[int code = fj_write(segment->os, file, &part, 1, done);]],
+  [[int code = fj_write(segment->os, file, &part, 1, done / 2);]])
 
 bug("torn_bytes_have_no_durable_name", "crash", [[code = fj_sync_dir(os, folder);]], "")
 

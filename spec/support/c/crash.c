@@ -38,6 +38,10 @@
                          */
 #define KILLED_EVERY 50 /* of the moments, from which recovery after a kill is interrupted */
 #define TORN_EVERY 1000 /* of those with a torn tail */
+#define LARGE_SAMPLE 4  /* disks at a moment, where files are large */
+#define LARGE_TORN_EVERY 40  /* of those with a torn tail, there */
+#define LARGE_SAMPLES 8      /* of all of them, each other disks, for --all */
+#define LARGE_KILLED_EVERY 4 /* of the moments, there */
 
 static const char operations[] = "podsrclk";
 
@@ -49,19 +53,23 @@ typedef struct mode {
   uint32_t hash_bits;
   uint32_t segment_size; /* bytes */
   size_t large;          /* bytes of a large value */
+  uint32_t sample;       /* of sim_disk; not 0: files that are worked on in many pieces */
 } mode;
 
 static const mode modes[] = {
-    {"mmap-none", FREYJA_IO_MMAP, FREYJA_SYNC_NONE, false, 64, 4096, 1500},
-    {"mmap-always", FREYJA_IO_MMAP, FREYJA_SYNC_ALWAYS, false, 64, 4096, 1500},
-    {"syscall-none", FREYJA_IO_SYSCALL, FREYJA_SYNC_NONE, false, 64, 4096, 1500},
-    {"syscall-always", FREYJA_IO_SYSCALL, FREYJA_SYNC_ALWAYS, false, 64, 4096, 1500},
-    {"mmap-interval", FREYJA_IO_MMAP, FREYJA_SYNC_INTERVAL, false, 64, 4096, 1500},
-    {"syscall-interval", FREYJA_IO_SYSCALL, FREYJA_SYNC_INTERVAL, false, 64, 4096, 1500},
-    {"unreserved-none", FREYJA_IO_MMAP, FREYJA_SYNC_NONE, true, 64, 4096, 1500},
-    {"unreserved-always", FREYJA_IO_MMAP, FREYJA_SYNC_ALWAYS, true, 1, 4096, 1500},
-    {"pages-none", FREYJA_IO_MMAP, FREYJA_SYNC_NONE, false, 64, 20000, 6000},
-    {"pages-always", FREYJA_IO_SYSCALL, FREYJA_SYNC_ALWAYS, false, 64, 20000, 6000},
+    {"mmap-none", FREYJA_IO_MMAP, FREYJA_SYNC_NONE, false, 64, 4096, 1500, 0},
+    {"mmap-always", FREYJA_IO_MMAP, FREYJA_SYNC_ALWAYS, false, 64, 4096, 1500, 0},
+    {"syscall-none", FREYJA_IO_SYSCALL, FREYJA_SYNC_NONE, false, 64, 4096, 1500, 0},
+    {"syscall-always", FREYJA_IO_SYSCALL, FREYJA_SYNC_ALWAYS, false, 64, 4096, 1500, 0},
+    {"mmap-interval", FREYJA_IO_MMAP, FREYJA_SYNC_INTERVAL, false, 64, 4096, 1500, 0},
+    {"syscall-interval", FREYJA_IO_SYSCALL, FREYJA_SYNC_INTERVAL, false, 64, 4096, 1500, 0},
+    {"unreserved-none", FREYJA_IO_MMAP, FREYJA_SYNC_NONE, true, 64, 4096, 1500, 0},
+    {"unreserved-always", FREYJA_IO_MMAP, FREYJA_SYNC_ALWAYS, true, 1, 4096, 1500, 0},
+    {"pages-none", FREYJA_IO_MMAP, FREYJA_SYNC_NONE, false, 64, 20000, 6000, 0},
+    {"pages-always", FREYJA_IO_SYSCALL, FREYJA_SYNC_ALWAYS, false, 64, 20000, 6000, 0},
+    {"large-none", FREYJA_IO_MMAP, FREYJA_SYNC_NONE, false, 64, 1 << 20, 300000, LARGE_SAMPLE},
+    {"large-interval", FREYJA_IO_SYSCALL, FREYJA_SYNC_INTERVAL, false, 64, 1 << 20, 300000,
+     LARGE_SAMPLE},
 };
 #define MODES (sizeof modes / sizeof *modes)
 
@@ -78,6 +86,10 @@ static const char *const written[] = {
     "pokdslkrcpkp", "pvpvpv",       "lvlodvlv",     "povkpvco",     "pbob",
     "plrbpB",       "Bpb",          "llbllB",       "prdbrpBk",     "ps12pc",
     "psp1p2p3p",    "oso2o3odkp",   "lsl2lkl3l",    "prp2rp3s"};
+
+/* For files that are read, copied and written again in pieces of 64 and 256 KiB: what a failed
+ * sync left, torn tails, backups. */
+static const char *const large_written[] = {"ll2ps", "plpBlB", "llk3lrB", "lplll1s2"};
 
 typedef struct run {
   const mode *mode;
@@ -184,7 +196,7 @@ static bool interrupt(const mode *m, sim_disk *disk, const wit_state *allowed, i
   second s = {.mode = m, .allowed = allowed, .count = count};
   wit_state shown[2]; /* by the open, and after the put */
   freyja *db = NULL;
-  char value[WIT_VALUE_MAX];
+  static char value[WIT_VALUE_MAX];
   freyja_error error;
   disk->argument = &s;
   disk->hook = at_once ? second_point : NULL;
@@ -253,10 +265,11 @@ static bool visit_first(void *argument, sim_disk *image, const sim_state *left) 
     right = wit_wrong("the state is none of those after %d to %d writes:%s; the last is%s",
                       low, high, wit_text(&found), wit_text(&r->states[high]));
   torn += cut;
+  long torn_every = r->mode->sample == 0 ? TORN_EVERY : LARGE_TORN_EVERY;
   if (right && r->backups > 0) right = check_backup(r, image);
   /* What is written then is the first write that was lost, with another value: a record of the
    * same size, behind which an old one would fit. */
-  if (right && (disks % NESTED_EVERY == 0 || (cut && torn % TORN_EVERY == 0)))
+  if (right && (disks % NESTED_EVERY == 0 || (cut && torn % torn_every == 0)))
     right = interrupt(r->mode, copy, &found, 1, last < high ? r->keys[last + 1] : WIT_SPARE,
                       WIT_REDONE + last + 1, true);
   sim_disk_destroy(copy);
@@ -280,7 +293,8 @@ static void first_point(void *argument, sim_disk *disk, const char *call) {
   r->point++;
   if (!r->armed || *wit_why() != '\0') return;
   moments++;
-  if (sim_states_each(disk, visit_first, r) < 0 || !kill_here(r, disk))
+  bool kills = r->mode->sample == 0 || moments % LARGE_KILLED_EVERY == 0;
+  if (sim_states_each(disk, visit_first, r) < 0 || (kills && !kill_here(r, disk)))
     wit_explain("; after change %ld, %s", r->point, call);
 }
 
@@ -309,7 +323,7 @@ static size_t begin_write(run *r, int key, int write, char *value) {
 
 /* Does one write: a put, or a delete if `write` is -1; by another call if `by` says so. */
 static bool do_write(run *r, int key, int write, char by) {
-  char value[WIT_VALUE_MAX], old[WIT_VALUE_MAX];
+  static char value[WIT_VALUE_MAX], old[WIT_VALUE_MAX];
   freyja_error error;
   freyja_status status;
   const char *name = wit_keys[key];
@@ -402,7 +416,7 @@ static bool fail_sync(run *r, sim_loss loss) {
   sim_disk_fail(r->disk, &fault);
   r->lossy = true;
   if (r->mode->sync == FREYJA_SYNC_ALWAYS) {
-    char value[WIT_VALUE_MAX];
+    static char value[WIT_VALUE_MAX];
     size_t size = begin_write(r, 0, r->acknowledged + 1, value);
     status = freyja_put(r->db, wit_keys[0], strlen(wit_keys[0]), value, size, &error);
   } else {
@@ -484,6 +498,7 @@ static bool run_workload(const mode *m, const char *workload, size_t from, uint6
   wit_large = m->large;
   r.disk = sim_disk_create(seed);
   r.disk->no_reserve = m->no_reserve;
+  r.disk->sample = m->sample;
   r.disk->hook = first_point;
   r.disk->argument = &r;
   r.armed = from == 0;
@@ -538,8 +553,18 @@ static bool report(const mode *m, bool right) {
   return right;
 }
 
+static bool run_large(const mode *m, uint64_t seed) {
+  for (size_t i = 0; i < sizeof large_written / sizeof *large_written; i++)
+    if (!run_workload(m, large_written[i], 1, seed)) return false;
+  return true;
+}
+
 static bool run_mode(size_t i, bool all) {
   bool right = true;
+  size_t samples = modes[i].sample == 0 ? 0 : all ? LARGE_SAMPLES : 1;
+  for (size_t n = 0; right && n < samples; n++)
+    right = run_large(&modes[i], 1 + i + n * MODES);
+  if (samples > 0) return report(&modes[i], right);
   size_t longest = all ? 4 : i < 2 ? 2 : 1;
   for (size_t length = 0; right && length <= longest; length++)
     right = run_all(&modes[i], length, 1 + i);

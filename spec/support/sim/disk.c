@@ -152,6 +152,7 @@ static sim_disk *disk_new_like(const sim_disk *disk) {
   copy->no_reserve = disk->no_reserve;
   copy->plain = disk->plain;
   copy->space = disk->space;
+  copy->sample = disk->sample;
   for (uint32_t i = 1; i < disk->node_count; i++)
     (void)sim_node_new(copy, disk->nodes[i].type);
   return copy;

@@ -169,6 +169,8 @@ struct sim_disk {
   uint64_t space;  /* bytes that all files together may take; 0: no limit */
   uint64_t clock;  /* microseconds since the epoch */
   uint64_t seed;   /* of random() and of garbage */
+  uint32_t sample; /* states.h: of the disks that a loss of power may leave about so many are
+                      made, by the seed, besides the few that stand for all; 0: each */
 
   sim_block *blocks; /* what was allocated and not released */
   long handles_held, locks_held, maps_held, blocks_held, pages_held;

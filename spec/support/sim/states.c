@@ -32,6 +32,10 @@ typedef struct plan {
   uint32_t seen_room, seen_count;
   bool stopped;
   uint64_t random;
+  bool always;         /* what is tried now is, whatever the sample */
+  bool counting;       /* nothing is made yet */
+  uint64_t candidates; /* of which `sample` are to be chosen */
+  uint64_t choice;     /* random */
 } plan;
 
 /* ---- a disk from a plan ----------------------------------------------- */
@@ -75,6 +79,7 @@ static sim_disk *make(plan *p) {
   sim_disk *image = sim_disk_create(from->seed);
   image->clock = from->clock;
   image->no_reserve = from->no_reserve;
+  image->sample = from->sample;
   for (uint32_t i = 0; i < from->node_count; i++) {
     const sim_node *node = &from->nodes[i];
     if (i > 0) (void)sim_node_new(image, node->type);
@@ -152,8 +157,16 @@ static void settle(sim_disk *image) {
   }
 }
 
+/* Whether a state is one of the sample. */
+static bool is_chosen(plan *p) {
+  uint32_t sample = p->disk->sample;
+  if (p->counting) p->candidates += !p->always;
+  if (p->counting) return false;
+  return sample == 0 || p->always || next_random(&p->choice) % p->candidates < sample;
+}
+
 static void try(plan *p, const char *what, uint32_t unit, uint64_t detail) {
-  if (p->stopped) return;
+  if (p->stopped || !is_chosen(p)) return;
   sim_disk *image = make(p);
   if (is_new(p, sum_of(image, SIM_ROOT))) {
     settle(image);
@@ -171,12 +184,14 @@ static void set_all(plan *p, fate f) { memset(p->fates, (int)f, p->disk->unit_co
 
 static void try_whole(plan *p) {
   uint32_t count = p->disk->unit_count;
+  p->always = true;
   set_all(p, KEPT);
   p->state.all_kept = true;
   try(p, "all kept", 0, count);
   p->state.all_kept = false;
   set_all(p, LOST);
   try(p, "all lost", 0, count);
+  p->always = false;
   for (uint32_t i = 0; i < count; i++) {
     set_all(p, KEPT);
     p->fates[i] = LOST;
@@ -189,6 +204,7 @@ static void try_whole(plan *p) {
 
 static void try_kinds(plan *p) {
   const sim_disk *disk = p->disk;
+  p->always = true;
   for (int entries = 0; entries < 2; entries++) {
     for (uint32_t i = 0; i < disk->unit_count; i++)
       p->fates[i] = sim_is_entry(&disk->units[i]) == entries ? KEPT : LOST;
@@ -201,6 +217,7 @@ static void try_kinds(plan *p) {
       try(p, keep ? "one file kept" : "one file lost", node, 0);
     }
   }
+  p->always = false;
 }
 
 /* Everything before the unit is kept, of it [0, cut), nothing behind. */
@@ -310,6 +327,17 @@ static void try_random(plan *p) {
   }
 }
 
+static void try_all(plan *p) {
+  try_whole(p);
+  if (p->disk->unit_count == 0) return;
+  try_kinds(p);
+  try_cuts(p);
+  try_sectors(p);
+  try_replaced(p);
+  try_random(p);
+  try_entries(p);
+}
+
 long sim_states_each(const sim_disk *disk, sim_visit visit, void *argument) {
   plan p = {.disk = disk, .part = UINT32_MAX, .visit = visit, .argument = argument};
   p.random = disk->seed;
@@ -317,15 +345,11 @@ long sim_states_each(const sim_disk *disk, sim_visit visit, void *argument) {
   p.entries = sim_allocate(disk->unit_count * sizeof *p.entries);
   for (uint32_t i = 0; i < disk->unit_count; i++)
     if (sim_is_entry(&disk->units[i])) p.entries[p.entry_count++] = i;
-  try_whole(&p);
-  if (disk->unit_count > 0) {
-    try_kinds(&p);
-    try_cuts(&p);
-    try_sectors(&p);
-    try_replaced(&p);
-    try_random(&p);
-    try_entries(&p);
-  }
+  p.choice = disk->seed + disk->unit_count;
+  p.counting = disk->sample > 0;
+  if (p.counting) try_all(&p);
+  p.counting = false;
+  try_all(&p);
   free(p.fates);
   free(p.entries);
   free(p.seen);

@@ -12,7 +12,10 @@
  *   zeros and garbage in place of each unit, of all data, and behind the cut of the last;
  *   operations on entries in every order, each number of them (up to four; of more, the
  *   reverse order);
- *   some random ones. */
+ *   some random ones.
+ *
+ * Where files are large those are too many: a disk's `sample` bounds how many of them are
+ * made. All kept, all lost, data or entries alone, and files alone are made all the same. */
 #ifndef SIM_STATES_H
 #define SIM_STATES_H
 

@@ -10,6 +10,8 @@ const char *const wit_keys[WIT_KEYS] = {"alpha", "b", "", "delta", "e", "large",
 
 size_t wit_large = 1500;
 
+#define STRIPE 251u /* bytes of a value that are the same; a prime */
+
 static char why[600];
 
 bool wit_wrong(const char *format, ...) {
@@ -31,13 +33,16 @@ void wit_explain(const char *format, ...) {
 
 size_t wit_value(char *value, int write, int key) {
   size_t size = key == WIT_LARGE ? wit_large : (size_t)(8 + write % WIT_REDONE * 5 % 40);
-  memset(value, 'a' + write % 26, size);
+  /* Bytes that are a chunk's size apart differ, wherever chunks begin. */
+  for (size_t at = 0; at < size; at += STRIPE)
+    memset(value + at, 'a' + (int)((at / STRIPE + (size_t)write) % 26),
+           size - at < STRIPE ? size - at : STRIPE);
   (void)snprintf(value, size, "%d", write);
   return size;
 }
 
 static bool fetch(freyja *db, int key, int8_t *write) {
-  char value[WIT_VALUE_MAX], want[WIT_VALUE_MAX];
+  static char value[WIT_VALUE_MAX], want[WIT_VALUE_MAX]; /* too large for a stack */
   size_t size = 0;
   freyja_error error;
   *write = -1;

@@ -10,10 +10,10 @@
 #include "freyja.h"
 
 #define WIT_KEYS 7
-#define WIT_LARGE 5         /* the key with large values */
-#define WIT_SPARE 6         /* a key for tests to use */
-#define WIT_VALUE_MAX 8192u /* bytes; more than any value has */
-#define WIT_REDONE 50       /* added to a write's number: another value of the same size */
+#define WIT_LARGE 5                /* the key with large values */
+#define WIT_SPARE 6                /* a key for tests to use */
+#define WIT_VALUE_MAX (512u << 10) /* bytes; more than any value has */
+#define WIT_REDONE 50 /* added to a write's number: another value of the same size */
 
 typedef struct wit_state {
   int8_t of[WIT_KEYS]; /* -1: absent */
