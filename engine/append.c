@@ -202,9 +202,11 @@ freyja_status fj_segment_set_tail(fj_segment *segment, uint64_t tail, bool cut,
     int code = os->truncate(os->context, segment->file, tail);
     if (code != 0) return fail(segment, code, "cut the torn end of the data file", error);
     if ((code = fj_sync(os, segment->file)) != 0) return fail(segment, code, "sync", error);
-    segment->reserved = tail;
   }
-  segment->tail = tail;
+  /* What looks like the reserve of a process that was killed may be a hole, in a file that was
+   * copied without its zeros: the first append asks for it again (S2). */
+  segment->surplus = !cut && segment->reserved > tail;
+  segment->reserved = segment->tail = tail;
   segment->written_back = tail & ~(uint64_t)(PAGE - 1);
   return FREYJA_OK;
 }
@@ -217,6 +219,7 @@ freyja_status fj_segment_trim(fj_segment *segment, bool *poison, freyja_error *e
   segment->reserved = segment->filled = segment->tail;
   int code = os->truncate(os->context, segment->file, segment->tail);
   if (code != 0) return fail(segment, code, "cut the reserve of the data file", error);
+  segment->surplus = false;
   freyja_status status = fj_segment_sync(segment, segment->tail, error);
   *poison = status != FREYJA_OK;
   return status;
@@ -235,7 +238,8 @@ void fj_segment_seal(fj_segment *segment) {
 freyja_status fj_segment_finish(fj_segment *segment, freyja_error *error) {
   uint64_t mark = segment->mark;
   bool poison = false;
-  if (mark == segment->tail && segment->reserved == segment->tail) return FREYJA_OK;
+  bool has_reserve = segment->reserved > segment->tail || segment->surplus;
+  if (mark == segment->tail && !has_reserve) return FREYJA_OK;
   freyja_status status = fj_segment_trim(segment, &poison, error);
   if (status != FREYJA_OK || segment->mark == mark) return status;
   return fj_segment_sync(segment, segment->tail, error); /* the mark itself */

@@ -43,7 +43,7 @@ typedef struct fj_segment {
   uint8_t *map;        /* NULL when there is no mapping (syscall mode) */
   uint64_t map_size;
   uint64_t tail;         /* S1 */
-  uint64_t reserved;     /* S2; end of the blocks that the file has */
+  uint64_t reserved;     /* S2; end of the blocks that the file is known to have */
   uint64_t limit;        /* bytes it may grow to; equals tail once sealed */
   uint64_t mark;         /* S4 */
   uint64_t filled;       /* end of the zeros written ahead; may be less than the tail */
@@ -52,6 +52,7 @@ typedef struct fj_segment {
   bool sealed;
   bool mapped_writes; /* appends go through the mapping */
   bool can_reserve;   /* false once the file system has said that it cannot */
+  bool surplus;       /* zeros are behind what is reserved: closing cuts them off */
   bool damaged;       /* some of its bytes fail verification */
   bool missing;       /* the file is not there or not ours: nothing to read */
   bool unmarked;      /* its header is damaged, so that its mark is not believed */

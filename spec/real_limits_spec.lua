@@ -31,18 +31,27 @@ local has_prlimit = can "prlimit --version"
 describe("where the operating system says no", function()
   require("spec.support.leaks").watch(before_each, after_each)
 
-  it("a full disk loses nothing, whatever was free, and is `full`", function()
+  --- Runs a task on a full or nearly full disk of its own.
+  local function run_on_small_disk(task)
     local own = unshare()
     if not own then
       pending "mounting a small disk is not permitted here"
       return
     end
-    local all = os.getenv "FREYJA_LIMITS" == "all"
     local dir <close> = tmp.dir()
-    local points = run("true", ([[%s sh -c '
+    return run("true", ([[%s sh -c '
       mount -t tmpfs -o size=1152k,mode=700 tmpfs "$0" && TMPDIR="$0" exec "$@"
-    ' '%s' ]]):format(own, dir.path), "full_disk " .. (all and "all" or "some"))
+    ' '%s' ]]):format(own, dir.path), task)
+  end
+
+  it("a full disk loses nothing, whatever was free, and is `full`", function()
+    local all = os.getenv "FREYJA_LIMITS" == "all"
+    local points = run_on_small_disk("full_disk " .. (all and "all" or "some"))
     assert.equal(all and 4100 or 1025, points)
+  end)
+
+  it("nor does it kill who writes to a copy that has holes in place of zeros", function()
+    assert.equal(132, run_on_small_disk "sparse_copy")
   end)
 
   it("the largest size of a file loses nothing, is `full`, and kills nobody", function()

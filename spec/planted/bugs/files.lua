@@ -135,7 +135,19 @@ bug("a_torn_tail_is_not_cut", "crash",
 bug("a_cut_is_not_synced", "crash",
   [[if ((code = fj_sync(os, segment->file)) != 0) return fail(segment, code, "sync", error);]], "")
 
-bug("after_a_cut_the_reserve_is_believed", "crash", [[segment->reserved = tail;]], "")
+bug("after_a_cut_the_reserve_is_believed", "crash",
+  [[segment->reserved = segment->tail = tail;]], [[segment->tail = tail;]])
+
+bug("a_hole_counts_as_reserved", "faults",
+  [[segment->reserved = segment->tail = tail;]],
+  [[segment->tail = tail; if (cut) segment->reserved = tail;]])
+
+bug("a_hole_counts_as_reserved_on_a_real_disk", "real_limits",
+  [[segment->reserved = segment->tail = tail;]],
+  [[segment->tail = tail; if (cut) segment->reserved = tail;]])
+
+bug("zeros_behind_the_tail_stay_for_ever", "open",
+  [[segment->surplus = !cut && segment->reserved > tail;]], "")
 
 bug("the_reserve_is_not_given_back", "recovery",
   [[int code = os->truncate(os->context, segment->file, segment->tail);]],

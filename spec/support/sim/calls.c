@@ -261,22 +261,44 @@ static int64_t s_read(void *context, int file, void *buffer, size_t size, uint64
   return (int64_t)size;
 }
 
-/* Bytes of all files that have a name: the space that is taken. */
-static uint64_t space_taken(const sim_disk *disk) {
+/* Bytes of the holes in the file's [from, to). */
+static uint64_t holes_in(const sim_node *node, uint64_t from, uint64_t to) {
+  uint64_t sum = 0;
+  uint64_t end = (to + SIM_PAGE - 1) / SIM_PAGE;
+  if (end > node->hole_pages) end = node->hole_pages;
+  for (uint64_t page = from / SIM_PAGE; page < end; page++)
+    sum += node->holes[page] * (uint64_t)SIM_PAGE;
+  return sum;
+}
+
+static void fill_holes(sim_node *node, uint64_t from, uint64_t to) {
+  for (uint64_t page = from / SIM_PAGE; page < node->hole_pages && page * SIM_PAGE < to;
+       page++)
+    node->holes[page] = 0;
+}
+
+uint64_t sim_disk_taken(const sim_disk *disk) {
   uint64_t sum = 0;
   for (uint32_t i = 0; i < disk->node_count; i++) {
     const sim_entries *entries = &disk->nodes[i].entries;
-    for (uint32_t k = 0; k < entries->count; k++)
-      sum += disk->nodes[entries->items[k].node].now.size;
+    for (uint32_t k = 0; k < entries->count; k++) {
+      const sim_node *node = &disk->nodes[entries->items[k].node];
+      uint64_t holes = holes_in(node, 0, node->now.size);
+      sum += node->now.size > holes ? node->now.size - holes : 0; /* the last may be a part */
+    }
   }
   return sum;
 }
 
-/* How far the file may grow to, at most `end`. */
-static uint64_t space_for(const sim_disk *disk, const sim_node *node, uint64_t end) {
-  if (disk->space == 0 || end <= node->now.size) return end;
-  uint64_t taken = space_taken(disk);
+/* How far the bytes from `from` on may be written or reserved, at most to `end`. */
+static uint64_t space_for(const sim_disk *disk, const sim_node *node, uint64_t from,
+                          uint64_t end) {
+  uint64_t holes = holes_in(node, from, end);
+  if (disk->space == 0 || (end <= node->now.size && holes == 0)) return end;
+  uint64_t taken = sim_disk_taken(disk);
   uint64_t left = taken < disk->space ? disk->space - taken : 0;
+  uint64_t more = end > node->now.size ? end - node->now.size : 0;
+  if (holes > 0) return holes + more <= left ? end : from; /* all or nothing will do */
   return end - node->now.size <= left ? end : node->now.size + left;
 }
 
@@ -354,8 +376,9 @@ static int64_t s_write(void *context, int file, const freyja_slice *parts, size_
   if (sim_is_short(disk) && done > 1) done /= 2;
   sim_effect effect = sim_effect_of(disk, code);
   if (effect != SIM_WHOLE) done = effect == SIM_HALF ? done / 2 : 0;
-  uint64_t end = space_for(disk, &disk->nodes[index], offset + done);
+  uint64_t end = space_for(disk, &disk->nodes[index], offset, offset + done);
   done = end > offset ? (size_t)(end - offset) : 0;
+  fill_holes(&disk->nodes[index], offset, offset + done);
   write_bytes(disk, index, offset, bytes, done);
   free(bytes);
   if (done > 0) record(disk, "write");
@@ -394,6 +417,7 @@ static int s_truncate(void *context, int file, uint64_t size) {
     lengthen(disk, node, size);
   } else {
     memset(node->now.at + size, 0, node->now.size - size);
+    fill_holes(node, (size + SIM_PAGE - 1) / SIM_PAGE * SIM_PAGE, UINT64_MAX); /* gone */
     if (node->seen != NULL) memset(node->seen + size, 0, node->now.size - size);
     node->now.size = size;
     fence(disk, node);
@@ -412,9 +436,10 @@ static int s_reserve(void *context, int file, uint64_t offset, uint64_t size) {
   uint64_t end = offset + size;
   int no = no_file(node, ESPIPE);
   if (no != 0) return no;
-  if (end <= node->now.size) return -code;
-  if (space_for(disk, node, end) < end)
+  if (space_for(disk, node, offset, end) < end)
     return code != 0 ? -code : sim_failed(disk, "reserve", ENOSPC, index, NULL);
+  fill_holes(node, offset, end);
+  if (end <= node->now.size) return -code;
   sim_unit unit = {.kind = SIM_GROW, .node = index, .size = end};
   sim_unit_add(disk, &unit, NULL);
   lengthen(disk, node, end);

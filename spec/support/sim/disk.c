@@ -125,6 +125,7 @@ void sim_disk_destroy(sim_disk *disk) {
     free(node->now.at);
     free(node->disk.at);
     free(node->seen);
+    free(node->holes);
     free(node->entries.items);
     free(node->durable.items);
   }
@@ -140,6 +141,9 @@ static void node_copy(sim_node *to, const sim_node *from, const sim_bytes *disk,
                       const sim_entries *durable) {
   to->parent = from->parent;
   to->lossy = from->lossy;
+  if (from->hole_pages > 0) to->holes = grow(NULL, 0, from->hole_pages);
+  if (from->hole_pages > 0) memcpy(to->holes, from->holes, from->hole_pages);
+  to->hole_pages = from->hole_pages;
   bytes_copy(&to->now, &from->now);
   bytes_copy(&to->disk, disk);
   entries_copy(&to->entries, &from->entries);
@@ -180,6 +184,10 @@ sim_disk *sim_disk_clone(const sim_disk *disk) {
 long sim_disk_held(const sim_disk *disk) {
   return disk->handles_held + disk->locks_held + disk->maps_held + disk->blocks_held +
          disk->pages_held;
+}
+
+bool sim_is_hole(const sim_node *node, uint64_t offset) {
+  return offset / SIM_PAGE < node->hole_pages && node->holes[offset / SIM_PAGE] != 0;
 }
 
 /* ---- pending changes -------------------------------------------------- */
@@ -273,6 +281,9 @@ static void look_at_page(sim_disk *disk, uint32_t index, uint64_t from, uint64_t
                       (unsigned long long)from);
     if (node->writers == 0)
       sim_order_break(disk, "a store to a file that is not mapped for writing");
+    if (sim_is_hole(node, from))
+      sim_order_break(disk, "a store to a mapped page without a block (offset %llu)",
+                      (unsigned long long)from);
     sim_add_data(disk, index, true, from, size, node->now.at + from);
     memcpy(node->seen + from, node->now.at + from, size);
     from = last + 1;
@@ -355,6 +366,18 @@ void sim_disk_put(sim_disk *disk, const char *path, const void *bytes, uint64_t 
   if (node->seen != NULL) node->seen = grow(node->seen, 0, node->now.room);
   if (node->seen != NULL) memcpy(node->seen, node->now.at, node->now.room);
   if (!disk->plain) bytes_copy(&node->disk, &node->now);
+}
+
+void sim_disk_punch(sim_disk *disk, const char *path) {
+  uint32_t index = sim_disk_find(disk, path);
+  if (index == UINT32_MAX || disk->nodes[index].maps > 0) abort(); /* the test is wrong */
+  sim_node *node = &disk->nodes[index];
+  free(node->holes);
+  node->hole_pages = (node->now.size + SIM_PAGE - 1) / SIM_PAGE;
+  node->holes = sim_allocate(node->hole_pages);
+  memset(node->holes, 1, node->hole_pages);
+  for (uint64_t i = 0; i < node->now.size; i++)
+    if (node->now.at[i] != 0) node->holes[i / SIM_PAGE] = 0;
 }
 
 void sim_disk_put_type(sim_disk *disk, const char *path, sim_type type) {

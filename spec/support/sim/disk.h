@@ -51,15 +51,17 @@ typedef struct sim_bytes {
 
 typedef struct sim_node {
   sim_type type;
-  uint32_t parent;  /* of a directory */
-  sim_bytes now;    /* what programs see; mappings point into it */
-  sim_bytes disk;   /* what is durable */
-  uint8_t *seen;    /* now.at as of the last look; NULL if there never was a writable map */
-  bool lossy;       /* a sync failed and its pages were taken for clean */
-  uint32_t maps;    /* mappings of it */
-  uint32_t writers; /* those that may be written to */
-  uint32_t readers; /* holders of a shared lock */
-  bool owned;       /* held by an exclusive one */
+  uint32_t parent;     /* of a directory */
+  sim_bytes now;       /* what programs see; mappings point into it */
+  sim_bytes disk;      /* what is durable */
+  uint8_t *seen;       /* now.at as of the last look; NULL if there never was a writable map */
+  uint8_t *holes;      /* 1 for each page that has no block; NULL: none is a hole */
+  uint64_t hole_pages; /* in `holes`; those behind have blocks */
+  bool lossy;          /* a sync failed and its pages were taken for clean */
+  uint32_t maps;       /* mappings of it */
+  uint32_t writers;    /* those that may be written to */
+  uint32_t readers;    /* holders of a shared lock */
+  bool owned;          /* held by an exclusive one */
   sim_entries entries, durable;
 } sim_node;
 
@@ -220,6 +222,14 @@ uint32_t sim_disk_name(const sim_disk *disk, uint32_t node, const char **name);
 /* Makes `path` a file with these bytes, or changes it to that. */
 void sim_disk_put(sim_disk *disk, const char *path, const void *bytes, uint64_t size);
 
+/* Bytes of all files that have a name, but for holes: the space that is taken. */
+uint64_t sim_disk_taken(const sim_disk *disk);
+
+/* Makes holes of all pages of the file `path` that are zeros, as a copy does that leaves them
+ * out. They take no space until they are written or reserved; a store to one by a mapping
+ * breaks the order: on a full disk it would be the process's end. */
+void sim_disk_punch(sim_disk *disk, const char *path);
+
 /* Makes `path` something of that type without content. */
 void sim_disk_put_type(sim_disk *disk, const char *path, sim_type type);
 
@@ -237,6 +247,8 @@ uint32_t sim_entries_find(const sim_entries *entries,
                           const char *name); /* node or UINT32_MAX */
 void sim_entries_set(sim_entries *entries, const char *name, uint32_t node);
 void sim_entries_remove(sim_entries *entries, const char *name);
+
+bool sim_is_hole(const sim_node *node, uint64_t offset);
 
 /* order.c: looks at a change before it happens. */
 void sim_order_unit(sim_disk *disk, const sim_unit *unit);

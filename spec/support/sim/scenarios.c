@@ -146,6 +146,13 @@ static void make_killed(trial *t) {
   t->promised = t->acknowledged;
 }
 
+/* As well, and copied without the zeros that were reserved. */
+static void make_sparse(trial *t) {
+  t->options.segment_size = 5 * FREYJA_SEGMENT_SIZE_MIN;
+  make_killed(t);
+  sim_disk_punch(t->disk, "db/2.data");
+}
+
 #define FULL 38u /* keys of two hashes: as many as the keydir's first memory takes */
 
 static void make_full_keydir(trial *t) {
@@ -188,6 +195,15 @@ static void write_all_ways(trial *t) {
   trial_get(t, 2);
   trial_get(t, 4);
   trial_put(t, 20);
+}
+
+/* More than a page of the segment. */
+static void write_pages(trial *t) {
+  trial_open(t);
+  trial_arm(t);
+  for (unsigned key = 20; key < 25; key++) trial_put_large(t, key);
+  trial_sync(t);
+  trial_get_all(t);
 }
 
 /* Segments fill up, and are ended by hand. */
@@ -372,6 +388,9 @@ const scenario sim_scenarios[] = {
     {"create-unreserved", NULL, create, NONE, 0, SIM_UNRESERVED},
     {"open", make_store, open_and_read, NONE, 0, 0},
     {"open-killed", make_killed, open_and_read, NONE, 0, 0},
+    {"open-sparse", make_sparse, open_and_read, NONE, 0, 0},
+    {"write-sparse", make_sparse, write_pages, NONE, 0, 0},
+    {"write-sparse-always", make_sparse, write_pages, ALWAYS, 0, 0},
     {"open-torn", make_torn, open_and_read, NONE, 0, 0},
     {"open-leftovers", make_leftovers, open_and_read, NONE, 0, 0},
     {"open-damaged-value", make_damaged_value, open_and_read, NONE, 0, 0},

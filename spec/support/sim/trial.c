@@ -44,10 +44,7 @@ static void arm(trial *t, const sim_fault *fault) {
 
 void trial_arm(trial *t) {
   arm(t, &t->fault);
-  if (t->space == 0) return;
-  uint64_t taken = 0;
-  for (uint32_t i = 0; i < t->disk->node_count; i++) taken += t->disk->nodes[i].now.size;
-  t->disk->space = taken + t->space;
+  if (t->space > 0) t->disk->space = sim_disk_taken(t->disk) + t->space;
 }
 
 void trial_disarm(trial *t) {
