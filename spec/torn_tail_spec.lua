@@ -76,6 +76,30 @@ describe("a log that a crash cut off", function()
     end)
   end
 
+  it("is damage, not torn, before the last sync, whichever of the two marks tells of it", function()
+    for syncs = 1, 4 do
+      local dir <close> = tmp.dir()
+      local path, copy = dir.path .. "/db", dir.path .. "/copy"
+      do
+        local db <close> = assert(freyja.open(path, { sync = "none" }))
+        for i = 1, syncs do
+          db:put("key" .. i, "value " .. i)
+          db:sync()
+        end
+        tmp.copy_dir(path, copy)
+      end
+      local bytes = tmp.read(copy .. "/1.data")
+      local value = "value " .. syncs
+      local at = assert(bytes:find(value, 1, true))
+      tmp.write(copy .. "/1.data", bytes:sub(1, at - 1) .. "V" .. bytes:sub(at + 1))
+      local db <close> = assert(freyja.open(copy))
+      assert.equal(0, db:stats().recovery.bytes_cut, syncs)
+      local ok, err = pcall(db.get, db, "key" .. syncs)
+      assert.is_false(ok)
+      assert.equal("corrupt", err.code)
+    end
+  end)
+
   it("drops whole records behind a torn one, which would leave a hole", function()
     local dir <close> = tmp.dir()
     local log, ends = written(dir)

@@ -18,7 +18,7 @@ bug("a_file_that_failed_is_left", "real_limits",
 bug("a_mark_is_not_checked", "damage",
   [[return fj_get64(p + 8) == fj_hash(p, 8, seed + 1 + slot);]], [[return true;]])
 
-bug("the_lower_mark_counts", "damage",
+bug("the_lower_mark_counts", "torn_tail",
   [[if (offset < segment->mark || offset % FJ_RECORD_ALIGN != 0) continue;]],
   [[if (offset % FJ_RECORD_ALIGN != 0) continue;]])
 

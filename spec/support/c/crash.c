@@ -2,8 +2,9 @@
  * disk that this may leave is opened.
  *
  *   crash                       a fixed set, in seconds
- *   crash --all                 every workload of up to four operations, and the written ones
- *   crash MODE WORKLOAD [SEED]  one, as a failure wit_keys it
+ *   crash --all [SHARE]         every workload of up to four operations, and the written ones;
+ *                               with a SHARE, kills at every so many moments only
+ *   crash MODE WORKLOAD [SEED]  one, as a failure prints it
  *
  * A workload is a string of operations: p put, o overwrite, d delete, s sync, r rotate,
  * c close and open again, k be killed and open again, v be killed, look read-only, open
@@ -14,12 +15,12 @@
  * At each moment a number of writes were acknowledged, and some of them were promised to
  * survive a loss of power (what was written under sync = "always", or before a sync, a
  * rotation or a close that returned). A disk is right if it opens without a fault or damage
- * and holds the wit_state after k writes, for a k that is not less than the promised ones, and
+ * and holds the state after k writes, for a k that is not less than the promised ones, and
  * not more than those begun; for the disk that a killed process leaves, not less than the
  * acknowledged ones.
  *
  * From some of the disks recovery itself is interrupted: after each of its changes, on each
- * disk that this may leave, the same wit_state must come. Then a write follows and power
+ * disk that this may leave, the same state must come. Then a write follows and power
  * fails again. */
 #include <errno.h>
 #include <stdio.h>
@@ -33,12 +34,10 @@
 
 #define OPERATIONS_MAX 16
 #define NESTED_EVERY 2000 /* of the disks, for one recovery is interrupted */
-#define VERIFIED_EVERY                                                                        \
-  16                    /* of the disks, which are then checked as a user would check them    \
-                         */
-#define KILLED_EVERY 50 /* of the moments, from which recovery after a kill is interrupted */
-#define TORN_EVERY 1000 /* of those with a torn tail */
-#define LARGE_SAMPLE 4  /* disks at a moment, where files are large */
+#define VERIFIED_EVERY 16 /* of the disks, which are then checked as a user would */
+#define KILLED_EVERY 50   /* of the moments, from which recovery after a kill is interrupted */
+#define TORN_EVERY 1000   /* of those with a torn tail */
+#define LARGE_SAMPLE 4    /* disks at a moment, where files are large */
 #define LARGE_TORN_EVERY 40  /* of those with a torn tail, there */
 #define LARGE_SAMPLES 8      /* of all of them, each other disks, for --all */
 #define LARGE_KILLED_EVERY 4 /* of the moments, there */
@@ -110,6 +109,7 @@ typedef struct run {
   uint64_t syncs, segments;
 } run;
 
+static long kill_share = 1;
 static long moments, disks, torn, nested, nested_points;
 /* ---- opening what is left --------------------------------------------- */
 
@@ -255,7 +255,7 @@ static bool visit_first(void *argument, sim_disk *image, const sim_state *left) 
   int low = left->all_kept && !r->lossy ? r->acknowledged : r->promised;
   int high = r->acknowledged + r->in_flight;
   bool cut = false;
-  int last = low - 1; /* the wit_state that was found */
+  int last = low - 1; /* the state that was found */
   sim_disk *copy = sim_disk_copy(image);
   disks++;
   bool right = recover(r->mode, image, &found, &cut);
@@ -282,7 +282,7 @@ static bool kill_here(run *r, const sim_disk *disk) {
   sim_disk *killed = sim_disk_clone(disk);
   int count = r->acknowledged + r->in_flight + 1 - r->promised;
   bool right = interrupt(r->mode, killed, &r->states[r->promised], count, WIT_SPARE,
-                         WIT_REDONE, moments % KILLED_EVERY == 0);
+                         WIT_REDONE, moments / kill_share % KILLED_EVERY == 0);
   sim_disk_destroy(killed);
   if (!right) wit_explain("; killed");
   return right;
@@ -293,9 +293,10 @@ static void first_point(void *argument, sim_disk *disk, const char *call) {
   r->point++;
   if (!r->armed || *wit_why() != '\0') return;
   moments++;
-  bool kills = r->mode->sample == 0 || moments % LARGE_KILLED_EVERY == 0;
-  if (sim_states_each(disk, visit_first, r) < 0 || (kills && !kill_here(r, disk)))
-    wit_explain("; after change %ld, %s", r->point, call);
+  bool right = sim_states_each(disk, visit_first, r) >= 0;
+  long every = r->mode->sample == 0 ? kill_share : LARGE_KILLED_EVERY;
+  if (right && moments % every == 0) right = kill_here(r, disk);
+  if (!right) wit_explain("; after change %ld, %s", r->point, call);
 }
 
 /* ---- the operations --------------------------------------------------- */
@@ -609,7 +610,10 @@ static const mode *find_mode(const char *name) {
 }
 
 int main(int count, char **arguments) {
-  if (count < 3) return run_modes(count == 2 && strcmp(arguments[1], "--all") == 0) ? 0 : 1;
+  bool all = count > 1 && strcmp(arguments[1], "--all") == 0;
+  if (all && count > 2) kill_share = strtol(arguments[2], NULL, 10);
+  if (kill_share < 1) return 2;
+  if (all || count < 3) return run_modes(all) ? 0 : 1;
   const mode *m = find_mode(arguments[1]);
   uint64_t seed = count > 3 ? strtoull(arguments[3], NULL, 10) : 1;
   if (m == NULL || strlen(arguments[2]) > OPERATIONS_MAX) return 2;
