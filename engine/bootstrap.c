@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "folder.h"
+#include "leftovers.h"
 #include "lock.h"
 #include "recovery.h"
 #include "store.h"
@@ -24,6 +25,12 @@ static freyja_status check_options(const freyja_options *o, freyja_error *error)
     return fj_fail(error, FREYJA_LIMIT, NULL,
                    "segment_size is %" PRIu32 " bytes; it may be %u to %" PRIu32,
                    o->segment_size, FREYJA_SEGMENT_SIZE_MIN, FREYJA_SEGMENT_SIZE_MAX);
+  if ((unsigned)o->sync_mode > FREYJA_SYNC_ALWAYS)
+    return fj_fail(error, FREYJA_LIMIT, NULL, "sync_mode is %u; it may be 0 to %u",
+                   (unsigned)o->sync_mode, (unsigned)FREYJA_SYNC_ALWAYS);
+  if ((unsigned)o->io > FREYJA_IO_SYSCALL)
+    return fj_fail(error, FREYJA_LIMIT, NULL, "io is %u; it may be 0 to %u", (unsigned)o->io,
+                   (unsigned)FREYJA_IO_SYSCALL);
   if (o->sync_mode == FREYJA_SYNC_INTERVAL &&
       (o->sync_ms < 1 || o->sync_ms > FREYJA_SYNC_MS_MAX))
     return fj_fail(error, FREYJA_LIMIT, NULL,
@@ -59,7 +66,7 @@ static freyja_status open_directory(freyja *db, bool *made, freyja_error *error)
 /* Whether the folder, which has no MANIFEST, may become a store. */
 static freyja_status check_creation(freyja *db, freyja_error *error) {
   bool has_data = false;
-  freyja_status status = fj_recovery_has_data(&db->dir, &has_data, error);
+  freyja_status status = fj_leftovers_has_data(&db->dir, &has_data, error);
   if (status != FREYJA_OK) return status;
   if (has_data)
     return fj_fail_at(error, FREYJA_CORRUPT, &db->dir, "MANIFEST",
@@ -101,16 +108,26 @@ static freyja_status create_store(freyja *db, bool made, freyja_error *error) {
 static freyja_status settle_manifest(freyja *db, freyja_error *error) {
   int code = fj_sync_dir(db->dir.os, db->dir.fd);
   if (code != 0) return fj_fail_os(error, code, &db->dir, NULL, "sync");
-  return fj_recovery_clean(&db->dir, &db->manifest, error);
+  return fj_leftovers_clean(&db->dir, &db->manifest, error);
 }
 
 static freyja_status load_manifest(freyja *db, bool made, freyja_error *error) {
   bool found = false;
   freyja_status status = fj_manifest_read(&db->dir, &db->manifest, &found, error);
   if (status == FREYJA_OK && !found) status = create_store(db, made, error);
-  if (status == FREYJA_OK) status = fj_recovery_check(&db->dir, &db->manifest, error);
+  if (status == FREYJA_OK) status = fj_leftovers_check(&db->dir, &db->manifest, error);
   if (status == FREYJA_OK && !db->options.readonly) status = settle_manifest(db, error);
   return status;
+}
+
+/* Puts the MANIFEST in its place once more, as the next generation. A sync of the directory
+ * that failed, in whatever process, may have left an entry that can be read, that is not on
+ * the disk, and that the system takes for clean: then the next sync does not write it. But
+ * where the active segment has records, the MANIFEST that names it was durable before them. */
+static freyja_status renew_manifest(freyja *db, freyja_error *error) {
+  bool replaced = false;
+  if (db->active->tail > FJ_SEGMENT_HEADER) return FREYJA_OK;
+  return fj_manifest_write(&db->dir, &db->manifest, &replaced, error);
 }
 
 /* ---- opening -------------------------------------------------------------- */
@@ -122,8 +139,7 @@ static freyja_status open_store(freyja *db, freyja_error *error) {
   freyja_status status = open_directory(db, &made, error);
   if (status == FREYJA_OK) status = check_presence(db, error);
   if (status == FREYJA_OK)
-    status = fj_lock_take(&db->dir, !db->options.readonly, true, db->process, &db->lock_file,
-                          error);
+    status = fj_lock_take(&db->dir, !db->options.readonly, db->process, &db->lock_file, error);
   if (status == FREYJA_OK) status = load_manifest(db, made, error);
   if (status != FREYJA_OK) return status;
   fj_index_destroy(&db->index);
@@ -132,11 +148,9 @@ static freyja_status open_store(freyja *db, freyja_error *error) {
   status = fj_recover(&db->index, &db->manifest, db->options.segment_size, &db->active,
                       &db->recovery, error);
   if (status != FREYJA_OK) return status;
-  if (db->options.readonly) {
-    db->active = NULL;
-  } else if (db->active == NULL) {
-    status = fj_store_rotate(db, error);
-  }
+  if (db->options.readonly) db->active = NULL;
+  else if (db->active == NULL) status = fj_store_rotate(db, error);
+  else status = renew_manifest(db, error);
   db->recovery.milliseconds = (double)(os->timer(os->context) - start) / 1000.0;
   return status;
 }

@@ -104,8 +104,8 @@ static freyja_status make_folder(fj_folder *folder, freyja_error *error) {
 /* The directory was empty; now it is ours, unless somebody made a store of it meanwhile. */
 static freyja_status lock_folder(fj_folder *folder, freyja_error *error) {
   const fj_os *os = folder->dir.os;
-  freyja_status status = fj_lock_take(&folder->dir, true, true, os->process(os->context),
-                                      &folder->lock_file, error);
+  freyja_status status =
+      fj_lock_take(&folder->dir, true, os->process(os->context), &folder->lock_file, error);
   if (status == FREYJA_LOCKED) return status; /* it is somebody else's */
   if (status == FREYJA_OK) status = check_empty(&folder->dir, true, error);
   if (status != FREYJA_OK && folder->made)

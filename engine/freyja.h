@@ -4,9 +4,9 @@
  * Every fallible function returns a freyja_status and takes, last, an optional
  * freyja_error that it fills when the status is a fault (freyja_is_fault).
  * Keys and values are bytes with a length: any byte, not NUL-terminated; a
- * pointer may be NULL when its length is 0. A handle is used by one thread at
- * a time, and by the process that opened it only: after fork() the child's
- * calls return FREYJA_FORKED. What works there shows the store as it was at the fork:
+ * pointer may be NULL when its length is 0, and otherwise only where that is said. A handle is
+ * used by one thread at a time, and by the process that opened it only: after fork() the
+ * child's calls return FREYJA_FORKED. What works there shows the store as it was at the fork:
  * freyja_iterator_next of iterators opened before, views, freyja_get_stats,
  * freyja_get_segments; and freyja_close, which then touches no file. As long as a child has
  * the handle, and has not called exec, the store stays locked, even when the parent has closed
@@ -102,7 +102,7 @@ struct fj_os;
 
 /* Set every field by freyja_options_init before changing any. */
 typedef struct freyja_options {
-  bool readonly; /* false. Writes nothing, but a LOCK where that is missing; excludes a writer
+  bool readonly; /* false. Writes nothing; excludes a writer
                     meanwhile. Syncs what it shows, but cannot mend what a failed sync of a
                     writer has left: pages that are read as written and are not on the disk. A
                     writer's open does */

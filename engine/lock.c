@@ -7,17 +7,25 @@
 
 const char fj_lock_name[] = "LOCK";
 
-/* The file names the last writer. Where a shared lock can be had the holders are readers, who
- * do not sign. */
-static freyja_status fail_locked(const fj_dir *dir, int file, bool exclusive, uint32_t process,
-                                 freyja_error *error) {
-  char text[24];
-  if (exclusive && dir->os->lock(dir->os->context, file, false) == 0)
-    return fj_fail(error, FREYJA_LOCKED, dir->path, "the store is open for reading");
-  int64_t count = fj_read(dir->os, file, text, sizeof text - 1, 0);
+/* The process that the LOCK names, the last writer; 0: none. */
+static uint64_t read_holder(const fj_dir *dir) {
+  const fj_os *os = dir->os;
   uint64_t holder = 0;
+  char text[24];
+  int file = -1;
+  if (os->open(os->context, dir->fd, fj_lock_name, 0, &file) != 0) return 0;
+  int64_t count = fj_read(os, file, text, sizeof text - 1, 0);
   for (int64_t i = 0; i < count && text[i] >= '0' && text[i] <= '9'; i++)
     holder = holder * 10 + (uint64_t)(text[i] - '0');
+  (void)os->close(os->context, file);
+  return holder;
+}
+
+/* `shared`: a shared lock can be had, so that the holders are readers, who do not sign. */
+static freyja_status fail_locked(const fj_dir *dir, bool shared, uint32_t process,
+                                 freyja_error *error) {
+  if (shared) return fj_fail(error, FREYJA_LOCKED, dir->path, "the store is open for reading");
+  uint64_t holder = read_holder(dir);
   if (holder == process)
     return fj_fail(error, FREYJA_LOCKED, dir->path,
                    "the store is open already in this process (process %" PRIu64 ")", holder);
@@ -36,36 +44,51 @@ static void sign(const fj_dir *dir, int file, uint32_t process) {
     (void)fj_write(dir->os, file, &part, 1, 0);
 }
 
-/* Locks the open file. */
-static freyja_status take(const fj_dir *dir, int file, bool exclusive, uint32_t process,
-                          freyja_error *error) {
+/* Whatever becomes of the LOCK meanwhile, who has this lock is alone. Where directories cannot
+ * be locked, the LOCK has to do. */
+static freyja_status lock_dir(const fj_dir *dir, bool exclusive, uint32_t process,
+                              freyja_error *error) {
+  const fj_os *os = dir->os;
+  int code = os->lock_dir(os->context, dir->fd, exclusive);
+  if (code == -EAGAIN) {
+    bool shared = exclusive && os->lock_dir(os->context, dir->fd, false) == 0;
+    return fail_locked(dir, shared, process, error);
+  }
+  if (code == -EOPNOTSUPP || code == -ENOSYS || code == -EBADF || code == -EINVAL) code = 0;
+  return code == 0 ? FREYJA_OK : fj_fail_os(error, code, dir, NULL, "lock");
+}
+
+static freyja_status lock_file(const fj_dir *dir, int file, bool exclusive, uint32_t process,
+                               freyja_error *error) {
   const fj_os *os = dir->os;
   fj_os_stat st;
   int code = os->stat(os->context, file, &st);
   if (code == 0 && !st.regular)
     return fj_fail_at(error, FREYJA_IO, dir, fj_lock_name, "this is not a regular file");
   if (code == 0) code = os->lock(os->context, file, exclusive);
-  if (code == -EAGAIN) return fail_locked(dir, file, exclusive, process, error);
-  if (code != 0) return fj_fail_os(error, code, dir, fj_lock_name, "lock");
-  if (exclusive) sign(dir, file, process);
-  return FREYJA_OK;
+  if (code == -EAGAIN) {
+    bool shared = exclusive && os->lock(os->context, file, false) == 0;
+    return fail_locked(dir, shared, process, error);
+  }
+  return code == 0 ? FREYJA_OK : fj_fail_os(error, code, dir, fj_lock_name, "lock");
 }
 
-freyja_status fj_lock_take(const fj_dir *dir, bool exclusive, bool make, uint32_t process,
-                           int *file, freyja_error *error) {
+freyja_status fj_lock_take(const fj_dir *dir, bool exclusive, uint32_t process, int *file,
+                           freyja_error *error) {
   const fj_os *os = dir->os;
-  unsigned flags = exclusive ? FJ_OPEN_WRITE : 0;
+  unsigned flags = exclusive ? FJ_OPEN_WRITE | FJ_OPEN_CREATE : 0;
+  *file = -1;
+  freyja_status status = lock_dir(dir, exclusive, process, error);
+  if (status != FREYJA_OK) return status;
   int code = os->open(os->context, dir->fd, fj_lock_name, flags, file);
-  if (code == -ENOENT && make) {
-    code = os->open(os->context, dir->fd, fj_lock_name, flags | FJ_OPEN_CREATE, file);
-    bool permitted = code != -EROFS && code != -EACCES && code != -EPERM;
-    if (!permitted && !exclusive) code = -ENOENT;
-  }
   if (code != 0) *file = -1;
   if (code == -ENOENT && !exclusive) return FREYJA_OK;
   if (code != 0) return fj_fail_os(error, code, dir, fj_lock_name, "open");
-  freyja_status status = take(dir, *file, exclusive, process, error);
-  if (status == FREYJA_OK) return status;
+  status = lock_file(dir, *file, exclusive, process, error);
+  if (status == FREYJA_OK) {
+    if (exclusive) sign(dir, *file, process);
+    return FREYJA_OK;
+  }
   (void)os->close(os->context, *file);
   *file = -1;
   return status;

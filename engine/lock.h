@@ -1,5 +1,6 @@
-/* lock.h - the LOCK of a store (FORMAT.md, section 1): one writer, or any number of
- * readers. */
+/* lock.h - one writer of a store, or any number of readers (FORMAT.md, section 1): by a lock
+ * of its directory, which cannot be lost while somebody has it open, and one of its LOCK,
+ * which tells others who holds it. */
 #ifndef FJ_LOCK_H
 #define FJ_LOCK_H
 
@@ -7,12 +8,11 @@
 
 extern const char fj_lock_name[]; /* "LOCK" */
 
-/* Takes it: exclusive, leaving `process` in it for others' messages, or shared. It is held
- * until *file is closed. `make`: a LOCK that is missing is made, by a reader too, so
- * that a writer finds out about it. Where a reader may not (read-only media, another's files),
- * or should not, there is no lock: *file is -1 then, and after a fault.
- * Faults: LOCKED, IO, FULL. */
-freyja_status fj_lock_take(const fj_dir *dir, bool exclusive, bool make, uint32_t process,
-                           int *file, freyja_error *error);
+/* Takes both: exclusive, leaving `process` in the LOCK for others' messages, or shared. A
+ * writer makes the LOCK if it is missing; for a reader there is none then, and *file is -1, as
+ * it is after a fault. Held until dir->fd and *file are closed, both of them after a fault
+ * too. Faults: LOCKED, IO, FULL. */
+freyja_status fj_lock_take(const fj_dir *dir, bool exclusive, uint32_t process, int *file,
+                           freyja_error *error);
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdio.h> /* renameat */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h> /* flock */
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -198,6 +199,13 @@ static int os_lock(void *context, int file, bool exclusive) {
   return code == -EACCES ? -EAGAIN : code;
 }
 
+static int os_lock_dir(void *context, int dir, bool exclusive) {
+  (void)context;
+  int code = 0;
+  UNINTERRUPTED(code, flock(dir, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB));
+  return code; /* EWOULDBLOCK is EAGAIN */
+}
+
 /* -- mapped files -- */
 
 static int os_map(void *context, int file, uint64_t size, bool writable, uint8_t **out) {
@@ -350,6 +358,7 @@ static const fj_os real_os = {
     .reserve = os_reserve,
     .write_back = os_write_back,
     .lock = os_lock,
+    .lock_dir = os_lock_dir,
     .map = os_map,
     .unmap = os_unmap,
     .protect = os_protect,

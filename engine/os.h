@@ -37,6 +37,8 @@ struct fj_os {
   int (*open_dir)(void *context, int dir, const char *path, int *out); /* dir -1: as above */
   int (*list)(void *context, int dir, fj_os_visit visit, void *argument);
   int (*sync_dir)(void *context, int dir);
+  /* Locks the directory for this open one, shared or exclusive; -EAGAIN if held. */
+  int (*lock_dir)(void *context, int dir, bool exclusive);
   int (*rename)(void *context, int dir, const char *from, const char *to);
   int (*unlink)(void *context, int dir, const char *name);
   int (*remove_dir)(void *context, const char *path); /* an empty one */

@@ -246,12 +246,12 @@ static freyja_status count_record(fj_inspection *in, const fj_record *record,
   return FREYJA_OK;
 }
 
-/* Tells of what lies behind the log's end and is not used. */
-static freyja_status tell_torn(fj_repair_state *r, uint32_t i, freyja_error *error) {
+/* Counts what lies behind the log's end: a crash leaves it, and it is not used. */
+static freyja_status count_torn(fj_repair_state *r, uint32_t i, freyja_error *error) {
   freyja_report *report = r->findings.report;
   const fj_salvage_file *file = &r->salvage.files[i];
   fj_segment *segment = r->index.ranks[i];
-  uint64_t size = 0, before = report->torn_records;
+  uint64_t size = 0;
   freyja_error fault;
   char name[FJ_NAME_MAX];
   if (!file->active || file->headless) return FREYJA_OK;
@@ -270,10 +270,6 @@ static freyja_status tell_torn(fj_repair_state *r, uint32_t i, freyja_error *err
   status = fj_inspect(&in, extent.offset, error);
   if (status != FREYJA_OK) return status;
   report->torn_bytes += size;
-  fj_findings_add(&r->findings, extent,
-                  "a torn tail, as a crash leaves it; it is not used, nor are %" PRIu64
-                  " whole records in it",
-                  report->torn_records - before);
   return FREYJA_OK;
 }
 
@@ -290,7 +286,7 @@ static freyja_status write_file(fj_repair_state *r, uint32_t i, freyja_error *er
   if (status != FREYJA_OK) return status;
   report->files++;
   report->bytes += in.end;
-  return tell_torn(r, i, error);
+  return count_torn(r, i, error);
 }
 
 static freyja_status write_all(fj_repair_state *r, freyja_error *error) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "leftovers.h"
 #include "lock.h"
 
 /* ---- the directory ---------------------------------------------------------- */
@@ -35,7 +36,7 @@ static freyja_status take_lock(fj_salvage *salvage, const fj_findings *findings,
   static const fj_extent extent = {"LOCK", 0, 0};
   const fj_os *os = salvage->dir.os;
   freyja_error fault;
-  freyja_status status = fj_lock_take(&salvage->dir, false, false, os->process(os->context),
+  freyja_status status = fj_lock_take(&salvage->dir, false, os->process(os->context),
                                       &salvage->lock_file, &fault);
   if (is_final(status)) {
     if (error != NULL) *error = fault;
@@ -141,7 +142,6 @@ static freyja_status sort_entries(fj_salvage *salvage, freyja_error *error) {
   const fj_os *os = salvage->dir.os;
   const fj_manifest *manifest = &salvage->manifest;
   size_t size = manifest->count * sizeof *manifest->entries;
-  if (!salvage->has_manifest) return FREYJA_OK;
   salvage->entries = os->allocate(os->context, size);
   if (salvage->entries == NULL) return fj_fail_memory(error, "repair a store");
   if (size > 0) memcpy(salvage->entries, manifest->entries, size);
@@ -155,43 +155,28 @@ static const fj_manifest_entry *find_entry(const fj_salvage *salvage, uint64_t i
                  compare_entries);
 }
 
-typedef struct fj_search {
-  const fj_salvage *salvage;
-  uint64_t id; /* found; 0: none */
-} fj_search;
-
-static int visit_unnamed(void *argument, const char *name) {
-  fj_search *search = argument;
-  fj_identity identity;
-  fj_header header;
-  uint64_t id = 0, written_as = 0;
-  if (!fj_segment_parse_name(name, &id) || find_entry(search->salvage, id) != NULL) return 0;
-  read_header(&search->salvage->dir, id, &header);
-  if (header.why.status != FREYJA_OK || header.file_size <= FJ_SEGMENT_HEADER ||
-      fj_segment_decode(header.bytes, header.size, &identity, &written_as) != FREYJA_OK)
-    return 0;
-  if (written_as != id || !is_same(&identity, &search->salvage->manifest.identity)) return 0;
-  search->id = id;
-  return 1; /* one is enough */
-}
-
-/* A whole MANIFEST that does not name a file of the store with something behind its header is
- * an older one, as recovery.h says: the files tell more without it. */
+/* A whole MANIFEST which an open would refuse is an older one: the files tell more without it.
+ */
 static freyja_status judge_manifest(fj_salvage *salvage, const fj_findings *findings,
                                     freyja_error *error) {
   static const fj_extent extent = {"MANIFEST", 0, 0};
-  const fj_os *os = salvage->dir.os;
-  fj_search search = {.salvage = salvage};
-  freyja_status status = sort_entries(salvage, error);
-  if (status != FREYJA_OK || !salvage->has_manifest) return status;
-  int code = os->list(os->context, salvage->dir.fd, visit_unnamed, &search);
-  if (code < 0) return fj_fail_os(error, code, &salvage->dir, NULL, "list");
-  if (search.id == 0) return FREYJA_OK;
+  fj_witness witness = {0, 0};
+  if (!salvage->has_manifest) return FREYJA_OK;
+  freyja_error fault;
+  freyja_status status =
+      fj_leftovers_find(&salvage->dir, &salvage->manifest, &witness, &fault);
+  if (is_final(status)) {
+    if (error != NULL) *error = fault;
+    return status;
+  }
+  if (status != FREYJA_OK) fj_findings_add(findings, extent, "%s", fault.message);
+  if (witness.id == 0) return sort_entries(salvage, error);
   fj_findings_add(
       findings, extent,
       "it is not the one that belongs to the data, but perhaps an older one, and not "
-      "used: it does not name %" PRIu64 ".data, which may hold records",
-      search.id);
+      "used: it %s %" PRIu64 ".data, which may hold records%s",
+      witness.end == 0 ? "does not name" : "ends", witness.id,
+      witness.end == 0 ? "" : " behind that");
   fj_manifest_clear(&salvage->dir, &salvage->manifest);
   salvage->has_manifest = false;
   return FREYJA_OK;

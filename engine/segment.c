@@ -317,6 +317,13 @@ fail:
   return status;
 }
 
+bool fj_segment_is_begun(const uint8_t *bytes, size_t size) {
+  size_t count = size < sizeof magic ? size : sizeof magic;
+  if (count == 0 || memcmp(bytes, magic, count) == 0) return true;
+  while (size > 0 && bytes[size - 1] == 0) size--;
+  return size == 0;
+}
+
 /* What `code` of opening a data file says: 1 if the file is not one (no fault),
  * otherwise 0. */
 static bool is_no_file(int code) {

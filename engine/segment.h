@@ -84,6 +84,10 @@ void fj_pool_close_files(fj_pool *pool);
 /* Writes the name of segment `id` into name. */
 void fj_segment_name(char name[FJ_NAME_MAX], uint64_t id);
 
+/* Whether these bytes, fewer than a header has, may be how the header of a data file begins
+ * that a crash has cut off: our magic number, or zeros in its place. */
+bool fj_segment_is_begun(const uint8_t *bytes, size_t size);
+
 /* The number in a name that fj_segment_name makes; false for other names. */
 bool fj_segment_parse_name(const char *name, uint64_t *id);
 

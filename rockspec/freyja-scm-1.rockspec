@@ -37,6 +37,7 @@ build = {
         "engine/inspect.c",
         "engine/iterator.c",
         "engine/keydir.c",
+        "engine/leftovers.c",
         "engine/lock.c",
         "engine/lua/core.c",
         "engine/lua/db.c",

@@ -225,6 +225,39 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       assert.equal("value 00006", db:get "newest")
     end)
 
+    it("by the MANIFEST of a backup is told though nothing was rotated since, and repaired", function()
+      local dir <close> = tmp.dir()
+      local path = dir.path .. "/db"
+      local manifest
+      do
+        local db <close> = assert(freyja.open(path, { io = io_mode }))
+        db:put("gone", "value 1")
+        db:put("changed", "value 2")
+        db:backup(dir.path .. "/backup")
+        manifest = tmp.read(dir.path .. "/backup/MANIFEST")
+        db:put("changed", "value 3")
+        db:delete "gone"
+        db:put("added", "value 4")
+      end
+      tmp.write(path .. "/MANIFEST", manifest)
+      for _, readonly in ipairs { true, false } do
+        local _, err = freyja.open(path, { io = io_mode, readonly = readonly })
+        assert.equal("corrupt", err.code)
+        assert.matches("ends 1.data", err.message, 1, true)
+      end
+      local report = freyja.repair(path, { to = dir.path .. "/saved" })
+      assert.matches("ends 1.data", report.problems[1].message, 1, true)
+      local db <close> = assert(freyja.open(dir.path .. "/saved"))
+      assert.equal("value 3", db:get "changed")
+      assert.equal("value 4", db:get "added")
+      assert.is_nil(db:get "gone")
+      -- Bytes that are no records behind the end of a file cost nothing.
+      local second = dir.path .. "/backup/1.data"
+      tmp.write(second, tmp.read(second) .. ("noise"):rep(50))
+      local backup <close> = assert(freyja.open(dir.path .. "/backup", { io = io_mode }))
+      assert.equal("value 2", backup:get "changed")
+    end)
+
     it("by the MANIFEST of a backup refuses to open and removes no data", function()
       local dir <close> = tmp.dir()
       local path = dir.path .. "/db"

@@ -74,13 +74,28 @@ describe("opening a store", function()
     assert(freyja.open(dir.path)):close()
   end)
 
+  it("is refused to a second writer, though the LOCK was lost or exchanged", function()
+    for _, spoil in ipairs { os.remove, function(path) os.remove(path) tmp.write(path, "") end } do
+      local dir <close> = tmp.dir()
+      local db <close> = assert(freyja.open(dir.path))
+      spoil(dir.path .. "/LOCK")
+      for _, readonly in ipairs { true, false } do
+        local _, err = freyja.open(dir.path, { readonly = readonly })
+        assert.equal("locked", err.code)
+      end
+      db:put("k", "v")
+    end
+  end)
+
   it("is refused to a writer while there are readers, though the LOCK was lost", function()
     local dir <close> = tmp.dir()
     assert(freyja.open(dir.path)):close()
     os.remove(dir.path .. "/LOCK")
     local reader <close> = assert(freyja.open(dir.path, { readonly = true }))
+    assert.is_false(tmp.exists(dir.path .. "/LOCK"))
     local _, err = freyja.open(dir.path)
     assert.equal("locked", err.code)
+    assert.matches("open for reading", err.message)
     assert.equal(0, #reader)
   end)
 

@@ -74,7 +74,9 @@ describe("opening again", function()
     local header = tmp.read(dir.path .. "/2.data"):sub(1, 128)
     tmp.write(dir.path .. "/3.data", "")
     tmp.write(dir.path .. "/4.data", header:sub(1, 50))
+    tmp.write(dir.path .. "/5.data", ("\0"):rep(100))
     tmp.write(dir.path .. "/3000.data", ("not a data file\n"):rep(20))
+    tmp.write(dir.path .. "/3001.data", "not one either")
     tmp.write(dir.path .. "/MANIFEST.tmp", "half")
     tmp.write(dir.path .. "/notes.txt", "mine")
     tmp.write(dir.path .. "/01.data", "not a name of ours")
@@ -85,7 +87,8 @@ describe("opening again", function()
       db:put("k", "x")
       assert.equal(3, db:segments()[3].id)
     end
-    assert.same({ "01.data", "1.data", "2.data", "3.data", "3000.data", "LOCK", "MANIFEST", "notes.txt" },
+    assert.same({ "01.data", "1.data", "2.data", "3.data", "3000.data", "3001.data", "LOCK", "MANIFEST",
+      "notes.txt" },
       tmp.list(dir.path))
   end)
 

@@ -17,7 +17,7 @@
 ---@field errno? integer  of the system call that failed; nil where none did
 
 ---@class freyja.Options
----@field readonly? boolean              false; changes nothing but a missing LOCK, excludes a writer meanwhile
+---@field readonly? boolean              false; changes nothing, excludes a writer meanwhile
 ---@field create? boolean                true; make the store, and the last folder of the path, if missing
 ---@field sync? "none"|"always"|integer  1000; milliseconds: 1 to 86,400,000
 ---@field segment_size? integer          256 MiB; 4 KiB to 2 GiB
@@ -60,8 +60,8 @@
 ---@field id integer          of the file `id`.data
 ---@field rank integer        0 is the oldest
 ---@field bytes integer       header and records
----@field live_bytes integer  of the records that keys point to
----@field dead_bytes integer  of the others
+---@field live_bytes integer  of the records that keys point to; of those above 4 KiB within 0.4 % of their size
+---@field dead_bytes integer  of the others: bytes less live_bytes, so it is not exact either
 ---@field keys integer        put records
 ---@field live_keys integer   those that a key points to
 ---@field tombstones integer

@@ -51,8 +51,7 @@ bool fuzz_drain(freyja_iterator *iterator, fuzz_view *view);
  * an operation) is in proportion to the bytes of its files. */
 void fuzz_check_costs(const sim_disk *disk, uint64_t bytes, uint64_t steps);
 
-/* A sum of all that a program sees on the disk, or of some of its files and directories, but
- * for a LOCK with nothing in it, which a reader makes. */
+/* A sum of all that a program sees on the disk, or of some of its files and directories. */
 uint64_t fuzz_disk_sum(const sim_disk *disk);
 uint64_t fuzz_nodes_sum(const sim_disk *disk, uint32_t first, uint32_t count);
 

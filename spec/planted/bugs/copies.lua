@@ -116,7 +116,8 @@ bug("an_index_without_order_passes", "audit",
 
 in_file "engine/salvage.c"
 
-bug("repair_believes_an_older_manifest", "repair", [[if (search.id == 0) return FREYJA_OK;]], [[return FREYJA_OK;]])
+bug("repair_believes_an_older_manifest", "repair", [[if (witness.id == 0) return sort_entries(salvage, error);]],
+  [[return sort_entries(salvage, error);]])
 
 -- The binding ------------------------------------------------------------------------------------------------
 

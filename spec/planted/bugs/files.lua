@@ -314,18 +314,26 @@ bug("a_missing_file_is_no_damage", "damage",
 bug("without_its_mark_a_tail_is_trusted", "damage",
   [[if (!segment->sealed && segment->unmarked) status = distrust_tail(segment, error);]], "")
 
-bug("temporaries_stay", "open", [[if (is_temporary(name)) {]], [[if (0) {]])
+in_file "engine/leftovers.c"
 
-bug("others_files_are_removed", "recovery",
-  [[if (memcmp(header + 16, visit->manifest->identity.id, FJ_STORE_ID) != 0 ||
-      fj_get64(header + 40) != id)]], [[if (0)]])
+bug("temporaries_stay", "open", [[bool goes = strcmp(name, "MANIFEST.tmp") == 0 ||]], [[bool goes =]])
+
+bug("others_files_are_removed", "recovery", [[if (ours) return FREYJA_OK;]],
+  [[if (!ours) *out = FJ_NOT_BEGUN;
+  return FREYJA_OK;]])
 
 bug("data_that_no_manifest_names_goes", "damage",
-  [[return st.size > FJ_SEGMENT_HEADER ? FJ_BEGUN : FJ_NOT_BEGUN;]], [[return FJ_NOT_BEGUN;]])
+  [[if (ours) *out = size > FJ_SEGMENT_HEADER ? FJ_BEGUN : FJ_NOT_BEGUN;]],
+  [[if (ours) *out = FJ_NOT_BEGUN;]])
+
+bug("records_behind_a_sealed_end_are_nothing", "damage",
+  [[if (found) *out = (fj_witness){entry->id, entry->size};]], "")
+
+bug("data_without_a_header_is_nothing", "repair", [[if (found) *out = FJ_BEGUN;]], "")
 
 bug("segments_are_removed", "recovery",
-  [[if (!fj_segment_parse_name(name, &id) || is_named(visit->manifest, id)) return 0;]],
-  [[if (!fj_segment_parse_name(name, &id)) return 0;]], "visit_leftover(")
+  [[if (!fj_segment_parse_name(name, id) || is_named(visit->manifest, *id)) return false;]],
+  [[if (!fj_segment_parse_name(name, id)) return false;]])
 
 in_file "engine/torn.c"
 

@@ -36,11 +36,9 @@ bug("readers_exclude_each_other", "open",
   [[if (code == 0) code = os->lock(os->context, file, exclusive);]],
   [[if (code == 0) code = os->lock(os->context, file, true);]])
 
-bug("a_reader_without_a_lock_excludes_nobody", "open",
-  [[if (code == -ENOENT && make) {]], [[if (code == -ENOENT && make && exclusive) {]])
-
-bug("a_reader_needs_the_right_to_write", "open",
-  [[if (!permitted && !exclusive) code = -ENOENT;]], "")
+bug("the_lock_can_be_lost", "open",
+  [[freyja_status status = lock_dir(dir, exclusive, process, error);]],
+  [[freyja_status status = FREYJA_OK;]])
 
 -- The store --------------------------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@
  * c close and open again, k be killed and open again, v be killed, look read-only, open
  * again, l put a large value, i insert, x compare and swap, b back up, by links, B by copies,
  * 1 2 3 a sync fails and its pages stay dirty, are taken for clean, are dropped; then close
- * and open again.
+ * and open again; 4 the sync of the directory fails with which a rotation ends, and the new
+ * entry is taken for clean; then close and open again.
  *
  * At each moment a number of writes were acknowledged, and some of them were promised to
  * survive a loss of power (what was written under sync = "always", or before a sync, a
@@ -84,7 +85,8 @@ static const char *const written[] = {
     "plplplplplpl", "poprpdpspcpl", "pkpkpk",       "lkdkok",       "lklklklk",
     "pokdslkrcpkp", "pvpvpv",       "lvlodvlv",     "povkpvco",     "pbob",
     "plrbpB",       "Bpb",          "llbllB",       "prdbrpBk",     "ps12pc",
-    "psp1p2p3p",    "oso2o3odkp",   "lsl2lkl3l",    "prp2rp3s"};
+    "psp1p2p3p",    "oso2o3odkp",   "lsl2lkl3l",    "prp2rp3s",     "p4pko",
+    "pl4c4pv4p"};
 
 /* For files that are read, copied and written again in pieces of 64 and 256 KiB: what a failed
  * sync left, torn tails, backups. */
@@ -434,6 +436,24 @@ static bool fail_sync(run *r, sim_loss loss) {
   return open_store(r, false) && accept(r);
 }
 
+/* A rotation's last sync fails, and the store is opened again. */
+static bool fail_rotation(run *r) {
+  sim_fault fault = {.sync_dir = 2};
+  freyja_error error;
+  freyja_stats stats;
+  sim_disk_fail(r->disk, &fault);
+  freyja_status status = freyja_rotate(r->db, &error);
+  freyja_get_stats(r->db, &stats);
+  memset(&r->disk->fault, 0, sizeof r->disk->fault);
+  if (status == FREYJA_OK) return true; /* there was nothing to seal */
+  if (status != FREYJA_IO || !stats.poisoned)
+    return wit_wrong("a failed sync of the directory: %s", freyja_status_name(status));
+  r->promised = r->acknowledged; /* the old file was synced */
+  (void)freyja_close(r->db, NULL);
+  r->db = NULL;
+  return open_store(r, false);
+}
+
 static bool do_operation(run *r, char operation) {
   freyja_error error;
   freyja_status status = FREYJA_OK;
@@ -480,6 +500,8 @@ static bool do_operation(run *r, char operation) {
   case '2':
   case '3':
     return fail_sync(r, (sim_loss)(operation - '1'));
+  case '4':
+    return fail_rotation(r);
   default:
     return wit_wrong("no operation '%c'", operation);
   }

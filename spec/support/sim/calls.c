@@ -120,6 +120,10 @@ static int s_sync_dir(void *context, int dir) {
   uint32_t index = directory_of(disk, dir);
   int code = sim_fails(disk, "sync_dir", index, NULL);
   if (code != 0) return -code; /* the entries stay pending */
+  if (disk->fault.sync_dir > 0 && --disk->fault.sync_dir == 0) {
+    sim_settle(disk, index, true);
+    return sim_failed(disk, "sync_dir", EIO, index, NULL);
+  }
   sim_settle(disk, index, false);
   record(disk, "sync_dir");
   return 0;
@@ -698,6 +702,7 @@ void sim_calls_fill(fj_os *os, sim_disk *disk) {
       .reserve = s_reserve,
       .write_back = s_write_back,
       .lock = s_lock,
+      .lock_dir = s_lock,
       .map = s_map,
       .unmap = s_unmap,
       .protect = s_protect,

@@ -115,6 +115,8 @@ typedef struct sim_fault {
                         or write is short (other calls do not fail) */
   sim_loss loss;     /* when a sync fails */
   bool sync;         /* the next sync of a file fails by `code`, whatever its number */
+  long sync_dir;     /* the so-manieth sync of a directory from now on fails by EIO, and the
+                        entries are taken for clean; 0: none */
   sim_effect effect; /* when a call fails by EIO; of those in a row the first */
   long memory_at;    /* likewise for allocations */
   bool memory_on;

@@ -152,8 +152,12 @@ static void check_cut(sim_disk *disk, const sim_unit *unit, const sim_node *dir,
 
 /* ---- O2, O3, O4, O6 ------------------------------------------------------- */
 
-static void check_named(sim_disk *disk, const sim_node *dir, uint64_t id, uint64_t size) {
+static void check_named(sim_disk *disk, const sim_node *dir, const manifest *before,
+                        uint64_t id, uint64_t size) {
   uint32_t index = node_of_segment(&dir->durable, id);
+  /* One that is missing and was named before is damage: that is not forgotten. */
+  bool missing = node_of_segment(&dir->entries, id) == UINT32_MAX;
+  if (index == UINT32_MAX && missing && rank_in(before, id) >= 0) return;
   if (index == UINT32_MAX) {
     sim_order_break(disk, "O2: a MANIFEST names %" PRIu64 ".data, whose entry is not durable",
                     id);
@@ -189,8 +193,9 @@ static void check_manifest(sim_disk *disk, const sim_unit *unit) {
       node->disk.size != node->now.size)
     sim_order_break(disk, "O2: a MANIFEST takes its place before it is durable");
   if (m.at == NULL) return;
-  for (uint32_t i = 0; i < m.count; i++) check_named(disk, dir, id_in(&m, i), size_in(&m, i));
   manifest before = manifest_now(disk, dir);
+  for (uint32_t i = 0; i < m.count; i++)
+    check_named(disk, dir, &before, id_in(&m, i), size_in(&m, i));
   if (before.at != NULL && !is_successor(&before, &m))
     sim_order_break(disk, "O6: a MANIFEST does not go on from the one before");
 }

@@ -1,0 +1,187 @@
+/* leftovers.c - see leftovers.h. */
+#include "leftovers.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "scan.h"
+
+/* ---- one file -------------------------------------------------------------- */
+
+/* Whether a record of segment `id` is anywhere in [from, size) of its file. */
+static freyja_status find_record(const fj_dir *dir, const fj_identity *identity, uint64_t id,
+                                 uint64_t from, uint64_t size, bool *found,
+                                 freyja_error *error) {
+  fj_pool pool = {
+      .dir = dir, .identity = *identity, .io = FREYJA_IO_SYSCALL, .readonly = true};
+  fj_segment *segment = NULL;
+  fj_scan_found what = FJ_SCAN_BAD;
+  fj_record record;
+  uint64_t hash = 0;
+  fj_scan scan;
+  freyja_status status = fj_segment_assume(&pool, id, id, size, &segment, error);
+  if (status != FREYJA_OK) return status;
+  fj_scan_open(&scan, segment, from, size & ~(uint64_t)(FJ_RECORD_ALIGN - 1));
+  while (status == FREYJA_OK && what == FJ_SCAN_BAD) {
+    status = fj_scan_next(&scan, &what, &record, &hash, error);
+    if (status == FREYJA_OK && what == FJ_SCAN_BAD)
+      status = fj_scan_resume(&scan, scan.end, error);
+  }
+  fj_scan_close(&scan);
+  fj_segment_release(segment);
+  *found = status == FREYJA_OK && what == FJ_SCAN_RECORD;
+  return status;
+}
+
+/* The bytes at the place of a header. False if it is no regular file, or cannot be read. */
+static bool read_header(const fj_dir *dir, const char *name, uint8_t *header, int64_t *count,
+                        uint64_t *size) {
+  const fj_os *os = dir->os;
+  fj_os_stat st = {.size = 0};
+  int file = -1;
+  if (os->open(os->context, dir->fd, name, 0, &file) != 0) return false;
+  *count = -1;
+  if (os->stat(os->context, file, &st) == 0 && st.regular)
+    *count = fj_read(os, file, header, FJ_SEGMENT_HEADER, 0);
+  *size = st.size;
+  (void)os->close(os->context, file);
+  return *count >= 0;
+}
+
+freyja_status fj_leftover_examine(const fj_dir *dir, const fj_identity *identity,
+                                  const char *name, uint64_t id, fj_leftover *out,
+                                  freyja_error *error) {
+  uint8_t header[FJ_SEGMENT_HEADER] = {0};
+  fj_identity of;
+  uint64_t size = 0, written_as = 0;
+  int64_t count = 0;
+  bool found = false;
+  *out = FJ_NOT_OURS;
+  if (!read_header(dir, name, header, &count, &size)) return FREYJA_OK;
+  *out = FJ_NOT_BEGUN;
+  if (count < (int64_t)FJ_SEGMENT_HEADER) {
+    if (!fj_segment_is_begun(header, (size_t)count)) *out = FJ_NOT_OURS;
+    return FREYJA_OK;
+  }
+  bool ours =
+      memcmp(header + 16, identity->id, FJ_STORE_ID) == 0 && fj_get64(header + 40) == id;
+  if (ours) *out = size > FJ_SEGMENT_HEADER ? FJ_BEGUN : FJ_NOT_BEGUN;
+  if (ours) return FREYJA_OK;
+  *out = FJ_NOT_OURS;
+  if (size > FREYJA_SEGMENT_SIZE_MAX ||
+      fj_segment_decode(header, sizeof header, &of, &written_as) == FREYJA_OK)
+    return FREYJA_OK;
+  freyja_status status =
+      find_record(dir, identity, id, FJ_SEGMENT_HEADER, size, &found, error);
+  if (found) *out = FJ_BEGUN;
+  return status;
+}
+
+/* ---- a directory ------------------------------------------------------------ */
+
+typedef struct fj_visit {
+  const fj_manifest *manifest;
+  const fj_dir *dir;
+  fj_witness witness;
+  freyja_status status;
+  freyja_error *error;
+} fj_visit;
+
+static bool is_named(const fj_manifest *manifest, uint64_t id) {
+  for (uint32_t i = 0; i < manifest->count; i++)
+    if (manifest->entries[i].id == id) return true;
+  return false;
+}
+
+/* Whether the name is that of a data file which the MANIFEST does not name; what it is. */
+static bool is_leftover(fj_visit *visit, const char *name, uint64_t *id, fj_leftover *what) {
+  if (!fj_segment_parse_name(name, id) || is_named(visit->manifest, *id)) return false;
+  visit->status = fj_leftover_examine(visit->dir, &visit->manifest->identity, name, *id, what,
+                                      visit->error);
+  return visit->status == FREYJA_OK;
+}
+
+static int visit_unnamed(void *argument, const char *name) {
+  fj_visit *visit = argument;
+  fj_leftover what = FJ_NOT_OURS;
+  uint64_t id = 0;
+  if (is_leftover(visit, name, &id, &what) && what == FJ_BEGUN) visit->witness.id = id;
+  return visit->witness.id != 0 || visit->status != FREYJA_OK; /* one is enough */
+}
+
+/* Whether the sealed file goes on behind its end with records of its own. */
+static freyja_status check_end(const fj_dir *dir, const fj_identity *identity,
+                               const fj_manifest_entry *entry, fj_witness *out,
+                               freyja_error *error) {
+  uint8_t header[FJ_SEGMENT_HEADER];
+  char name[FJ_NAME_MAX];
+  uint64_t size = 0;
+  int64_t count = 0;
+  bool found = false;
+  fj_segment_name(name, entry->id);
+  if (entry->size == 0 || !read_header(dir, name, header, &count, &size)) return FREYJA_OK;
+  if (size <= entry->size || size > FREYJA_SEGMENT_SIZE_MAX) return FREYJA_OK;
+  freyja_status status =
+      find_record(dir, identity, entry->id, entry->size, size, &found, error);
+  if (found) *out = (fj_witness){entry->id, entry->size};
+  return status;
+}
+
+freyja_status fj_leftovers_find(const fj_dir *dir, const fj_manifest *manifest,
+                                fj_witness *out, freyja_error *error) {
+  fj_visit visit = {.manifest = manifest, .dir = dir, .error = error};
+  int code = dir->os->list(dir->os->context, dir->fd, visit_unnamed, &visit);
+  *out = visit.witness;
+  if (code < 0) return fj_fail_os(error, code, dir, NULL, "list");
+  for (uint32_t i = 0; i < manifest->count && out->id == 0; i++) {
+    if (visit.status != FREYJA_OK) break;
+    visit.status = check_end(dir, &manifest->identity, &manifest->entries[i], out, error);
+  }
+  return visit.status;
+}
+
+freyja_status fj_leftovers_check(const fj_dir *dir, const fj_manifest *manifest,
+                                 freyja_error *error) {
+  fj_witness witness = {0, 0};
+  freyja_status status = fj_leftovers_find(dir, manifest, &witness, error);
+  if (status != FREYJA_OK || witness.id == 0) return status;
+  return fj_fail_at(error, FREYJA_CORRUPT, dir, "MANIFEST",
+                    "the list of segments is not the one that belongs to the data, but "
+                    "perhaps an older one: it %s %" PRIu64
+                    ".data, which may hold records%s; nothing was changed",
+                    witness.end == 0 ? "does not name" : "ends", witness.id,
+                    witness.end == 0 ? "" : " behind that");
+}
+
+static int visit_leftover(void *argument, const char *name) {
+  fj_visit *visit = argument;
+  const fj_os *os = visit->dir->os;
+  fj_leftover what = FJ_NOT_OURS;
+  uint64_t id = 0;
+  /* Others may have files in the folder that end in .tmp: a store is made in any. */
+  bool goes = strcmp(name, "MANIFEST.tmp") == 0 ||
+              (is_leftover(visit, name, &id, &what) && what == FJ_NOT_BEGUN);
+  if (goes) (void)os->unlink(os->context, visit->dir->fd, name);
+  return visit->status != FREYJA_OK;
+}
+
+freyja_status fj_leftovers_clean(const fj_dir *dir, const fj_manifest *manifest,
+                                 freyja_error *error) {
+  fj_visit visit = {.manifest = manifest, .dir = dir, .error = error};
+  int code = dir->os->list(dir->os->context, dir->fd, visit_leftover, &visit);
+  return code >= 0 ? visit.status : fj_fail_os(error, code, dir, NULL, "list");
+}
+
+static int visit_data(void *argument, const char *name) {
+  uint64_t id = 0;
+  if (!fj_segment_parse_name(name, &id)) return 0;
+  *(bool *)argument = true;
+  return 1; /* one is enough */
+}
+
+freyja_status fj_leftovers_has_data(const fj_dir *dir, bool *has_data, freyja_error *error) {
+  *has_data = false;
+  int code = dir->os->list(dir->os->context, dir->fd, visit_data, has_data);
+  return code >= 0 ? FREYJA_OK : fj_fail_os(error, code, dir, NULL, "list");
+}

@@ -1,0 +1,48 @@
+/* leftovers.h - what data files say of the MANIFEST beside them, and those that it does not
+ * name: what an interrupted rotation left, what it should name, what is not ours (FORMAT.md,
+ * section 1). */
+#ifndef FJ_LEFTOVERS_H
+#define FJ_LEFTOVERS_H
+
+#include "manifest.h"
+
+/* What a data file is that the MANIFEST does not name. */
+typedef enum fj_leftover {
+  FJ_NOT_OURS,  /* of another store, or nothing that holds records */
+  FJ_NOT_BEGUN, /* ours, or the beginning of a header; nothing is behind that */
+  FJ_BEGUN      /* ours, with something behind its header, or with one of our records behind a
+                   header that is damaged */
+} fj_leftover;
+
+/* Finds out about the file of that name, which is that of segment `id`. One that cannot be
+ * opened is not ours. Faults: IO, MEMORY. */
+freyja_status fj_leftover_examine(const fj_dir *dir, const fj_identity *identity,
+                                  const char *name, uint64_t id, fj_leftover *out,
+                                  freyja_error *error);
+
+/* A data file that shows that a MANIFEST is not the one that belongs to the data. */
+typedef struct fj_witness {
+  uint64_t id;  /* 0: there is none */
+  uint64_t end; /* where the MANIFEST ends it, though it goes on; 0: it does not name it */
+} fj_witness;
+
+/* Looks for one: a file that is begun and not named, or one that is sealed at a place behind
+ * which there are records of it. What is sealed is cut there before that is said. What goes on
+ * from such a MANIFEST, an older one or a backup's, would lose records.
+ * Faults: IO, MEMORY. */
+freyja_status fj_leftovers_find(const fj_dir *dir, const fj_manifest *manifest,
+                                fj_witness *out, freyja_error *error);
+
+/* CORRUPT if there is one. Faults: IO, MEMORY, too. */
+freyja_status fj_leftovers_check(const fj_dir *dir, const fj_manifest *manifest,
+                                 freyja_error *error);
+
+/* Removes the temporary MANIFEST and the data files that are not begun. Files that cannot be
+ * removed stay. Faults: IO, MEMORY. */
+freyja_status fj_leftovers_clean(const fj_dir *dir, const fj_manifest *manifest,
+                                 freyja_error *error);
+
+/* Whether the directory holds any data file. Faults: IO. */
+freyja_status fj_leftovers_has_data(const fj_dir *dir, bool *has_data, freyja_error *error);
+
+#endif
