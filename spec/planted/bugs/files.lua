@@ -251,7 +251,7 @@ bug("unknown_flags_are_ignored", "capi",
   [[return (out->flags & ~FJ_FLAG_COLLIDES) == 0 && out->size <= available;]],
   [[return out->size <= available;]])
 
-bug("a_tombstone_may_have_a_value", "capi",
+bug("a_tombstone_may_have_a_value", "forged",
   [[if (out->kind != FJ_KIND_PUT && (out->kind != FJ_KIND_TOMBSTONE || out->value_size != 0))]],
   [[if (out->kind != FJ_KIND_PUT && out->kind != FJ_KIND_TOMBSTONE)]])
 
@@ -270,7 +270,7 @@ bug("a_header_may_pass_the_end", "torn_tail",
 bug("the_search_skips_places", "damage",
   [[scan->offset += FJ_RECORD_ALIGN;]], [[scan->offset += 2 * FJ_RECORD_ALIGN;]])
 
-bug("the_search_has_no_bound", "damage",
+bug("the_search_has_no_bound", "forged",
   [[if (scan->offset >= limit || scan->hashed > hashed_max) break;]],
   [[if (scan->offset >= limit) break;]])
 
@@ -382,16 +382,16 @@ bug("the_manifest_goes_before_the_new_one_comes", "crash",
 bug("the_manifest_is_not_checked", "damage",
   [[if (fj_hash(bytes, size - CHECK, 0) != fj_get64(bytes + size - CHECK))]], [[if (0)]])
 
-bug("a_file_may_be_listed_twice", "damage",
+bug("a_file_may_be_listed_twice", "forged",
   [[return check_unique(dir, m, error);]], [[return FREYJA_OK;]])
 
-bug("impossible_ids_are_believed", "damage",
+bug("impossible_ids_are_believed", "forged",
   [[if (entry->id == 0 || entry->id >= m->next_id)]], [[if (0)]])
 
-bug("impossible_sizes_are_believed", "damage",
+bug("impossible_sizes_are_believed", "forged",
   [[if (!sealed && !(last && entry->size == 0))]], [[if (0)]])
 
-bug("a_manifest_s_length_is_believed", "damage",
+bug("a_manifest_s_length_is_believed", "forged",
   [[if (count > FJ_SEGMENTS_MAX || encoded_size(count) != size)]], [[if (count > FJ_SEGMENTS_MAX)]])
 
 bug("the_generation_stands_still", "format", [[manifest->generation++;]], "")

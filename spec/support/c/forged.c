@@ -1,0 +1,194 @@
+/* forged.c - files with right checksums that no store has written: whoever knows the format
+ * can make them, and they are believed no more than others. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "disk.h"
+#include "freyja.h"
+#include "hash.h"
+#include "record.h"
+#include "scan.h"
+#include "segment.h"
+
+#define MANIFEST_MAX 512u /* bytes; more than the one here has */
+
+static int failures;
+
+static void ok(bool condition, const char *name, const char *said) {
+  printf("%s forged: %s%s%s\n", condition ? "ok" : "not ok", name, condition ? "" : ": ",
+         condition ? "" : said);
+  failures += !condition;
+}
+
+static freyja_status open_store(const sim_disk *disk, freyja **db, freyja_error *error) {
+  freyja_options options;
+  freyja_options_init(&options);
+  options.segment_size = FREYJA_SEGMENT_SIZE_MIN;
+  options.os = &disk->os;
+  return freyja_open("db", &options, db, error);
+}
+
+/* Two sealed segments and an active one. */
+static sim_disk *make_store(void) {
+  freyja *db = NULL;
+  sim_disk *disk = sim_disk_create(1);
+  disk->plain = true;
+  if (open_store(disk, &db, NULL) != FREYJA_OK) exit(1);
+  for (char key = 'a'; key < 'd'; key++) {
+    if (key > 'a' && freyja_rotate(db, NULL) != FREYJA_OK) exit(1);
+    if (freyja_put(db, &key, 1, "value", 5, NULL) != FREYJA_OK) exit(1);
+  }
+  if (freyja_close(db, NULL) != FREYJA_OK) exit(1);
+  return disk;
+}
+
+/* ---- the MANIFEST ----------------------------------------------------------- */
+
+typedef struct manifest {
+  uint8_t bytes[MANIFEST_MAX];
+  size_t size;
+} manifest;
+
+/* Opens the store with that MANIFEST, its checksum made right. */
+static void refuse(const manifest *changed, const char *name, const char *text) {
+  sim_disk *disk = make_store();
+  manifest m = *changed;
+  freyja *db = NULL;
+  freyja_error error = {.status = FREYJA_OK};
+  fj_put64(m.bytes + m.size - 8, fj_hash(m.bytes, m.size - 8, 0));
+  sim_disk_put(disk, "db/MANIFEST", m.bytes, m.size);
+  freyja_status status = open_store(disk, &db, &error);
+  bool right = status == FREYJA_CORRUPT && strstr(error.message, text) != NULL &&
+               strcmp(error.path, "db/MANIFEST") == 0;
+  ok(right, name, status == FREYJA_OK ? "it was believed" : error.message);
+  (void)freyja_close(db, NULL);
+  sim_disk_destroy(disk);
+}
+
+/* The store's own, of three entries of 16 bytes behind 64. */
+static manifest read_manifest(void) {
+  manifest m = {.size = 0};
+  uint64_t size = 0;
+  sim_disk *disk = make_store();
+  const uint8_t *bytes = sim_disk_bytes(disk, "db/MANIFEST", &size);
+  if (bytes == NULL || size != 64 + 3 * 16 + 8) exit(1);
+  memcpy(m.bytes, bytes, size);
+  m.size = size;
+  sim_disk_destroy(disk);
+  return m;
+}
+
+static void change(uint64_t offset, uint64_t value, const char *name, const char *text) {
+  manifest m = read_manifest();
+  fj_put64(m.bytes + offset, value);
+  refuse(&m, name, text);
+}
+
+static void test_manifest(void) {
+  manifest m = read_manifest();
+  fj_put32(m.bytes + 8, 2);
+  refuse(&m, "a MANIFEST with fewer entries than it has bytes for", "its size is wrong");
+  m = read_manifest();
+  fj_put32(m.bytes + 8, 4);
+  refuse(&m, "one with more", "its size is wrong");
+  m = read_manifest();
+  fj_put32(m.bytes + 12, 65);
+  refuse(&m, "one with too wide a hash", "a field is impossible");
+  change(40, 0, "one without a generation", "a field is impossible");
+  change(64, 0, "one that names file 0", "a file id is impossible");
+  change(64, 4, "one that names the file that is next", "a file id is impossible");
+  change(64, UINT64_MAX, "one that names the last file there can be",
+         "a file id is impossible");
+  change(64, 2, "one that names a file twice", "a file id stands twice");
+  change(72, 0, "one with an open segment that is not the last", "size is impossible");
+  change(72, 64, "one with a segment that is smaller than its header", "size is impossible");
+  change(72, 1001, "one with a segment that ends within 8 bytes", "size is impossible");
+  change(72, (UINT64_C(2) << 30) + 8, "one with a segment that is too large",
+         "size is impossible");
+}
+
+/* ---- records ----------------------------------------------------------------- */
+
+static uint64_t seed_of(const sim_disk *disk, uint64_t id, uint64_t *hash_seed) {
+  uint64_t size = 0;
+  fj_identity identity;
+  const uint8_t *bytes = sim_disk_bytes(disk, "db/MANIFEST", &size);
+  memcpy(identity.id, bytes + 16, FJ_STORE_ID);
+  identity.hash_seed = *hash_seed = fj_get64(bytes + 32);
+  return fj_segment_seed(&identity, id);
+}
+
+/* A tombstone in the place of the put of "a", but with the value that this had. */
+static void test_tombstone(void) {
+  sim_disk *disk = make_store();
+  uint64_t hash_seed = 0, size = 0;
+  uint64_t seed = seed_of(disk, 1, &hash_seed);
+  const uint8_t *bytes = sim_disk_bytes(disk, "db/1.data", &size);
+  uint8_t copy[512];
+  freyja *db = NULL;
+  char value[8];
+  size_t value_size = 0;
+  freyja_error error = {.status = FREYJA_OK};
+  if (bytes == NULL || size > sizeof copy) exit(1);
+  memcpy(copy, bytes, size);
+  uint8_t *p = copy + FJ_SEGMENT_HEADER;
+  uint64_t record_seed = fj_record_seed(seed, FJ_SEGMENT_HEADER);
+  p[14] = FJ_KIND_TOMBSTONE;
+  fj_put32(p, fj_record_header_sum(p, record_seed, fj_hash("a", 1, hash_seed)));
+  sim_disk_put(disk, "db/1.data", copy, size);
+  if (open_store(disk, &db, &error) != FREYJA_OK) {
+    ok(false, "a tombstone with a value", error.message);
+  } else {
+    freyja_status status = freyja_get(db, "a", 1, value, sizeof value, &value_size, &error);
+    ok(status == FREYJA_CORRUPT, "a tombstone with a value is damage, not a deletion",
+       freyja_status_name(status));
+  }
+  (void)freyja_close(db, NULL);
+  sim_disk_destroy(disk);
+}
+
+/* ---- searching ---------------------------------------------------------------- */
+
+/* Each 8 bytes begin what may be a record with the largest key: hashing all of them would take
+ * time in proportion to the square of the file's size. */
+static void test_search(void) {
+  enum { SIZE = 1 << 20 };
+  sim_disk *disk = make_store();
+  uint8_t *bytes = calloc(1, SIZE);
+  fj_pool pool = {.io = FREYJA_IO_SYSCALL, .readonly = true};
+  fj_dir dir = {.os = &disk->os};
+  fj_segment *segment = NULL;
+  fj_scan scan;
+  if (bytes == NULL || disk->os.open_dir(disk, -1, "db", &dir.fd) != 0) exit(1);
+  for (uint32_t at = FJ_SEGMENT_HEADER; at + 8 <= SIZE; at += 8) {
+    /* 12 bytes into one, 4 into the next: key size, kind and flags; the value's size, 0 */
+    fj_put32(bytes + at, 0);
+    fj_put16(bytes + at + 4, FREYJA_KEY_SIZE_MAX);
+    bytes[at + 6] = FJ_KIND_PUT;
+    bytes[at + 7] = 0;
+  }
+  sim_disk_put(disk, "db/9.data", bytes, SIZE);
+  dir.path = (char *)(uintptr_t) "db";
+  pool.dir = &dir;
+  if (fj_segment_assume(&pool, 9, 9, SIZE, &segment, NULL) != FREYJA_OK) exit(1);
+  fj_scan_open(&scan, segment, FJ_SEGMENT_HEADER, SIZE);
+  freyja_status status = fj_scan_resume(&scan, SIZE, NULL);
+  char said[64];
+  (void)snprintf(said, sizeof said, "%llu bytes are hashed", (unsigned long long)scan.hashed);
+  ok(status == FREYJA_OK && scan.offset == SIZE && scan.hashed > SIZE &&
+         scan.hashed < UINT64_C(8) * SIZE,
+     "a search hashes bytes in proportion to the file's", said);
+  fj_scan_close(&scan);
+  fj_segment_release(segment);
+  (void)disk->os.close(disk, dir.fd);
+  free(bytes);
+  sim_disk_destroy(disk);
+}
+
+int main(void) {
+  test_manifest();
+  test_tombstone();
+  test_search();
+  return failures > 0;
+}
