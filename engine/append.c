@@ -91,12 +91,14 @@ static void prefill(fj_segment *segment, uint64_t end) {
  * after a loss of power, in front of what is written next or in place of it. */
 static int undo(fj_segment *segment, bool whole) {
   const fj_os *os = segment->os;
-  int code = 0;
+  int code = -EFBIG;
   if (segment->can_reserve) {
     static const uint8_t zeros[FJ_RECORD_HEADER];
     freyja_slice part = {zeros, sizeof zeros};
     code = fj_write(os, segment->file, &part, 1, segment->tail);
-  } else {
+  }
+  if (code == -EFBIG) { /* also where a limit on files is now below what is reserved */
+    segment->reserved = segment->filled = segment->tail;
     code = os->truncate(os->context, segment->file, segment->tail);
   }
   return code == 0 && whole ? fj_sync(os, segment->file) : code;

@@ -51,6 +51,7 @@ struct fj_os {
   int (*close)(void *context, int file);                 /* also for directories */
   int (*stat)(void *context, int file, fj_os_stat *out); /* also for directories */
   int64_t (*read)(void *context, int file, void *buffer, size_t size, uint64_t offset);
+  /* -EFBIG, and nothing written, if the process may not write so far; no signal comes. */
   int64_t (*write)(void *context, int file, const freyja_slice *parts, size_t count,
                    uint64_t offset);
   int (*sync)(void *context, int file); /* data, and what is needed to find it (fdatasync) */

@@ -59,6 +59,12 @@ describe("where the operating system says no", function()
     assert.equal(128, run("true", "", "file_size 1024"))
   end)
 
+  it("one below the size that a file has loses nothing, is `full`, and kills nobody", function()
+    if not has_prlimit then pending "needs prlimit" return end
+    assert.equal(54, run("true", "", "lower_limit"))
+    assert.equal(54, run("true", fast, "lower_limit"))
+  end)
+
   it("the same with the signal ignored, down to no bytes at all", function()
     if not has_prlimit then pending "needs prlimit" return end
     assert.equal(130, run("trap '' XFSZ", fast, "file_size 0"))

@@ -209,6 +209,70 @@ local function file_size(least)
   return points
 end
 
+--- A limit that lies below what the files of a killed process have already: behind the limit not
+--- even what is there may be written again.
+local function try_lower_limit(limit, io_mode, sync)
+  local dir <close> = tmp.dir()
+  local path, copy = dir.path .. "/db", dir.path .. "/copy"
+  local label = ("files of %d bytes from now on, io %s, sync %s"):format(limit, io_mode, sync)
+  local options = { io = io_mode, sync = "none" }
+  local done = writes(limit % 1000 + 3000)
+  do
+    local db <close> = assert(freyja.open(path, options))
+    assert(not fill(db, done, 300))
+    if sync == "always" then db:sync() end
+    assert(os.execute(("cp -r '%s' '%s'"):format(path, copy)))
+  end
+  set_limit("fsize", limit)
+  do
+    local reader <close> = assert(freyja.open(copy, { io = io_mode, readonly = true }))
+    check(reader, done, label)
+  end
+  local db, err = freyja.open(copy, options)
+  if db then
+    assert(sync == "always", label)
+    err = fill(db, done, math.huge)
+    check(db, done, label)
+  end
+  expect(err, "full", label)
+  assert(err.path == copy .. "/1.data", label)
+  set_limit("fsize", "unlimited")
+  check_recovered(db or assert(freyja.open(copy, options)), done, copy, label)
+end
+
+--- The same for a store that is open, and has reserved more than it may write.
+local function try_lower_while_open(limit, io_mode)
+  local dir <close> = tmp.dir()
+  local path = dir.path .. "/db"
+  local label = ("files of %d bytes while it is open, io %s"):format(limit, io_mode)
+  local db = assert(freyja.open(path, { io = io_mode, sync = "none" }))
+  local done = writes(9000)
+  assert(not fill(db, done, 20))
+  set_limit("fsize", limit)
+  local err = fill(db, done, math.huge)
+  check(db, done, label)
+  expect(err, "full", label)
+  set_limit("fsize", "unlimited")
+  check_recovered(db, done, path, label)
+end
+
+local function lower_limit()
+  local points = 0
+  for _, io_mode in ipairs(MODES) do
+    for limit = 1000, 250000, 30000 do
+      try_lower_while_open(limit, io_mode)
+      points = points + 1
+    end
+    for _, sync in ipairs { "none", "always" } do
+      for limit = 1000, 1000000, 111111 do
+        try_lower_limit(limit, io_mode, sync)
+        points = points + 1
+      end
+    end
+  end
+  return points
+end
+
 --- Opens files until that fails, then closes `left` of them.
 local function take_descriptors(left)
   local files = {}
@@ -374,6 +438,6 @@ end
 
 local tasks = {
   full_disk = full_disk, sparse_copy = sparse_copy, file_size = file_size,
-  descriptors = descriptors, memory = memory,
+  lower_limit = lower_limit, descriptors = descriptors, memory = memory,
 }
 print(assert(tasks[arg[1]], "no such task")(arg[2]))

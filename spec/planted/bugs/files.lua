@@ -106,6 +106,10 @@ bug("the_undo_does_nothing", "faults",
 bug("the_undo_is_not_durable", "faults",
   [[return code == 0 && whole ? fj_sync(os, segment->file) : code;]], [[return code + 0 * whole;]])
 
+bug("a_limit_below_the_reserve_poisons", "real_limits",
+  [[if (code == -EFBIG) { /* also where a limit on files is now below what is reserved */]],
+  [[if (!segment->can_reserve) {]])
+
 bug("the_undo_cuts_nothing", "faults",
   [[code = os->truncate(os->context, segment->file, segment->tail);]], [[code = 0;]], "static int undo(")
 
@@ -194,7 +198,17 @@ bug("the_errno_is_lost", "capi", [[if (error != NULL) error->os_code = -code;]],
 in_file "engine/os.c"
 
 bug("the_size_limit_kills", "real_limits",
-  [[if (is_beyond_limit(offset + size)) return -EFBIG;]], "")
+  [[if (offset + size > file_limit()) return -EFBIG;]], "")
+
+bug("a_write_beyond_the_size_limit_kills", "real_limits",
+  [[if (is_write_beyond_limit(offset, size)) return -EFBIG;]], "")
+
+bug("a_lower_size_limit_is_not_noticed", "real_limits",
+  [[atomic_store_explicit(&asked_to, 0, memory_order_relaxed);]], "", "os_open(")
+
+bug("large_writes_do_not_ask_for_the_size_limit", "real_limits",
+  [[if (size < ASKED_STEP && end <= atomic_load_explicit(&asked_to, memory_order_relaxed))]],
+  [[if (end <= atomic_load_explicit(&asked_to, memory_order_relaxed))]])
 
 bug("an_interrupted_read_is_an_error", "system",
   [[if (count == -EINTR) continue;]], "", "int64_t fj_read(")
