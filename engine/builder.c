@@ -4,9 +4,9 @@
 #include <string.h>
 
 freyja_status fj_builder_open(fj_builder *builder, const fj_os *os, const char *path,
-                              int source, uint32_t hash_bits, freyja_error *error) {
+                              int source, freyja_error *error) {
   memset(builder, 0, sizeof *builder);
-  fj_keydir_create(&builder->keys, os, hash_bits);
+  fj_keydir_create(&builder->keys, os, 64);
   freyja_status status = fj_folder_open(&builder->folder, os, path, source, error);
   if (status != FREYJA_OK) return status;
   builder->opened = true;
@@ -18,13 +18,18 @@ freyja_status fj_builder_open(fj_builder *builder, const fj_os *os, const char *
   if (code != 0)
     return fj_fail_os(error, code, &builder->folder.dir, NULL,
                       "get random bytes for the store");
-  manifest->hash_bits = hash_bits;
+  manifest->hash_bits = 64;
   manifest->next_id = 1;
   manifest->created = os->now(os->context);
   builder->pool.dir = &builder->folder.dir;
   builder->pool.identity = manifest->identity;
   builder->pool.io = FREYJA_IO_SYSCALL;
   return FREYJA_OK;
+}
+
+void fj_builder_set_hash_bits(fj_builder *builder, uint32_t hash_bits) {
+  fj_keydir_create(&builder->keys, builder->keys.os, hash_bits);
+  builder->manifest.hash_bits = hash_bits;
 }
 
 /* Makes the active segment durable and gives it up. */

@@ -16,10 +16,14 @@ typedef struct fj_builder {
   fj_keydir keys;     /* the hashes that were written, to flag those that collide */
 } fj_builder;
 
-/* Begins in the directory `path`, as fj_folder_open, with a new id and hash seed. *builder is
+/* Begins in the directory `path`, as fj_folder_open, with a new id and hash seed, and with all
+ * of its 64 bits. *builder is
  * for fj_builder_destroy in any case. Faults: those of fj_folder_open. */
 freyja_status fj_builder_open(fj_builder *builder, const fj_os *os, const char *path,
-                              int source, uint32_t hash_bits, freyja_error *error);
+                              int source, freyja_error *error);
+
+/* Makes it a store with a hash of so many bits, 1 to 64. Before the first record. */
+void fj_builder_set_hash_bits(fj_builder *builder, uint32_t hash_bits);
 
 /* Writes a record. The key must not have been written before; record sizes are those that a
  * store may have. Faults: FULL, IO, MEMORY, LIMIT. */

@@ -115,7 +115,9 @@ typedef struct freyja_options {
                                  each open; holds for segments begun from then on */
   freyja_io io;               /* FREYJA_IO_MMAP */
   uint32_t hash_bits;         /* 64. Top bits of the index's hash in use, 1 to 64; kept by the
-                                 store from its creation on. Fewer only to test collisions */
+                                 store from its creation on. Fewer only to test collisions: an
+                                 open that finds too many of them (thousands of keys for
+                                 1 bit, hundreds of thousands for 12) is refused, LIMIT */
   const struct fj_os *os;     /* NULL: the operating system. For tests (engine/os.h) */
 } freyja_options;
 

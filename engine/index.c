@@ -5,6 +5,13 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* What finding the places of the log's records may cost: bytes that are looked at, and a slot
+ * counts as one. In a store whose
+ * hashes are random it is a small part of this. */
+#define SEARCH_FREE (UINT64_C(256) << 20) /* whatever the log's size, */
+#define SEARCH_SHARE 4u                   /* and for each of its bytes */
+#define SEARCH_RECORD 64u                 /* a record of the same hash, without its key */
+
 void fj_index_create(fj_index *index, const fj_dir *dir, const fj_identity *identity,
                      freyja_io io, bool readonly, uint32_t hash_bits) {
   memset(index, 0, sizeof *index);
@@ -275,6 +282,17 @@ static freyja_status same_key(fj_index *index, fj_found *found, const fj_record 
   return status;
 }
 
+freyja_status fj_index_charge(fj_index *index, const fj_record *record, uint64_t compared,
+                              uint64_t passed, freyja_error *error) {
+  index->applied += record->size;
+  index->searched += compared * (SEARCH_RECORD + (uint64_t)record->key_size) + passed;
+  if (index->searched <= SEARCH_FREE + SEARCH_SHARE * index->applied) return FREYJA_OK;
+  return fj_fail_at(
+      error, FREYJA_LIMIT, index->dir, NULL,
+      "too many keys have nearly the same hash: hash_bits is too small for them, "
+      "or the files were made up");
+}
+
 freyja_status fj_index_apply(fj_index *index, fj_segment *segment, uint64_t offset,
                              const fj_record *record, uint64_t key_hash, freyja_error *error) {
   fj_found found;
@@ -285,13 +303,15 @@ freyja_status fj_index_apply(fj_index *index, fj_segment *segment, uint64_t offs
   if (record->timestamp > index->last_timestamp) index->last_timestamp = record->timestamp;
   bool more = fj_keydir_find(&index->keydir, hash, &found.place);
   bool same = more && needs_no_look(&found, record);
-  while (more && !same) {
+  uint64_t compared = 0, passed = fj_index_passed(&found.place, hash);
+  for (; more && !same; compared++) {
     status = same_key(index, &found, record, &same, error);
     fj_found_release(&found);
     if (status != FREYJA_OK) return status;
-    if (same) break;
-    more = fj_keydir_next(&found.place);
+    if (!same) more = fj_keydir_next(&found.place);
   }
+  status = fj_index_charge(index, record, compared, passed, error);
+  if (status != FREYJA_OK) return status;
   if (record->kind == FJ_KIND_TOMBSTONE) {
     if (same) fj_index_delete(index, found.place);
     return FREYJA_OK;
@@ -303,6 +323,8 @@ freyja_status fj_index_apply(fj_index *index, fj_segment *segment, uint64_t offs
     return FREYJA_OK;
   }
   status = fj_keydir_reserve(&index->keydir, hash, &found.place, error);
-  if (status == FREYJA_OK) fj_index_insert(index, found.place, hash, word);
-  return status;
+  if (status != FREYJA_OK) return status;
+  index->searched += (uint64_t)(found.place.gap - found.place.slot);
+  fj_index_insert(index, found.place, hash, word);
+  return FREYJA_OK;
 }

@@ -29,6 +29,8 @@ typedef struct fj_index {
   uint32_t count;
   uint32_t capacity;
   uint64_t last_timestamp; /* of the newest record */
+  uint64_t applied;        /* bytes of the records that were read in the log's order, */
+  uint64_t searched; /* and what finding their places here has cost, in bytes looked at */
 
   fj_damage *damage; /* damage_count, at most FJ_DAMAGE_MAX of them */
   uint32_t damage_room;
@@ -104,8 +106,21 @@ void fj_index_replace(fj_index *index, fj_place place, uint64_t word);
 void fj_index_insert(fj_index *index, fj_place place, uint64_t hash, uint64_t word);
 void fj_index_delete(fj_index *index, fj_place place);
 
+/* Counts the bytes of a record that was read, and what finding its place has cost: `compared`
+ * records of its hash were looked at, and their keys, and `passed` slots of other hashes.
+ * LIMIT if that is out of proportion to the log, as in a file that was made to be slow, or
+ * where a store with few hash_bits got many keys. */
+freyja_status fj_index_charge(fj_index *index, const fj_record *record, uint64_t compared,
+                              uint64_t passed, freyja_error *error);
+
+/* The slots that searching for the hash has passed, up to where it ended. */
+static inline uint64_t fj_index_passed(const fj_place *place, uint64_t hash) {
+  if (place->slot == NULL) return 0;
+  return (uint64_t)(place->slot - fj_shard_home(place->shard, hash));
+}
+
 /* Applies a record that was read in the log's order (FORMAT.md, section 3).
- * Faults: MEMORY, IO, LIMIT. */
+ * Faults: MEMORY, IO, LIMIT (fj_index_charge). */
 freyja_status fj_index_apply(fj_index *index, fj_segment *segment, uint64_t offset,
                              const fj_record *record, uint64_t key_hash, freyja_error *error);
 

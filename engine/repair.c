@@ -13,6 +13,8 @@
 #include "salvage.h"
 #include "torn.h"
 
+#define COLLISIONS_MAX (UINT64_C(1) << 20) /* pairs of keys with the same hash, about */
+
 /* How far a file was read. */
 typedef struct fj_progress {
   uint64_t end;    /* of what is to be read */
@@ -69,11 +71,13 @@ static freyja_status choose(fj_inspection *in, const fj_record *record, uint64_t
   found.os = index->dir->os;
   if (record->timestamp > progress->newest) progress->newest = record->timestamp;
   bool more = fj_keydir_find(&index->keydir, key_hash, &found.place);
-  while (more && !same && status == FREYJA_OK) {
+  uint64_t compared = 0, passed = fj_index_passed(&found.place, key_hash);
+  for (; more && !same && status == FREYJA_OK; compared++) {
     status = compare(index, &found, record, &same, &newer, error);
     if (!same) more = fj_keydir_next(&found.place);
   }
   fj_found_release(&found);
+  if (status == FREYJA_OK) status = fj_index_charge(index, record, compared, passed, error);
   if (status != FREYJA_OK || (same && !newer)) return status;
   uint64_t word = fj_word_make(in->segment->slot, in->scan.offset, record->size, false);
   if (same) {
@@ -325,15 +329,25 @@ static freyja_status open_files(fj_repair_state *r, freyja_error *error) {
   return FREYJA_OK;
 }
 
+/* Those of the store, unless its keys are so many that they would collide too often, as in one
+ * whose MANIFEST was made up: an open would refuse it (fj_index_charge). */
+static uint32_t hash_bits_for(const fj_repair_state *r) {
+  uint64_t keys = r->index.keydir.count;
+  uint32_t bits = r->salvage.has_manifest ? r->salvage.manifest.hash_bits : 64;
+  return bits < 64 && keys * (keys >> bits) > COLLISIONS_MAX ? 64 : bits;
+}
+
 static freyja_status repair(fj_repair_state *r, const char *to, freyja_error *error) {
   const fj_salvage *salvage = &r->salvage;
-  uint32_t hash_bits = salvage->has_manifest ? salvage->manifest.hash_bits : 64;
   fj_index_create(&r->index, &salvage->dir, &salvage->identity, FREYJA_IO_SYSCALL, true, 64);
   freyja_status status =
-      fj_builder_open(&r->builder, salvage->dir.os, to, salvage->dir.fd, hash_bits, error);
+      fj_builder_open(&r->builder, salvage->dir.os, to, salvage->dir.fd, error);
   if (status == FREYJA_OK) status = open_files(r, error);
   if (status == FREYJA_OK) status = choose_all(r, error);
-  if (status == FREYJA_OK) status = write_all(r, error);
+  if (status == FREYJA_OK) {
+    fj_builder_set_hash_bits(&r->builder, hash_bits_for(r));
+    status = write_all(r, error);
+  }
   fj_builder_destroy(&r->builder);
   fj_index_destroy(&r->index);
   salvage->dir.os->release(salvage->dir.os->context, r->progress);

@@ -43,6 +43,30 @@ describe("keys whose hashes collide", function()
     end
   end
 
+  for _, io_mode in ipairs { "mmap", "syscall" } do
+    it("are refused by an open when they are so many that it would take too long, io = " .. io_mode, function()
+      local dir <close> = tmp.dir()
+      local function fill(name, hash_bits)
+        local path = dir.path .. "/" .. name
+        do
+          local db <close> = assert(freyja.open(path, { hash_bits = hash_bits, sync = "none" }))
+          for i = 1, 4500 do db:put("key" .. i, "v" .. i) end
+        end
+        return path, freyja.open(path, { io = io_mode })
+      end
+      local path, none, why = fill("one bit", 1)
+      assert.is_nil(none)
+      assert.equal("limit", why.code)
+      assert.matches("the same hash", why.message)
+      assert.matches("one bit", why.path)
+      assert.same({}, assert(freyja.repair(path, { to = dir.path .. "/repaired" })).problems)
+      for _, db in ipairs { assert(freyja.open(dir.path .. "/repaired")), (select(2, fill("eight bits", 8))) } do
+        for i = 1, 4500 do assert.equal("v" .. i, db:get("key" .. i)) end
+        db:close()
+      end
+    end)
+  end
+
   it("keep the width of the hash that the store was made with", function()
     local dir <close> = tmp.dir()
     do

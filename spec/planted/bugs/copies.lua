@@ -114,6 +114,11 @@ bug("an_index_without_order_passes", "audit",
 
 -- Repair ---------------------------------------------------------------------------------------------------
 
+in_file "engine/repair.c"
+
+bug("a_repaired_store_cannot_be_opened", "collision",
+  [[return bits < 64 && keys * (keys >> bits) > COLLISIONS_MAX ? 64 : bits;]], [[return bits;]])
+
 in_file "engine/salvage.c"
 
 bug("repair_believes_an_older_manifest", "repair", [[if (witness.id == 0) return sort_entries(salvage, error);]],

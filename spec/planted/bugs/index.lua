@@ -23,6 +23,17 @@ bug("a_hostile_file_gives_a_key_two_slots", "fuzz_store",
   [[return alone && (record->flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);]],
   [[return (record->flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);]])
 
+bug("equal_hashes_cost_nothing", "collision",
+  [[status = fj_index_charge(index, record, compared, passed, error);]],
+  [[status = fj_index_charge(index, record, 0, passed, error);]])
+
+bug("passing_slots_costs_nothing", "keydir",
+  [[status = fj_index_charge(index, record, compared, passed, error);]],
+  [[status = fj_index_charge(index, record, compared, 0, error);]])
+
+bug("pushing_slots_costs_nothing", "keydir",
+  [[index->searched += (uint64_t)(found.place.gap - found.place.slot);]], "")
+
 bug("ranks_are_compared_the_wrong_way", "damage",
   [[if (found != NULL && found->segment->rank > index->unknown_rank) return FREYJA_OK;]],
   [[if (found != NULL && found->segment->rank < index->unknown_rank) return FREYJA_OK;]])
