@@ -7,6 +7,8 @@
 
 #include "scan.h"
 
+#define MISSING_MORE 1000u /* so many more data files are missing than there are: too many */
+
 /* ---- one file -------------------------------------------------------------- */
 
 /* Whether a record of segment `id` is anywhere in [from, size) of its file. */
@@ -124,12 +126,33 @@ static freyja_status check_end(const fj_dir *dir, const fj_identity *identity,
   if (size <= entry->size || size > FREYJA_SEGMENT_SIZE_MAX) return FREYJA_OK;
   freyja_status status =
       find_record(dir, identity, entry->id, entry->size, size, &found, error);
-  if (found) *out = (fj_witness){entry->id, entry->size};
+  if (found) *out = (fj_witness){.id = entry->id, .end = entry->size};
   return status;
+}
+
+static int count_data(void *argument, const char *name) {
+  uint64_t id = 0;
+  *(uint32_t *)argument += fj_segment_parse_name(name, &id);
+  return 0;
+}
+
+/* Finds out whether too many are missing, at no other cost than a look at the directory. */
+static freyja_status count_missing(const fj_dir *dir, const fj_manifest *manifest,
+                                   fj_witness *out, freyja_error *error) {
+  uint32_t there = 0;
+  if (manifest->count < MISSING_MORE) return FREYJA_OK;
+  int code = dir->os->list(dir->os->context, dir->fd, count_data, &there);
+  if (code < 0) return fj_fail_os(error, code, dir, NULL, "list");
+  if (manifest->count >= there && manifest->count - there >= (uint64_t)there + MISSING_MORE)
+    *out = (fj_witness){.there = there, .missing = manifest->count - there};
+  return FREYJA_OK;
 }
 
 freyja_status fj_leftovers_find(const fj_dir *dir, const fj_manifest *manifest,
                                 fj_witness *out, freyja_error *error) {
+  memset(out, 0, sizeof *out);
+  freyja_status status = count_missing(dir, manifest, out, error);
+  if (status != FREYJA_OK || out->missing > 0) return status;
   fj_visit visit = {.manifest = manifest, .dir = dir, .error = error};
   int code = dir->os->list(dir->os->context, dir->fd, visit_unnamed, &visit);
   *out = visit.witness;
@@ -143,9 +166,16 @@ freyja_status fj_leftovers_find(const fj_dir *dir, const fj_manifest *manifest,
 
 freyja_status fj_leftovers_check(const fj_dir *dir, const fj_manifest *manifest,
                                  freyja_error *error) {
-  fj_witness witness = {0, 0};
+  fj_witness witness;
   freyja_status status = fj_leftovers_find(dir, manifest, &witness, error);
-  if (status != FREYJA_OK || witness.id == 0) return status;
+  if (status != FREYJA_OK) return status;
+  if (witness.missing > 0)
+    return fj_fail_at(error, FREYJA_CORRUPT, dir, "MANIFEST",
+                      "the list of segments names %" PRIu32
+                      " data files more than the %" PRIu32
+                      " that are there; nothing was changed",
+                      witness.missing, witness.there);
+  if (witness.id == 0) return FREYJA_OK;
   return fj_fail_at(error, FREYJA_CORRUPT, dir, "MANIFEST",
                     "the list of segments is not the one that belongs to the data, but "
                     "perhaps an older one: it %s %" PRIu64

@@ -22,18 +22,21 @@ freyja_status fj_leftover_examine(const fj_dir *dir, const fj_identity *identity
 
 /* A data file that shows that a MANIFEST is not the one that belongs to the data. */
 typedef struct fj_witness {
-  uint64_t id;  /* 0: there is none */
-  uint64_t end; /* where the MANIFEST ends it, though it goes on; 0: it does not name it */
+  uint64_t id;      /* 0: there is none */
+  uint64_t end;     /* where the MANIFEST ends it, though it goes on; 0: it does not name it */
+  uint32_t there;   /* or, where `missing` is not 0: there are so many data files, */
+  uint32_t missing; /* and so many more that it names */
 } fj_witness;
 
-/* Looks for one: a file that is begun and not named, or one that is sealed at a place behind
- * which there are records of it. What is sealed is cut there before that is said. What goes on
- * from such a MANIFEST, an older one or a backup's, would lose records.
- * Faults: IO, MEMORY. */
+/* Looks for one, or for data files that are missing in such a number that the MANIFEST's
+ * entries must not take memory and time, as they do where some are: it may have been made up.
+ * Then: a file that is begun and not named, or one that is sealed at a place behind which
+ * there are records of it. What is sealed is cut there before that is said. What goes on from
+ * such a MANIFEST, an older one or a backup's, would lose records. Faults: IO, MEMORY. */
 freyja_status fj_leftovers_find(const fj_dir *dir, const fj_manifest *manifest,
                                 fj_witness *out, freyja_error *error);
 
-/* CORRUPT if there is one. Faults: IO, MEMORY, too. */
+/* CORRUPT if there is one, or too many are missing. Faults: IO, MEMORY, too. */
 freyja_status fj_leftovers_check(const fj_dir *dir, const fj_manifest *manifest,
                                  freyja_error *error);
 

@@ -160,7 +160,7 @@ static const fj_manifest_entry *find_entry(const fj_salvage *salvage, uint64_t i
 static freyja_status judge_manifest(fj_salvage *salvage, const fj_findings *findings,
                                     freyja_error *error) {
   static const fj_extent extent = {"MANIFEST", 0, 0};
-  fj_witness witness = {0, 0};
+  fj_witness witness;
   if (!salvage->has_manifest) return FREYJA_OK;
   freyja_error fault;
   freyja_status status =
@@ -170,13 +170,19 @@ static freyja_status judge_manifest(fj_salvage *salvage, const fj_findings *find
     return status;
   }
   if (status != FREYJA_OK) fj_findings_add(findings, extent, "%s", fault.message);
-  if (witness.id == 0) return sort_entries(salvage, error);
-  fj_findings_add(
-      findings, extent,
-      "it is not the one that belongs to the data, but perhaps an older one, and not "
-      "used: it %s %" PRIu64 ".data, which may hold records%s",
-      witness.end == 0 ? "does not name" : "ends", witness.id,
-      witness.end == 0 ? "" : " behind that");
+  if (witness.id == 0 && witness.missing == 0) return sort_entries(salvage, error);
+  if (witness.missing > 0)
+    fj_findings_add(findings, extent,
+                    "it names %" PRIu32 " data files more than the %" PRIu32
+                    " that are there, and is not used",
+                    witness.missing, witness.there);
+  else
+    fj_findings_add(
+        findings, extent,
+        "it is not the one that belongs to the data, but perhaps an older one, and not "
+        "used: it %s %" PRIu64 ".data, which may hold records%s",
+        witness.end == 0 ? "does not name" : "ends", witness.id,
+        witness.end == 0 ? "" : " behind that");
   fj_manifest_clear(&salvage->dir, &salvage->manifest);
   salvage->has_manifest = false;
   return FREYJA_OK;

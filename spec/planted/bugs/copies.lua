@@ -121,7 +121,8 @@ bug("a_repaired_store_cannot_be_opened", "collision",
 
 in_file "engine/salvage.c"
 
-bug("repair_believes_an_older_manifest", "repair", [[if (witness.id == 0) return sort_entries(salvage, error);]],
+bug("repair_believes_an_older_manifest", "repair",
+  [[if (witness.id == 0 && witness.missing == 0) return sort_entries(salvage, error);]],
   [[return sort_entries(salvage, error);]])
 
 -- The binding ------------------------------------------------------------------------------------------------

@@ -330,6 +330,10 @@ bug("without_its_mark_a_tail_is_trusted", "damage",
 
 in_file "engine/leftovers.c"
 
+bug("any_number_of_files_may_be_missing", "forged",
+  [[if (status != FREYJA_OK || out->missing > 0) return status;]],
+  [[if (status != FREYJA_OK) return status; out->missing = 0;]])
+
 bug("temporaries_stay", "open", [[bool goes = strcmp(name, "MANIFEST.tmp") == 0 ||]], [[bool goes =]])
 
 bug("others_files_are_removed", "recovery", [[if (ours) return FREYJA_OK;]],
@@ -341,7 +345,7 @@ bug("data_that_no_manifest_names_goes", "damage",
   [[if (ours) *out = FJ_NOT_BEGUN;]])
 
 bug("records_behind_a_sealed_end_are_nothing", "damage",
-  [[if (found) *out = (fj_witness){entry->id, entry->size};]], "")
+  [[if (found) *out = (fj_witness){.id = entry->id, .end = entry->size};]], "")
 
 bug("data_without_a_header_is_nothing", "repair", [[if (found) *out = FJ_BEGUN;]], "")
 

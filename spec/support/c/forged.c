@@ -8,6 +8,7 @@
 #include "freyja.h"
 #include "hash.h"
 #include "record.h"
+#include "repair.h"
 #include "scan.h"
 #include "segment.h"
 
@@ -108,6 +109,59 @@ static void test_manifest(void) {
          "size is impossible");
 }
 
+/* The store with a MANIFEST that names `missing` files besides its three, first of all. */
+static sim_disk *make_missing(uint32_t missing, uint64_t *size) {
+  manifest m = read_manifest();
+  sim_disk *disk = make_store();
+  uint64_t next = fj_get64(m.bytes + 48);
+  *size = m.size + (uint64_t)missing * 16;
+  uint8_t *bytes = malloc(*size), *p = bytes + 64;
+  if (bytes == NULL) exit(1);
+  memcpy(bytes, m.bytes, 64);
+  fj_put32(bytes + 8, missing + 3);
+  fj_put64(bytes + 48, next + missing);
+  for (uint32_t i = 0; i < missing; i++, p += 16) {
+    fj_put64(p, next + i);
+    fj_put64(p + 8, FREYJA_SEGMENT_SIZE_MIN);
+  }
+  memcpy(p, m.bytes + 64, 3 * 16);
+  fj_put64(bytes + *size - 8, fj_hash(bytes, *size - 8, 0));
+  sim_disk_put(disk, "db/MANIFEST", bytes, *size);
+  free(bytes);
+  return disk;
+}
+
+/* Files that are missing are damage; more of them than a store can have lost take neither
+ * memory nor calls. */
+static void test_missing(void) {
+  uint64_t size = 0;
+  freyja *db = NULL;
+  freyja_stats stats;
+  freyja_report report;
+  freyja_error error = {.message = "it was believed"};
+  sim_disk *disk = make_missing(900, &size);
+  freyja_status status = open_store(disk, &db, &error);
+  if (status == FREYJA_OK) freyja_get_stats(db, &stats);
+  ok(status == FREYJA_OK && stats.recovery.damaged == 900, "900 missing files are damage",
+     error.message);
+  (void)freyja_close(db, NULL);
+  sim_disk_destroy(disk);
+
+  disk = make_missing((1u << 20) - 3, &size);
+  disk->bytes_peak = 0;
+  sim_disk_fail(disk, &disk->fault); /* counts calls anew */
+  status = open_store(disk, &db, &error);
+  ok(status == FREYJA_CORRUPT && strstr(error.message, "1048573 data files") != NULL,
+     "a million missing files are no store", error.message);
+  ok(disk->calls < 100 && disk->bytes_peak < 3 * size, "which takes little to find out", "");
+  disk->bytes_peak = 0;
+  sim_disk_fail(disk, &disk->fault);
+  status = fj_repair(&disk->os, "db", "repaired", NULL, NULL, &report, &error);
+  ok(status == FREYJA_OK && report.keys == 3, "its keys are saved", error.message);
+  ok(disk->calls < 200 && disk->bytes_peak < 3 * size, "which takes little, too", "");
+  sim_disk_destroy(disk);
+}
+
 /* ---- records ----------------------------------------------------------------- */
 
 static uint64_t seed_of(const sim_disk *disk, uint64_t id, uint64_t *hash_seed) {
@@ -188,6 +242,7 @@ static void test_search(void) {
 
 int main(void) {
   test_manifest();
+  test_missing();
   test_tombstone();
   test_search();
   return failures > 0;
