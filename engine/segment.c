@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FILES_MAX 12u        /* open sealed files in syscall mode: well below `ulimit -n 32` */
+#define FILES_MAX 12u   /* open sealed files in syscall mode: well below `ulimit -n 32` */
+#define MAPS_MAX 16384u /* mapped segments of a store: a process may have some 65,000 maps */
 #define TAKEN_MAX (1u << 20) /* file names in use that are passed over */
 #define FIELD_STORE_ID 16u
 #define FIELDS_IDENTITY 32u /* bytes of store id, hash seed and file id */
@@ -255,13 +256,19 @@ freyja_status fj_segment_assume(fj_pool *pool, uint64_t id, uint64_t written_as,
   return FREYJA_OK;
 }
 
-/* Maps `size` bytes of the file; in syscall mode does nothing. */
+/* Maps `size` bytes of the file; in syscall mode does nothing. Where there is no room for one
+ * more mapping, the segment is used as in that mode; and room must be left for others, as
+ * without any not even memory can be had. */
 static int map_file(fj_segment *segment, uint64_t size, bool writable) {
-  if (segment->pool->io != FREYJA_IO_MMAP) return 0;
+  fj_pool *pool = segment->pool;
+  if (pool->io != FREYJA_IO_MMAP || pool->maps >= MAPS_MAX) return 0;
   const fj_os *os = segment->os;
   int code = os->map(os->context, segment->file, size, writable, &segment->map);
-  if (code == 0) segment->map_size = size;
-  return code;
+  if (code == -ENOMEM) segment->map = NULL;
+  if (code != 0) return code == -ENOMEM ? 0 : code;
+  segment->map_size = size;
+  pool->maps++;
+  return 0;
 }
 
 /* Creates the file of the first id from *next_id on whose name is free. */
@@ -432,6 +439,7 @@ void fj_segment_release(fj_segment *segment) {
       (segment->newer != NULL || segment->older != NULL || segment->pool->newest == segment))
     pool_unlink(segment);
   close_file(segment);
+  if (segment->map != NULL && segment->pool != NULL) segment->pool->maps--;
   if (segment->map != NULL) os->unmap(os->context, segment->map, segment->map_size);
   os->release(os->context, segment);
 }

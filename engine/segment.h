@@ -40,7 +40,7 @@ typedef struct fj_segment {
   uint32_t rank;       /* 0 is the oldest */
   uint32_t references; /* the table's, and those of views and iterators */
   int file;            /* -1 when not open */
-  uint8_t *map;        /* NULL when there is no mapping (syscall mode) */
+  uint8_t *map;        /* NULL when there is no mapping (syscall mode, or no room for it) */
   uint64_t map_size;
   uint64_t tail;         /* S1 */
   uint64_t reserved;     /* S2; end of the blocks that the file is known to have */
@@ -74,6 +74,7 @@ struct fj_pool {
   freyja_io io;
   bool readonly;
   uint32_t open_files;
+  uint32_t maps;               /* of segments: bounded */
   fj_segment *newest, *oldest; /* open sealed files, by last use */
 };
 

@@ -74,7 +74,11 @@ describe("where the operating system says no", function()
     assert.equal(28, run("ulimit -n 16", fast, "descriptors"))
   end)
 
-  it("no memory for a mapping or the index is `memory`", function()
+  it("16,384 data files are mapped, and more can be used", function()
+    assert.equal(16410, run("true", fast, "mappings"))
+  end)
+
+  it("no memory for the index is `memory`, and a mapping is done without", function()
     if not has_prlimit then pending "needs prlimit" return end
     if os.getenv "FREYJA_CONFIG" == "asan" or os.getenv "FREYJA_CONFIG" == "tsan" then
       pending "sanitizers take more memory than can be limited"

@@ -2,6 +2,7 @@
  * place (engine/os.h): a clock that jumps, each error it may name, descriptors it counts,
  * reads and writes that are short. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,12 +15,13 @@ static int failures;
 static char folder[300], path[320];
 
 static const fj_os *real;
-static uint64_t clock_now;  /* microseconds */
-static int reserve_code;    /* what reserving says; 0: as it is */
-static int lock_code;       /* as above */
-static long files_open;     /* descriptors */
-static size_t transfer_max; /* bytes that one read or write moves */
-static bool interrupts;     /* every second call is interrupted */
+static uint64_t clock_now;      /* microseconds */
+static int reserve_code;        /* what reserving says; 0: as it is */
+static int lock_code;           /* as above */
+static long files_open;         /* descriptors */
+static size_t transfer_max;     /* bytes that one read or write moves */
+static int maps_left = INT_MAX; /* mappings that there is room for */
+static bool interrupts;         /* every second call is interrupted */
 
 static void ok(bool condition, const char *name) {
   printf("%s system: %s\n", condition ? "ok" : "not ok", name);
@@ -77,6 +79,10 @@ static int64_t s_write(void *c, int file, const freyja_slice *parts, size_t coun
   return real->write(c, file, &first, 1, offset);
 }
 
+static int s_map(void *c, int file, uint64_t size, bool writable, uint8_t **out) {
+  return maps_left-- <= 0 ? (maps_left = 0, -ENOMEM) : real->map(c, file, size, writable, out);
+}
+
 static fj_os make_table(void) {
   fj_os os = *real;
   os.now = s_now;
@@ -89,6 +95,7 @@ static fj_os make_table(void) {
   os.sync_dir = s_sync_dir;
   os.read = s_read;
   os.write = s_write;
+  os.map = s_map;
   return os;
 }
 
@@ -250,6 +257,42 @@ static void test_descriptors(const fj_os *os, freyja_io io) {
   freyja_view_release(&views[1]);
 }
 
+static bool has(freyja *db, int i) {
+  char key[16], value[16];
+  size_t size = 0;
+  size_t length = (size_t)snprintf(key, sizeof key, "key%d", i);
+  return freyja_get(db, key, length, value, sizeof value, &size, NULL) == FREYJA_OK &&
+         size == length && memcmp(key, value, size) == 0;
+}
+
+/* Where there is no room for more mappings, all goes on by calls. */
+static void test_few_maps(const fj_os *os) {
+  bool right = true;
+  for (int room = 0; room < 10; room++) {
+    int written = 0;
+    freyja_error error;
+    remove_store();
+    for (int round = 0; round < 3; round++) {
+      maps_left = room;
+      freyja *db = open_store(os, FREYJA_IO_MMAP, FREYJA_OK, &error);
+      freyja_view view = {0};
+      for (int i = 0; i < 4 && right; i++) {
+        char key[16];
+        size_t length = (size_t)snprintf(key, sizeof key, "key%d", ++written);
+        right = freyja_put(db, key, length, key, length, NULL) == FREYJA_OK &&
+                freyja_rotate(db, NULL) == FREYJA_OK;
+      }
+      for (int i = 1; i <= written && right; i++) right = has(db, i);
+      right = right && freyja_get_view(db, "key3", 4, &view, NULL) == FREYJA_OK;
+      right = freyja_close(db, NULL) == FREYJA_OK && right;
+      right = right && view.size == 4 && memcmp(view.data, "key3", 4) == 0;
+      freyja_view_release(&view);
+    }
+  }
+  maps_left = INT_MAX;
+  ok(right, "without room for mappings all goes on");
+}
+
 int main(void) {
   const char *base = getenv("TMPDIR");
   (void)snprintf(folder, sizeof folder, "%s/freyja-system-XXXXXX",
@@ -268,6 +311,7 @@ int main(void) {
     test_transfers(&os, (freyja_io)io);
     test_descriptors(&os, (freyja_io)io);
   }
+  test_few_maps(&os);
   remove_store();
   return rmdir(folder) == 0 && failures == 0 ? 0 : 1;
 }
