@@ -75,6 +75,7 @@ describe("where the operating system says no", function()
   end)
 
   it("16,384 data files are mapped, and more can be used", function()
+    if os.getenv "FREYJA_LIMITS" ~= "all" then pending "takes its time: FREYJA_LIMITS=all" return end
     assert.equal(16410, run("true", fast, "mappings"))
   end)
 
