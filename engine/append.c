@@ -203,7 +203,6 @@ freyja_status fj_segment_set_tail(fj_segment *segment, uint64_t tail, bool cut,
   if (cut) {
     int code = os->truncate(os->context, segment->file, tail);
     if (code != 0) return fail(segment, code, "cut the torn end of the data file", error);
-    if ((code = fj_sync(os, segment->file)) != 0) return fail(segment, code, "sync", error);
   }
   /* What looks like the reserve of a process that was killed may be a hole, in a file that was
    * copied without its zeros: the first append asks for it again (S2). */

@@ -185,7 +185,8 @@ freyja_status fj_segment_rewrite(fj_segment *segment, const freyja_slice *part,
                                  uint64_t offset, freyja_error *error);
 
 /* Sets the tail of the active segment that is being recovered. `cut`: what lies
- * behind is not all zeros and is removed, durably. Then appends go on. */
+ * behind is not all zeros and is removed; the next sync makes that durable. Then appends
+ * go on. */
 freyja_status fj_segment_set_tail(fj_segment *segment, uint64_t tail, bool cut,
                                   freyja_error *error);
 

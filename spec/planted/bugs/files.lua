@@ -139,9 +139,6 @@ bug("the_mark_lags", "damage", [[if (end > segment->mark) write_mark(segment, en
 bug("a_torn_tail_is_not_cut", "crash",
   [[int code = os->truncate(os->context, segment->file, tail);]], [[int code = 0;]])
 
-bug("a_cut_is_not_synced", "crash",
-  [[if ((code = fj_sync(os, segment->file)) != 0) return fail(segment, code, "sync", error);]], "")
-
 bug("after_a_cut_the_reserve_is_believed", "crash",
   [[segment->reserved = segment->tail = tail;]], [[segment->tail = tail;]])
 
@@ -170,7 +167,7 @@ bug("a_failed_trim_is_no_poison", "faults",
 bug("a_sealed_file_is_leaked", "descriptors",
   [[if (segment->file >= 0) (void)os->close(os->context, segment->file);]], "", "fj_segment_seal(")
 
-bug("the_last_mark_is_not_synced", "crash",
+bug("the_last_mark_is_not_synced", "marks",
   [[return fj_segment_sync(segment, segment->tail, error); /* the mark itself */]],
   [[return FREYJA_OK;]])
 

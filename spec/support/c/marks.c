@@ -1,0 +1,68 @@
+/* marks.c - what a mark is for is damage before it: a loss of power alone never needs one. So
+ * this looks at the disk: after a close, the durable mark covers all that was written. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "disk.h"
+#include "freyja.h"
+#include "hash.h"
+#include "segment.h"
+
+static int failures;
+
+static void ok(bool condition, const char *name) {
+  printf("%s marks: %s\n", condition ? "ok" : "not ok", name);
+  failures += !condition;
+}
+
+static freyja *open_store(const sim_disk *disk, freyja_io io, freyja_sync_mode sync) {
+  freyja_options options;
+  freyja *db = NULL;
+  freyja_options_init(&options);
+  options.io = io;
+  options.sync_mode = sync;
+  options.os = &disk->os;
+  if (freyja_open("db", &options, &db, NULL) != FREYJA_OK) exit(1);
+  return db;
+}
+
+/* The highest mark of a data file, as it is on the disk, and where its bytes end there. */
+static uint64_t durable_mark(const sim_disk *disk, const char *path, uint64_t *end) {
+  const sim_node *node = &disk->nodes[sim_disk_find(disk, path)];
+  const sim_node *manifest = &disk->nodes[sim_disk_find(disk, "db/MANIFEST")];
+  fj_identity identity;
+  uint64_t mark = 0, highest = 0;
+  memcpy(identity.id, manifest->disk.at + 16, FJ_STORE_ID);
+  identity.hash_seed = fj_get64(manifest->disk.at + 32);
+  uint64_t seed = fj_segment_seed(&identity, 1);
+  for (unsigned slot = 0; slot < 2; slot++)
+    if (fj_segment_decode_mark(node->disk.at, seed, slot, &mark) && mark > highest)
+      highest = mark;
+  *end = node->disk.size;
+  return highest;
+}
+
+static void test_close(freyja_io io, freyja_sync_mode sync, int writes, const char *name) {
+  sim_disk *disk = sim_disk_create(1);
+  uint64_t end = 0;
+  bool right = true;
+  /* Closed twice, so that each slot has its turn. */
+  for (int round = 0; round < 3; round++) {
+    freyja *db = open_store(disk, io, sync);
+    for (int i = 0; i < writes; i++)
+      if (freyja_put(db, "key", 3, "value", 5, NULL) != FREYJA_OK) exit(1);
+    if (freyja_close(db, NULL) != FREYJA_OK) exit(1);
+    right = right && durable_mark(disk, "db/1.data", &end) == end;
+  }
+  ok(right, name);
+  sim_disk_destroy(disk);
+}
+
+int main(void) {
+  test_close(FREYJA_IO_MMAP, FREYJA_SYNC_NONE, 5, "a close makes them durable");
+  test_close(FREYJA_IO_SYSCALL, FREYJA_SYNC_NONE, 5, "by system calls");
+  test_close(FREYJA_IO_MMAP, FREYJA_SYNC_ALWAYS, 2, "that of a write that was synced");
+  test_close(FREYJA_IO_SYSCALL, FREYJA_SYNC_ALWAYS, 1, "that of the only one");
+  return failures > 0;
+}
