@@ -95,6 +95,10 @@ freyja_status fj_fail_os(freyja_error *error, int code, const fj_dir *dir, const
   return status;
 }
 
+bool fj_is_unreadable(const freyja_error *error) {
+  return error->status == FREYJA_IO && error->os_code == EIO;
+}
+
 freyja_status fj_fail_memory(freyja_error *error, const char *doing) {
   return fj_fail(error, FREYJA_MEMORY, NULL, "not enough memory to %s", doing);
 }

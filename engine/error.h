@@ -26,6 +26,10 @@ freyja_status fj_fail_at(freyja_error *error, freyja_status status, const fj_dir
 freyja_status fj_fail_os(freyja_error *error, int code, const fj_dir *dir, const char *name,
                          const char *doing) FJ_COLD;
 
+/* Whether the fault says that the disk cannot give the bytes asked for (EIO): one of the
+ * place, not of the system, so that others may be read. */
+bool fj_is_unreadable(const freyja_error *error);
+
 /* Out of memory while `doing`. */
 freyja_status fj_fail_memory(freyja_error *error, const char *doing) FJ_COLD;
 

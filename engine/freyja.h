@@ -230,7 +230,7 @@ FREYJA_API freyja_status freyja_iterator_open(freyja *db,
 /* OK and the next entry, or END. After a fault the next call goes on behind what it was
  * about, so a loop that goes on after every fault ends: CORRUPT, an entry that fails its
  * checksum, and, once, in place of END, that damage may hide entries; IO or MEMORY, an entry
- * or the rest of a data file that could not be read; CLOSED, once: the store has been closed.
+ * or a part of a data file that could not be read; CLOSED, once: the store has been closed.
  */
 FREYJA_API freyja_status freyja_iterator_next(freyja_iterator *iterator, freyja_entry *entry,
                                               freyja_error *error);
@@ -245,10 +245,11 @@ typedef struct freyja_recovery {
   uint64_t records;       /* valid records read, tombstones included */
   uint64_t bytes_cut;     /* torn bytes at the log's end, moved to lost/; read-only: found */
   uint64_t files_scanned; /* data files */
-  uint64_t damaged;       /* spans of bytes that fail verification and were left in place; not
-                             what was damaged since */
+  uint64_t damaged;       /* spans of bytes that fail verification, or that the disk could not
+                             read, and were left in place; not what was damaged since */
   double milliseconds;    /* time that the open took */
-  freyja_error damage;    /* the first damage, with file and offset; status OK if none */
+  freyja_error damage;    /* the first damage, with file and offset: CORRUPT, or IO if it could
+                             not be read; status OK if none */
 } freyja_recovery;
 
 typedef struct freyja_stats {

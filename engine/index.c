@@ -141,6 +141,30 @@ static freyja_status read_block(fj_found *found, size_t size, const uint8_t **ou
   return fj_segment_read(found->segment, target, size, found->offset, count, error);
 }
 
+/* Reads of the found record what `whole` or the key's size asks for. A record may be shorter
+ * than what its slot or the key lets one expect: where the disk cannot read so much, what lies
+ * behind the record must not be in its way. */
+static freyja_status read_found(fj_found *found, size_t key_size, bool whole, uint64_t left,
+                                const uint8_t **out, size_t *count, freyja_error *error) {
+  freyja_error fault;
+  fj_record head;
+  uint64_t want = whole ? fj_word_size(found->word) : FJ_RECORD_HEADER + key_size;
+  if (want > left) want = left;
+  freyja_status status = read_block(found, (size_t)want, out, count, &fault);
+  if (status != FREYJA_OK && fj_is_unreadable(&fault) && want > FJ_RECORD_HEADER) {
+    fj_found_release(found);
+    freyja_status again = read_block(found, FJ_RECORD_HEADER, out, count, NULL);
+    bool known =
+        again == FREYJA_OK && *count == FJ_RECORD_HEADER && fj_record_parse(*out, left, &head);
+    uint64_t size = FJ_RECORD_HEADER;
+    if (known && whole) size = head.size;
+    if (known && !whole && head.key_size == key_size) size += key_size;
+    if (known && size < want) status = read_block(found, (size_t)size, out, count, &fault);
+  }
+  if (status != FREYJA_OK && error != NULL) *error = fault;
+  return status;
+}
+
 freyja_status fj_index_fetch(fj_index *index, fj_found *found, size_t key_size, bool whole,
                              bool *possible, freyja_error *error) {
   fj_segment *segment = index->slots[fj_word_segment(found->word)];
@@ -152,10 +176,8 @@ freyja_status fj_index_fetch(fj_index *index, fj_found *found, size_t key_size, 
   uint64_t readable = left;
   if (p == NULL) {
     fj_found_release(found);
-    uint64_t want = whole ? fj_word_size(found->word) : FJ_RECORD_HEADER + key_size;
     size_t count = 0;
-    freyja_status status =
-        read_block(found, (size_t)(want < left ? want : left), &p, &count, error);
+    freyja_status status = read_found(found, key_size, whole, left, &p, &count, error);
     if (status != FREYJA_OK) return status;
     readable = count;
   }
@@ -194,6 +216,22 @@ static freyja_status check_other(fj_index *index, fj_found *found, freyja_error 
   return fail_damaged(index, found->segment, found->offset, "a record", error);
 }
 
+/* Makes found->word's record readable as far as it matters to the key: where the disk cannot
+ * read all of another key's record, its header and key will do. */
+static freyja_status fetch_for(fj_index *index, fj_found *found, const void *key,
+                               size_t key_size, bool whole, bool *possible,
+                               freyja_error *error) {
+  freyja_error fault;
+  freyja_status status = fj_index_fetch(index, found, key_size, whole, possible, &fault);
+  if (status == FREYJA_OK) return status;
+  if (whole && fj_is_unreadable(&fault) &&
+      fj_index_fetch(index, found, key_size, false, possible, NULL) == FREYJA_OK &&
+      *possible && !has_key(&found->record, key, key_size))
+    return FREYJA_OK;
+  if (error != NULL) *error = fault;
+  return status;
+}
+
 freyja_status fj_index_find(fj_index *index, const void *key, size_t key_size, uint64_t hash,
                             bool whole, fj_found *found, freyja_error *error) {
   found->block = NULL;
@@ -204,7 +242,7 @@ freyja_status fj_index_find(fj_index *index, const void *key, size_t key_size, u
   do {
     bool possible = false;
     found->word = found->place.slot->word;
-    freyja_status status = fj_index_fetch(index, found, key_size, whole, &possible, error);
+    freyja_status status = fetch_for(index, found, key, key_size, whole, &possible, error);
     if (status != FREYJA_OK) return status;
     if (!possible)
       return fail_damaged(index, found->segment, found->offset, "a record", error);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define PAGE 4096u /* bytes; what a disk cannot read it cannot read by at least that much */
+#include "detour.h"
 
 freyja_status fj_inspect_open(fj_pool *pool, uint64_t id, uint64_t sealed_size,
                               const fj_findings *findings, fj_segment **out,
@@ -31,24 +31,6 @@ freyja_status fj_inspect_open(fj_pool *pool, uint64_t id, uint64_t sealed_size,
 
 /* ---- what is no record ----------------------------------------------------- */
 
-static bool is_unreadable(freyja_status status) {
-  return status == FREYJA_IO || status == FREYJA_FULL;
-}
-
-/* Moves the scan behind the pages from its offset on that cannot be read. */
-static void pass_pages(fj_inspection *in, uint64_t limit) {
-  fj_scan *scan = &in->scan;
-  freyja_status status = FREYJA_OK;
-  do {
-    uint8_t byte;
-    size_t count = 0;
-    scan->offset = (scan->offset / PAGE + 1) * PAGE;
-    if (scan->offset >= limit) break;
-    status = fj_segment_read(in->segment, &byte, 1, scan->offset, &count, NULL);
-  } while (status != FREYJA_OK);
-  if (scan->offset > limit) scan->offset = limit;
-}
-
 /* Tells of a span that holds no record; `why` if reading failed in it. */
 static void tell_span(const fj_inspection *in, uint64_t from, const freyja_error *why) {
   char name[FJ_NAME_MAX];
@@ -59,36 +41,16 @@ static void tell_span(const fj_inspection *in, uint64_t from, const freyja_error
   else fj_findings_add(in->findings, extent, "these bytes are no record");
 }
 
-/* From a place that is no record, or cannot be read (`fault`), to the next that is one. */
-static freyja_status pass_span(fj_inspection *in, const freyja_error *fault,
-                               freyja_error *error) {
+/* From a place that is no record, or cannot be read (`why`), to the next that is one. */
+static freyja_status pass_span(fj_inspection *in, freyja_error *why, freyja_error *error) {
   fj_scan *scan = &in->scan;
   uint64_t from = scan->offset;
   uint64_t limit = in->trusted < in->end ? in->trusted : in->end;
-  freyja_error why, now = *fault;
-  memset(&why, 0, sizeof why);
-  for (;;) {
-    bool unreadable = is_unreadable(now.status);
-    if (unreadable) {
-      if (why.status == FREYJA_OK && scan->careful) why = now;
-      /* Once more from here, in small pieces, unless that is what failed. */
-      if (scan->careful) pass_pages(in, limit);
-      scan->careful = true;
-      if (scan->offset >= limit) break;
-      scan->offset -= FJ_RECORD_ALIGN; /* resuming begins behind it */
-    }
-    memset(&now, 0, sizeof now);
-    freyja_status status = fj_scan_resume(scan, limit, &now);
-    if (status == FREYJA_OK) break;
-    if (!is_unreadable(status)) {
-      if (error != NULL) *error = now;
-      return status;
-    }
-  }
-  if (scan->offset == from) return FREYJA_OK; /* readable after all */
+  freyja_status status = fj_detour_resume(scan, limit, why, error);
+  if (status != FREYJA_OK) return status;
   in->unknown += scan->offset - from;
   in->last_end = scan->offset;
-  tell_span(in, from, &why);
+  tell_span(in, from, why);
   return FREYJA_OK;
 }
 
@@ -108,25 +70,6 @@ static void check_padding(const fj_inspection *in, const fj_record *record) {
   }
 }
 
-/* *whole: whether the record's value passes its sum. A value that cannot be read does not;
- * then header and key, which went with the failed read, are read again. */
-static freyja_status check_value(fj_inspection *in, fj_record *record, bool *whole,
-                                 freyja_error *error) {
-  fj_scan *scan = &in->scan;
-  freyja_status status = fj_scan_value(scan, record, whole, error);
-  if (is_unreadable(status) && !scan->careful) {
-    scan->careful = true;
-    status = fj_scan_value(scan, record, whole, error);
-  }
-  if (!is_unreadable(status)) return status;
-  fj_scan_found found;
-  freyja_error again;
-  uint64_t key_hash = 0;
-  *whole = false;
-  status = fj_scan_next(scan, &found, record, &key_hash, &again);
-  return status == FREYJA_OK && found == FJ_SCAN_RECORD ? FREYJA_OK : FREYJA_IO;
-}
-
 /* Takes the record at the scan's offset and moves behind it. *ends: the log ends before it. */
 static freyja_status take_record(fj_inspection *in, fj_record *record, uint64_t key_hash,
                                  bool *ends, freyja_error *error) {
@@ -134,9 +77,10 @@ static freyja_status take_record(fj_inspection *in, fj_record *record, uint64_t 
   bool trusted = in->scan.offset < in->trusted;
   if (in->values || !trusted) {
     freyja_error fault;
-    freyja_status status = check_value(in, record, &whole, &fault);
-    if (is_unreadable(status) && trusted) return pass_span(in, &fault, error);
-    if (status != FREYJA_OK && !is_unreadable(status)) {
+    freyja_status status = fj_detour_value(&in->scan, record, &whole, &fault);
+    bool unreadable = status != FREYJA_OK && fj_scan_is_unreadable(&in->scan, &fault);
+    if (unreadable && trusted) return pass_span(in, &fault, error);
+    if (status != FREYJA_OK && !unreadable) {
       if (error != NULL) *error = fault;
       return status;
     }
@@ -161,22 +105,19 @@ static freyja_status step(fj_inspection *in, bool *ends, freyja_error *error) {
   freyja_status status = fj_scan_next(scan, &found, &record, &key_hash, &fault);
   if (status == FREYJA_OK && found == FJ_SCAN_RECORD)
     return take_record(in, &record, key_hash, ends, error);
-  if (status != FREYJA_OK && !is_unreadable(status)) {
+  if (status != FREYJA_OK && !fj_scan_is_unreadable(scan, &fault)) {
     if (error != NULL) *error = fault;
     return status;
   }
-  *ends = status == FREYJA_OK && found == FJ_SCAN_END;
-  if (*ends) return FREYJA_OK;
-  if (scan->offset < in->trusted) return pass_span(in, &fault, error);
-  *ends = status == FREYJA_OK || scan->careful;
-  scan->careful = scan->careful || status != FREYJA_OK; /* tried once more */
-  return FREYJA_OK;
+  *ends = (status == FREYJA_OK && found == FJ_SCAN_END) || scan->offset >= in->trusted;
+  return *ends ? FREYJA_OK : pass_span(in, &fault, error);
 }
 
 freyja_status fj_inspect(fj_inspection *in, uint64_t offset, freyja_error *error) {
   freyja_status status = FREYJA_OK;
   bool ends = false;
   fj_scan_open(&in->scan, in->segment, offset, in->end);
+  in->scan.lenient = true;
   in->unknown = in->last_end = 0;
   while (status == FREYJA_OK && !ends) status = step(in, &ends, error);
   in->stop = in->scan.offset;

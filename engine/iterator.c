@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "detour.h"
 #include "positions.h"
 #include "sorted.h"
 
@@ -138,7 +139,7 @@ static bool is_doubtful(freyja_iterator *it) {
   return fj_index_prove(it->index, &found, NULL) != FREYJA_OK;
 }
 
-/* The scan has met bytes that are no record. */
+/* What lies at the scan's offset will be told of at the end. */
 static void note_hidden(freyja_iterator *it) {
   if (it->hidden_id == 0) {
     it->hidden_id = it->scan.segment->id;
@@ -147,19 +148,39 @@ static void note_hidden(freyja_iterator *it) {
   it->hides = true;
 }
 
-/* The next live record of the log, its value unread; END behind the last. */
+/* The scan has met bytes that are no record, or cannot be read (`why`): goes on behind them.
+ * The latter is told at once, but where keys are collected, which would end by it, at the end,
+ * if the open has met with it. */
+static freyja_status pass_span(freyja_iterator *it, freyja_error *why, freyja_error *error) {
+  bool known = it->index->has_unknown && it->scan.segment->damaged;
+  bool tell = why->status != FREYJA_OK && !(it->in_key_order && known);
+  if (!tell) note_hidden(it);
+  freyja_error fault = *why;
+  freyja_status status = fj_detour_resume(&it->scan, it->scan.end, why, &fault);
+  if (status != FREYJA_OK) pass_pin(it);
+  else if (tell) status = why->status;
+  if (status != FREYJA_OK && error != NULL) *error = fault;
+  return status;
+}
+
+/* The next live record of the log, its value unread; END behind the last. After a fault the
+ * next call goes on behind what could not be read. */
 static freyja_status next_live(freyja_iterator *it, fj_record *record, freyja_error *error) {
   while (it->current < it->pin_count) {
-    fj_scan_found found;
+    fj_scan_found found = FJ_SCAN_BAD;
     uint64_t key_hash = 0;
-    freyja_status status = fj_scan_next(&it->scan, &found, record, &key_hash, error);
-    if (status != FREYJA_OK) return status;
-    if (found == FJ_SCAN_END) {
+    freyja_error why = {.status = FREYJA_OK};
+    freyja_status status = fj_scan_next(&it->scan, &found, record, &key_hash, &why);
+    if (status != FREYJA_OK && !fj_scan_is_unreadable(&it->scan, &why)) {
       pass_pin(it);
-    } else if (found == FJ_SCAN_BAD) {
-      note_hidden(it);
-      if ((status = fj_scan_resume(&it->scan, it->scan.end, error)) != FREYJA_OK)
-        return status;
+      if (error != NULL) *error = why;
+      return status;
+    }
+    if (status != FREYJA_OK || found == FJ_SCAN_BAD) {
+      status = pass_span(it, &why, error);
+      if (status != FREYJA_OK) return status;
+    } else if (found == FJ_SCAN_END) {
+      pass_pin(it);
     } else {
       if (record->kind == FJ_KIND_PUT && has_prefix(it, record) && was_live(it, key_hash) &&
           !is_doubtful(it))
@@ -208,10 +229,7 @@ static freyja_status next_in_log(freyja_iterator *it, freyja_entry *entry,
   fj_record record;
   freyja_status status = next_live(it, &record, error);
   if (status == FREYJA_END) return at_end(it, error);
-  if (status != FREYJA_OK) { /* the rest of the file cannot be read */
-    pass_pin(it);
-    return status;
-  }
+  if (status != FREYJA_OK) return status;
   bool valid = true;
   uint64_t offset = it->scan.offset;
   if (!it->keys_only) status = fj_scan_value(&it->scan, &record, &valid, error);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "detour.h"
 #include "torn.h"
 
 #define REWRITE_CHUNK (256u << 10) /* bytes */
@@ -20,6 +21,28 @@ static bool is_damage(const fj_segment *segment, uint64_t offset) {
   return segment->sealed || offset < segment->mark;
 }
 
+/* Passes over bytes that are no record, or that cannot be read (`why`), and remembers them. */
+static freyja_status take_damage(fj_index *index, fj_scan *scan, freyja_error *why,
+                                 freyja_error *error) {
+  fj_segment *segment = scan->segment;
+  uint64_t from = scan->offset;
+  uint64_t limit = segment->sealed || segment->mark > scan->end ? scan->end : segment->mark;
+  freyja_status status = fj_detour_resume(scan, limit, why, error);
+  if (status != FREYJA_OK) return status;
+  fj_index_add_damage(index, segment, from, scan->offset - from, true, why);
+  return FREYJA_OK;
+}
+
+/* Reading failed at scan->offset. Where what is not there would be damage, so is what cannot
+ * be read; where the log ends cannot be told without it. */
+static freyja_status take_fault(fj_index *index, fj_scan *scan, freyja_error *why,
+                                freyja_error *error) {
+  if (fj_scan_is_unreadable(scan, why) && is_damage(scan->segment, scan->offset))
+    return take_damage(index, scan, why, error);
+  if (error != NULL) *error = *why;
+  return why->status;
+}
+
 /* Applies the record at scan->offset if its value is whole or its damage is no
  * torn tail; *ends tells that the log ends here instead. */
 static freyja_status take_record(fj_index *index, fj_scan *scan, fj_record *record,
@@ -27,28 +50,20 @@ static freyja_status take_record(fj_index *index, fj_scan *scan, fj_record *reco
                                  freyja_error *error) {
   fj_segment *segment = scan->segment;
   bool valid = false;
-  freyja_status status = fj_scan_value(scan, record, &valid, error);
-  if (status != FREYJA_OK) return status;
-  *ends = !valid && !is_damage(segment, scan->offset);
+  freyja_error why;
+  bool damage = is_damage(segment, scan->offset);
+  freyja_status status = fj_detour_value(scan, record, &valid, &why);
+  if (status != FREYJA_OK || (why.status != FREYJA_OK && !damage))
+    return take_fault(index, scan, &why, error);
+  *ends = !valid && !damage;
   if (*ends) return FREYJA_OK;
-  if (!valid) fj_index_add_damage(index, segment, scan->offset, record->size, false, NULL);
+  if (!valid) fj_index_add_damage(index, segment, scan->offset, record->size, false, &why);
   uint64_t offset = scan->offset;
   fj_scan_skip(scan, record);
   if (scan->offset > segment->tail) segment->tail = scan->offset;
   fj_segment_count(segment, record->kind, record->timestamp);
   result->records++;
   return fj_index_apply(index, segment, offset, record, key_hash, error);
-}
-
-/* Passes over bytes that are no record and remembers them. */
-static freyja_status take_damage(fj_index *index, fj_scan *scan, freyja_error *error) {
-  fj_segment *segment = scan->segment;
-  uint64_t from = scan->offset;
-  uint64_t limit = segment->sealed || segment->mark > scan->end ? scan->end : segment->mark;
-  freyja_status status = fj_scan_resume(scan, limit, error);
-  if (status != FREYJA_OK) return status;
-  fj_index_add_damage(index, segment, from, scan->offset - from, true, NULL);
-  return FREYJA_OK;
 }
 
 /* Reads the segment up to `end`, where its file ends; its tail is then where the
@@ -62,13 +77,14 @@ static freyja_status scan_segment(fj_index *index, fj_segment *segment, uint64_t
   while (status == FREYJA_OK && !ends) {
     fj_scan_found found;
     fj_record record;
+    freyja_error why = {.status = FREYJA_OK};
     uint64_t key_hash = 0;
-    status = fj_scan_next(&scan, &found, &record, &key_hash, error);
-    if (status != FREYJA_OK || found == FJ_SCAN_END) break;
-    if (found == FJ_SCAN_RECORD)
+    if (fj_scan_next(&scan, &found, &record, &key_hash, &why) != FREYJA_OK)
+      status = take_fault(index, &scan, &why, error);
+    else if (found == FJ_SCAN_RECORD)
       status = take_record(index, &scan, &record, key_hash, &ends, result, error);
-    else if (is_damage(segment, scan.offset)) status = take_damage(index, &scan, error);
-    else ends = true;
+    else if (found == FJ_SCAN_END || !is_damage(segment, scan.offset)) ends = true;
+    else status = take_damage(index, &scan, &why, error);
   }
   if (status == FREYJA_OK) segment->tail = scan.offset;
   fj_scan_close(&scan);
@@ -92,10 +108,11 @@ static void add_file_damage(fj_index *index, fj_segment *segment, uint64_t from,
 
 /* The active segment's header is damaged, and its mark with it: nobody knows from
  * where on its records may be torn. So none is: all up to the zeros is kept, and
- * what does not verify is damage. Where only zeros are left, nobody knows how much is lost. */
+ * what does not verify, or cannot be read, is damage. Where only zeros are left, nobody knows
+ * how much is lost. */
 static freyja_status distrust_tail(fj_segment *segment, freyja_error *error) {
   uint64_t used = 0;
-  freyja_status status = fj_torn_size(segment, &used, error);
+  freyja_status status = fj_torn_bound(segment, &used, error);
   if (status != FREYJA_OK) return status;
   uint64_t end = segment->tail + used + FJ_RECORD_ALIGN - 1;
   segment->mark = used == 0 ? SIZE_UNKNOWN : end & ~(uint64_t)(FJ_RECORD_ALIGN - 1);

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #define BUFFER_MIN (256u << 10) /* bytes a read in syscall mode, where there are as many */
-#define PAGE 4096u              /* bytes; what a careful read ends at */
 
 void fj_scan_open(fj_scan *scan, fj_segment *segment, uint64_t offset, uint64_t end) {
   assert(offset % FJ_RECORD_ALIGN == 0);
@@ -36,6 +35,34 @@ static freyja_status enlarge(fj_scan *scan, uint64_t offset, size_t size,
   return FREYJA_OK;
 }
 
+bool fj_scan_is_unreadable(const fj_scan *scan, const freyja_error *fault) {
+  if (scan->lenient) return fault->status == FREYJA_IO || fault->status == FREYJA_FULL;
+  return fj_is_unreadable(fault);
+}
+
+/* Fills the buffer from `offset` on: as much as it takes, or, where that fails, only the
+ * sectors of the `size` bytes that are asked for. */
+static freyja_status fill(fj_scan *scan, uint64_t offset, uint64_t size, freyja_error *error) {
+  uint64_t left = scan->end - offset;
+  uint64_t all = left < scan->capacity ? left : scan->capacity;
+  uint64_t part = (offset + size + FJ_SECTOR - 1) / FJ_SECTOR * FJ_SECTOR - offset;
+  if (part > all) part = all;
+  freyja_error fault;
+  bool careful = offset < scan->careful;
+  scan->filled = 0;
+  scan->start = offset;
+  freyja_status status =
+      fj_segment_read(scan->segment, scan->buffer, (size_t)(careful ? part : all), offset,
+                      &scan->filled, &fault);
+  if (status != FREYJA_OK && !careful && fj_scan_is_unreadable(scan, &fault)) {
+    scan->careful = offset + all;
+    status = fj_segment_read(scan->segment, scan->buffer, (size_t)part, offset, &scan->filled,
+                             &fault);
+  }
+  if (status != FREYJA_OK && error != NULL) *error = fault;
+  return status;
+}
+
 /* Makes [offset, offset + size) readable at *out; *available is how much of it is
  * there: less only where the file turned out to be shorter. */
 static freyja_status fetch(fj_scan *scan, uint64_t offset, uint64_t size, const uint8_t **out,
@@ -47,16 +74,8 @@ static freyja_status fetch(fj_scan *scan, uint64_t offset, uint64_t size, const 
   if (!inside) {
     freyja_status status = enlarge(scan, offset, (size_t)size, error);
     if (status != FREYJA_OK) return status;
-    uint64_t left = scan->end - offset;
-    if (scan->careful) {
-      uint64_t pages = (offset + size + PAGE - 1) / PAGE * PAGE - offset;
-      if (pages < left) left = pages;
-    }
-    size_t want = left < scan->capacity ? (size_t)left : scan->capacity;
-    scan->filled = 0;
-    status = fj_segment_read(scan->segment, scan->buffer, want, offset, &scan->filled, error);
+    status = fill(scan, offset, size, error);
     if (status != FREYJA_OK) return status;
-    scan->start = offset;
     if (scan->filled < size) *available = scan->filled;
   }
   *out = scan->buffer + (offset - scan->start);

@@ -5,6 +5,8 @@
 
 #include "segment.h"
 
+#define FJ_SECTOR 512u /* bytes; the least that a disk can or cannot read */
+
 typedef struct fj_scan {
   fj_segment *segment;
   uint64_t offset; /* of the record that fj_scan_next told of, or will */
@@ -14,7 +16,8 @@ typedef struct fj_scan {
   size_t capacity;
   uint64_t start;
   size_t filled;
-  bool careful; /* reads no more than what is asked for needs: something could not be read */
+  uint64_t careful; /* reads before it take the sectors they need: one that took more failed */
+  bool lenient;     /* whatever a read fails by, the place is taken for unreadable */
 } fj_scan;
 
 /* What lies at scan->offset. */
@@ -27,6 +30,10 @@ typedef enum fj_scan_found {
 /* Begins at `offset`, which must be that of a record. No allocation. */
 void fj_scan_open(fj_scan *scan, fj_segment *segment, uint64_t offset, uint64_t end);
 void fj_scan_close(fj_scan *scan);
+
+/* Whether a fault of reading says that the place cannot be read: fj_is_unreadable, or if the
+ * scan is lenient any fault of the system. */
+bool fj_scan_is_unreadable(const fj_scan *scan, const freyja_error *fault);
 
 /* Looks at scan->offset. For a record fills *record, of which key and value
  * borrow from the scan until its next call, and the hash of its key. Does not

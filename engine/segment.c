@@ -345,6 +345,21 @@ static freyja_status mark_missing(fj_segment *segment, const char *name, freyja_
   return FREYJA_OK;
 }
 
+static freyja_status fail_read(const fj_segment *segment, int code, uint64_t offset,
+                               freyja_error *error) {
+  char name[FJ_NAME_MAX], doing[48];
+  fj_segment_name(name, segment->id);
+  (void)snprintf(doing, sizeof doing, "read at offset %" PRIu64, offset);
+  return fj_fail_os(error, code, segment->pool->dir, name, doing);
+}
+
+/* The disk cannot read the header: it is damaged like one whose bytes are wrong. Not where the
+ * file is to be mapped, since the records next to it could not be read but by a signal. */
+static void mark_unreadable(fj_segment *segment, freyja_error *why) {
+  segment->damaged = segment->unmarked = true;
+  (void)fail_read(segment, -EIO, 0, why);
+}
+
 /* Opens, checks and maps the file; damage is told in *why. */
 static freyja_status open_file(fj_segment *segment, const char *name, uint64_t sealed_size,
                                freyja_error *why, freyja_error *error) {
@@ -364,8 +379,13 @@ static freyja_status open_file(fj_segment *segment, const char *name, uint64_t s
   if (!st.regular) return mark_missing(segment, name, why, "this is not a regular file");
   uint8_t header[FJ_SEGMENT_HEADER];
   int64_t count = fj_read(os, segment->file, header, sizeof header, 0);
-  if (count < 0) return fj_fail_os(error, (int)count, pool->dir, name, "read");
-  freyja_status status = check_header(segment, header, (size_t)count, name, why, error);
+  bool unreadable = count == -EIO && pool->io == FREYJA_IO_SYSCALL;
+  if (unreadable) count = fj_read(os, segment->file, header, sizeof header, 0);
+  unreadable = unreadable && count == -EIO; /* the second time, too */
+  if (count < 0 && !unreadable) return fail_read(segment, (int)count, 0, error);
+  freyja_status status = FREYJA_OK;
+  if (unreadable) mark_unreadable(segment, why);
+  else status = check_header(segment, header, (size_t)count, name, why, error);
   if (status != FREYJA_OK || segment->missing) return status;
 
   if (st.size > FREYJA_SEGMENT_SIZE_MAX && sealed_size == 0)
@@ -451,11 +471,7 @@ freyja_status fj_segment_read(fj_segment *segment, void *buffer, size_t size, ui
   freyja_status status = use_file(segment, error);
   if (status != FREYJA_OK) return status;
   int64_t done = fj_read(segment->os, segment->file, buffer, size, offset);
-  if (done < 0) {
-    char name[FJ_NAME_MAX];
-    fj_segment_name(name, segment->id);
-    return fj_fail_os(error, (int)done, segment->pool->dir, name, "read");
-  }
+  if (done < 0) return fail_read(segment, (int)done, offset, error);
   *count = (size_t)done;
   return FREYJA_OK;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define CHUNK (64u << 10) /* bytes read at a time */
+#define SECTOR 512u       /* bytes; read at a time where reading more failed */
 #define COPIES_MAX 9999u  /* of the same segment and offset that are kept */
 #define NAME_MAX_LOST 64u /* bytes of a name in lost/ */
 
@@ -17,22 +18,53 @@ static size_t last_nonzero(const uint8_t *bytes, size_t size) {
   return size;
 }
 
-freyja_status fj_torn_size(fj_segment *segment, uint64_t *size, freyja_error *error) {
-  const fj_os *os = segment->os;
-  uint8_t *chunk = os->allocate(os->context, CHUNK);
-  if (chunk == NULL) return fj_fail_memory(error, "look for a torn tail");
-  freyja_status status = FREYJA_OK;
-  *size = 0;
+/* Reads what lies behind the tail. What cannot be read is a fault or, where `bound` is asked
+ * for, taken for bytes that are not zero. */
+static freyja_status measure(fj_segment *segment, bool bound, uint64_t *size, uint8_t *chunk,
+                             freyja_error *error) {
   uint64_t offset = segment->tail;
+  size_t want = CHUNK;
   for (;;) {
     size_t count = 0;
-    status = fj_segment_read(segment, chunk, CHUNK, offset, &count, error);
-    if (status != FREYJA_OK || count == 0) break;
+    freyja_error fault;
+    freyja_status status = fj_segment_read(segment, chunk, want, offset, &count, &fault);
     size_t used = last_nonzero(chunk, count);
+    if (status != FREYJA_OK) {
+      bool whole = want > SECTOR; /* not just the one sector */
+      want = SECTOR - (size_t)(offset % SECTOR);
+      if (bound && fj_is_unreadable(&fault) && whole) continue;
+      if (!bound || !fj_is_unreadable(&fault)) {
+        if (error != NULL) *error = fault;
+        return status;
+      }
+      count = used = want;
+    }
+    if (count == 0) return FREYJA_OK;
     if (used > 0) *size = offset + used - segment->tail;
     offset += count;
+    want = offset % CHUNK == 0 || want == CHUNK ? CHUNK : SECTOR;
   }
+}
+
+static freyja_status look(fj_segment *segment, bool bound, uint64_t *size,
+                          freyja_error *error) {
+  const fj_os *os = segment->os;
+  *size = 0;
+  uint8_t *chunk = os->allocate(os->context, CHUNK);
+  if (chunk == NULL) return fj_fail_memory(error, "look for a torn tail");
+  freyja_status status = measure(segment, bound, size, chunk, error);
   os->release(os->context, chunk);
+  return status;
+}
+
+freyja_status fj_torn_size(fj_segment *segment, uint64_t *size, freyja_error *error) {
+  return look(segment, false, size, error);
+}
+
+freyja_status fj_torn_bound(fj_segment *segment, uint64_t *size, freyja_error *error) {
+  freyja_status status = look(segment, true, size, error);
+  uint64_t behind = segment->reserved - segment->tail;
+  if (*size > behind) *size = behind; /* the file's last sector is none that is whole */
   return status;
 }
 

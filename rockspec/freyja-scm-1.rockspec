@@ -30,6 +30,7 @@ build = {
         "engine/backup.c",
         "engine/bootstrap.c",
         "engine/builder.c",
+        "engine/detour.c",
         "engine/error.c",
         "engine/findings.c",
         "engine/folder.c",

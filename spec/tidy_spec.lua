@@ -13,7 +13,7 @@ local LAYERS = {
   { "record", "findings", "lock" },
   { "segment", "append" },
   { "manifest", "keydir", "scan", "torn" },
-  { "index", "folder", "inspect", "leftovers" },
+  { "detour", "index", "folder", "inspect", "leftovers" },
   { "recovery", "sorted", "audit", "builder", "salvage" },
   { "iterator", "reader", "repair" },
   { "store", "bootstrap", "read", "write", "report" },

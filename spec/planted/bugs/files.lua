@@ -313,7 +313,32 @@ bug("a_torn_tail_at_the_mark_is_damage", "torn_tail",
   [[return segment->sealed || offset <= segment->mark;]])
 
 bug("a_damaged_value_ends_the_log", "damage",
-  [[*ends = !valid && !is_damage(segment, scan->offset);]], [[*ends = !valid;]])
+  [[*ends = !valid && !damage;]], [[*ends = !valid;]])
+
+bug("what_cannot_be_read_keeps_a_store_shut", "damage",
+  [[if (fj_scan_is_unreadable(scan, why) && is_damage(scan->segment, scan->offset))]], [[if (0)]])
+
+bug("what_cannot_be_read_is_forgotten", "damage",
+  [[fj_index_add_damage(index, segment, from, scan->offset - from, true, why);]], "")
+
+in_file "engine/detour.c"
+
+bug("a_value_that_cannot_be_read_takes_its_key_along", "damage",
+  [[return found == FJ_SCAN_RECORD ? FREYJA_OK : FREYJA_IO;]], [[return FREYJA_IO;]])
+
+bug("all_behind_what_cannot_be_read_is_passed_over", "damage",
+  [[while (offset < limit && !is_readable(scan, offset, 1));]], [[while (offset < limit);]])
+
+in_file "engine/index.c"
+
+bug("what_lies_behind_a_record_must_be_readable", "damage",
+  [[if (status != FREYJA_OK && fj_is_unreadable(&fault) && want > FJ_RECORD_HEADER) {]],
+  [[if (0) {]])
+
+bug("another_key_s_value_must_be_readable", "damage",
+  [[if (whole && fj_is_unreadable(&fault) &&]], [[if (0 && whole && fj_is_unreadable(&fault) &&]])
+
+in_file "engine/recovery.c"
 
 bug("torn_bytes_are_thrown_away", "torn_tail",
   [[if (torn > 0 && (status = fj_torn_save(segment, torn, error)) != FREYJA_OK) return status;]],

@@ -18,6 +18,8 @@
  *   its file and offset, while other keys do not notice.
  * - A key that is absent is so; where damage may hide any key, it raises CORRUPT.
  * - Behind the mark of the active segment damage is a torn tail: the log ends there.
+ * - Bytes that the disk cannot read (EIO) are damage likewise, but that where the log ends
+ *   cannot be told without them: such an open fails.
  * - Damage is reported, with the place of the first. Writing goes on, and the next open,
  *   in the other I/O mode, shows what was written and all of the above again.
  * - Damage that comes while the store is open makes no other key than those whose records
@@ -58,6 +60,7 @@ static const stride strides[SPL_GROUPS] = {
     [SPL_BITS] = {"bits", 211, 1009, 13, 7},
     [SPL_BLOCKS] = {"blocks", 101, 503, 7, 3},
     [SPL_FILES] = {"files", 83, 401, 3, 3},
+    [SPL_UNREADABLE] = {"unreadable", 1, 1, 1, 2},
     [SPL_LEFTOVERS] = {"leftovers", 73, 211, 3, 3},
 };
 
@@ -146,6 +149,7 @@ static bool run_class(const image *img, const mode *m, const spl_class *spoil, b
 static bool run_group(image *const *images, const mode *m, spl_group group, bool all) {
   long count = 0;
   if (m->live && group > SPL_BLOCKS) return true;
+  if (m->io == FREYJA_IO_MMAP && group == SPL_UNREADABLE) return true;
   for (uint32_t i = 0; images[i] != NULL; i++)
     for (uint32_t k = 0; k < spl_class_count; k++)
       if (spl_classes[k].group == group && !(m->live && spl_classes[k].moves) &&

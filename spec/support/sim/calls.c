@@ -261,6 +261,7 @@ static int64_t s_read(void *context, int file, void *buffer, size_t size, uint64
   if (offset >= node->now.size) return 0;
   if (sim_is_short(disk) && size > 1) size /= 2;
   if (size > node->now.size - offset) size = (size_t)(node->now.size - offset);
+  if (offset < node->bad_end && offset + size > node->bad_from) return -EIO;
   if (size > 0) memcpy(buffer, node->now.at + offset, size);
   return (int64_t)size;
 }

@@ -190,6 +190,13 @@ bool sim_is_hole(const sim_node *node, uint64_t offset) {
   return offset / SIM_PAGE < node->hole_pages && node->holes[offset / SIM_PAGE] != 0;
 }
 
+void sim_disk_make_unreadable(sim_disk *disk, const char *path, uint64_t offset,
+                              uint64_t size) {
+  sim_node *node = &disk->nodes[sim_disk_find(disk, path)];
+  node->bad_from = offset;
+  node->bad_end = offset + size;
+}
+
 /* ---- pending changes -------------------------------------------------- */
 
 void sim_unit_add(sim_disk *disk, const sim_unit *unit, const void *data) {

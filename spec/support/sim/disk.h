@@ -62,6 +62,7 @@ typedef struct sim_node {
   uint32_t writers;    /* those that may be written to */
   uint32_t readers;    /* holders of a shared lock */
   bool owned;          /* held by an exclusive one */
+  uint64_t bad_from, bad_end; /* bytes that cannot be read (EIO), but by mappings */
   sim_entries entries, durable;
 } sim_node;
 
@@ -234,6 +235,10 @@ void sim_disk_punch(sim_disk *disk, const char *path);
 
 /* Makes `path` something of that type without content. */
 void sim_disk_put_type(sim_disk *disk, const char *path, sim_type type);
+
+/* From now on reading any of those bytes of the file fails. */
+void sim_disk_make_unreadable(sim_disk *disk, const char *path, uint64_t offset,
+                              uint64_t size);
 
 /* Removes `path` if it is there. */
 void sim_disk_remove(sim_disk *disk, const char *path);

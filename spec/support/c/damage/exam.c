@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "error.h"
+
 #define VALUE_MAX 8192u /* bytes */
 #define NEW_MAX 32u     /* bytes of a value that the examination writes */
 
@@ -98,6 +100,11 @@ static bool names_damage(const exam *x, const freyja_error *error) {
   return false;
 }
 
+/* Whether it is a fault that damage may be told by. */
+static bool is_damage(const exam *x, const freyja_error *error) {
+  return error->status == FREYJA_CORRUPT || (x->v.unreadable && fj_is_unreadable(error));
+}
+
 static jdg_want want_of(const exam *x, uint32_t key) {
   bool absent = x->since[key] == DELETED && !x->v.unknown;
   jdg_want want = {.absent = absent, .corrupt = x->v.unknown};
@@ -123,7 +130,7 @@ static bool is_there(const exam *x, uint32_t key, const jdg_want *want) {
 /* Whether a call on the key may fail so. */
 static bool may_fail(const exam *x, const jdg_want *want, freyja_status status,
                      const freyja_error *error) {
-  if (status != FREYJA_CORRUPT || !want->corrupt) return false;
+  if (!is_damage(x, error) || status != error->status || !want->corrupt) return false;
   return want->at != NULL ? names_record(x, error, want->at) : names_damage(x, error);
 }
 
@@ -196,7 +203,7 @@ static bool take_entry(exam *x, tour *t, const freyja_entry *entry) {
 
 /* A fault in place of an entry, or of the end. */
 static bool take_fault(exam *x, tour *t, freyja_status status) {
-  if (status != FREYJA_CORRUPT || !names_damage(x, &t->error))
+  if (status != t->error.status || !is_damage(x, &t->error) || !names_damage(x, &t->error))
     return wrong("iterating: %s; %s (%s)", freyja_status_name(status), t->error.message,
                  t->error.path);
   for (uint32_t key = 0; key < x->img->key_count; key++) {
@@ -357,6 +364,7 @@ static long calls_for(const exam *x, uint64_t bytes) {
   long calls = CALLS_BASE + CALLS_SEGMENT * (long)(img->segment_count + 1);
   if (img->hash_bits == 1)
     calls += CALLS_COLLISION * (long)(img->record_count + img->key_count);
+  if (x->v.unreadable) calls += (long)(bytes / SIM_SECTOR); /* what is next to it */
   return calls + (long)(bytes / BYTES_CALL);
 }
 
@@ -383,7 +391,7 @@ static bool check_recovery(exam *x) {
   const freyja_recovery *r = &stats.recovery;
   const verdict *v = &x->v;
   uint64_t keys = 0;
-  if ((r->damaged > 0) != v->damaged || (r->damage.status == FREYJA_CORRUPT) != v->damaged)
+  if ((r->damaged > 0) != v->damaged || is_damage(x, &r->damage) != v->damaged)
     return wrong("%s damage was reported: %s (%s)", v->damaged ? "no" : "undone",
                  r->damage.message, r->damage.path);
   bool any = v->first_offset == UINT64_MAX;
@@ -478,6 +486,7 @@ static bool check_leftovers(exam *x) {
 static bool examine(exam *x) {
   bool refused = false;
   freyja_io other = x->c->io == FREYJA_IO_MMAP ? FREYJA_IO_SYSCALL : FREYJA_IO_MMAP;
+  if (x->v.unreadable) other = x->c->io;
   if (!open_it(x, x->c->io, &refused)) return false;
   if (refused) return x->blocked || check_untouched(x);
   bool writes = x->c->deep && !x->c->readonly;

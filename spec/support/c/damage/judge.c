@@ -11,6 +11,7 @@ typedef struct content {
   bool exists;
   const uint8_t *bytes;
   uint64_t size;
+  uint64_t bad_from, bad_end; /* what of it cannot be read */
 } content;
 
 static content look(sim_disk *disk, const char *path) {
@@ -20,15 +21,22 @@ static content look(sim_disk *disk, const char *path) {
   c.exists = true;
   c.regular = disk->nodes[node].type == SIM_FILE;
   if (c.regular) c.bytes = sim_disk_bytes(disk, path, &c.size);
+  c.bad_from = disk->nodes[node].bad_from;
+  c.bad_end = disk->nodes[node].bad_end;
   return c;
 }
 
+static bool is_readable(const content *c, uint64_t from, uint64_t end) {
+  return from >= c->bad_end || end <= c->bad_from;
+}
+
 static bool same(const content *c, const uint8_t *bytes, uint64_t size) {
-  return c->regular && c->size == size && (size == 0 || memcmp(c->bytes, bytes, size) == 0);
+  return c->regular && c->size == size && is_readable(c, 0, size) &&
+         (size == 0 || memcmp(c->bytes, bytes, size) == 0);
 }
 
 static bool same_part(const content *c, const uint8_t *bytes, uint64_t from, uint64_t size) {
-  if (from + size > c->size) return false;
+  if (from + size > c->size || !is_readable(c, from, from + size)) return false;
   return size == 0 || memcmp(c->bytes + from, bytes + from, size) == 0;
 }
 
@@ -48,6 +56,7 @@ static bool is_checked(const content *c) {
  * made is known to nobody: that it is damaged shows in the check. */
 static uint64_t field_of(const img_file *file, const content *c) {
   static const uint64_t fields[] = {0, 8, 12, 16, 32, 40, 48};
+  if (!is_readable(c, 0, 128)) return 0;
   for (uint32_t i = 0; i + 1 < sizeof fields / sizeof *fields; i++)
     if (differs(file, c, fields[i], fields[i + 1])) return fields[i];
   if (!is_checked(c)) return 56;
@@ -58,6 +67,7 @@ static uint64_t field_of(const img_file *file, const content *c) {
 static file_state state_of(const img_file *file, const content *c) {
   if (!c->regular || c->size < 128) return FILE_LOST;
   if (field_of(file, c) >= 96) return FILE_READ;
+  if (!is_readable(c, 0, 128)) return FILE_HEADER;
   bool valid = !differs(file, c, 0, 8) && is_checked(c);
   return valid && differs(file, c, 16, 48) ? FILE_LOST : FILE_HEADER;
 }
@@ -85,7 +95,7 @@ static jdg_fate fate_of(const image *img, const img_record *record, const conten
 /* Bytes from `offset` to the last one that is not zero. */
 static uint64_t used_behind(const content *c, uint64_t offset) {
   uint64_t end = c->size;
-  while (end > offset && c->bytes[end - 1] == 0) end--;
+  while (end > offset && c->bytes[end - 1] == 0 && is_readable(c, end - 1, end)) end--;
   return end > offset ? end - offset : 0;
 }
 
@@ -122,6 +132,13 @@ static uint64_t judge_records(const image *img, const img_segment *s, const cont
   return tail;
 }
 
+static void refuse(verdict *v, freyja_status status, const char *path) {
+  if (v->fails) return;
+  v->fails = true;
+  v->status = status;
+  v->path = path;
+}
+
 static void judge_segment(const image *img, const img_segment *s, const content *c,
                           verdict *v) {
   bool active = s->sealed_size == 0;
@@ -137,6 +154,8 @@ static void judge_segment(const image *img, const img_segment *s, const content 
   uint64_t field = field_of(file, c);
   if (field < 128) note(v, s->file, field);
   uint64_t mark = state == FILE_READ ? mark_of(s, c) : UINT64_MAX;
+  if (active && mark < c->size && !is_readable(c, mark, c->size))
+    refuse(v, FREYJA_IO, file->path); /* where the log ends cannot be told */
   uint64_t tail = judge_records(img, s, c, mark, v);
   uint64_t used = active ? used_behind(c, tail) : 0;
   if (state == FILE_READ) v->cut = used;
@@ -145,13 +164,6 @@ static void judge_segment(const image *img, const img_segment *s, const content 
 }
 
 /* ---- the store -------------------------------------------------------- */
-
-static void refuse(verdict *v, freyja_status status, const char *path) {
-  if (v->fails) return;
-  v->fails = true;
-  v->status = status;
-  v->path = path;
-}
 
 static bool is_from(sim_disk *disk, const content *c) {
   content source = look(disk, "db/MANIFEST");
@@ -191,6 +203,7 @@ static void find_changes(const image *img, sim_disk *disk, verdict *v) {
   for (uint32_t i = 0; i < img->file_count; i++) {
     content c = look(disk, img->files[i].path);
     v->changed[i] = !same(&c, img->files[i].bytes, img->files[i].size);
+    v->unreadable = v->unreadable || c.bad_end > 0;
   }
 }
 

@@ -28,6 +28,7 @@ typedef struct verdict {
   uint32_t first_file;
   uint64_t first_offset;       /* in this file at this offset; UINT64_MAX: any */
   bool changed[IMG_FILES_MAX]; /* the file is not as it was */
+  bool unreadable;             /* by the disk, that is: faults may be IO */
   bool open;                   /* it was open already */
 } verdict;
 

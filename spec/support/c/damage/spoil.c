@@ -199,6 +199,14 @@ static uint64_t count_moves(const image *img, uint64_t size) {
   return count_blocks(img, size) * 2;
 }
 
+/* The disk cannot read a block of a data file. */
+static bool make_unreadable(const image *img, sim_disk *disk, uint64_t size, uint64_t number) {
+  block b = find_block(img, size, number);
+  if (strstr(b.file->path, ".data") == NULL) return false;
+  sim_disk_make_unreadable(disk, b.file->path, b.offset, b.size);
+  return true;
+}
+
 /* ---- files ------------------------------------------------------------ */
 
 static uint64_t count_lengths(const image *img, uint64_t size) {
@@ -316,6 +324,8 @@ const spl_class spl_classes[] = {
     {"version", SPL_FILES, 0, true, 0, count_versions, put_version},
     {"header", SPL_FILES, 0, false, 0, count_headers, forge_header},
     {"mix", SPL_FILES, 0, true, 0, count_mixes, mix_files},
+    {"unreadable-512", SPL_UNREADABLE, 512, false, 0, count_blocks, make_unreadable},
+    {"unreadable-4096", SPL_UNREADABLE, 4096, false, 0, count_blocks, make_unreadable},
     {"leftover", SPL_LEFTOVERS, 0, true, 0, spl_count_leftovers, spl_put_leftovers},
 };
 const uint32_t spl_class_count = sizeof spl_classes / sizeof *spl_classes;

@@ -5,8 +5,14 @@
 
 #include "image.h"
 
-typedef enum spl_group { SPL_BITS, SPL_BLOCKS, SPL_FILES, SPL_LEFTOVERS } spl_group;
-#define SPL_GROUPS 4
+typedef enum spl_group {
+  SPL_BITS,
+  SPL_BLOCKS,
+  SPL_FILES,
+  SPL_UNREADABLE, /* in syscall mode: by a mapping it is a signal */
+  SPL_LEFTOVERS
+} spl_group;
+#define SPL_GROUPS 5
 
 typedef struct spl_class {
   const char *name;
