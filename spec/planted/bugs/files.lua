@@ -324,10 +324,11 @@ bug("what_cannot_be_read_is_forgotten", "damage",
 in_file "engine/detour.c"
 
 bug("a_value_that_cannot_be_read_takes_its_key_along", "damage",
-  [[return found == FJ_SCAN_RECORD ? FREYJA_OK : FREYJA_IO;]], [[return FREYJA_IO;]])
+  [[if (status == FREYJA_OK) return found == FJ_SCAN_RECORD ? FREYJA_OK : FREYJA_IO;]],
+  [[if (status == FREYJA_OK) return FREYJA_IO;]])
 
 bug("all_behind_what_cannot_be_read_is_passed_over", "damage",
-  [[while (offset < limit && !is_readable(scan, offset, 1));]], [[while (offset < limit);]])
+  [[} while (offset < limit && !is_readable(scan, offset, 1));]], [[} while (offset < limit);]])
 
 in_file "engine/index.c"
 
