@@ -27,6 +27,7 @@ static freyja_status measure(fj_segment *segment, bool bound, uint64_t *size, ui
   for (;;) {
     size_t count = 0;
     freyja_error fault;
+    if (bound && offset >= segment->reserved) return FREYJA_OK; /* where the file ends */
     freyja_status status = fj_segment_read(segment, chunk, want, offset, &count, &fault);
     size_t used = last_nonzero(chunk, count);
     if (status != FREYJA_OK) {

@@ -381,6 +381,9 @@ bug("segments_are_removed", "recovery",
 
 in_file "engine/torn.c"
 
+bug("a_tail_that_cannot_be_read_has_no_end", "faults",
+  [[if (bound && offset >= segment->reserved) return FREYJA_OK; /* where the file ends */]], "")
+
 bug("torn_bytes_are_not_synced", "crash",
   [[int code = fj_sync(segment->os, file);]], [[int code = 0;]])
 

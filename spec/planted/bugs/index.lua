@@ -112,9 +112,9 @@ bug("an_iterator_stays_at_what_it_cannot_read", "capi",
   fj_scan_skip(&it->scan, &record);]])
 
 bug("an_iterator_stays_in_a_file_it_cannot_read", "capi",
-  [[pass_pin(it);
-    return status;]],
-  [[return status;]])
+  [[if (status != FREYJA_OK && !fj_scan_is_unreadable(&it->scan, &why)) {
+      pass_pin(it);]],
+  [[if (status != FREYJA_OK && !fj_scan_is_unreadable(&it->scan, &why)) {]])
 
 bug("an_iterator_gives_what_is_in_doubt", "damage",
   [[if (!it->index->has_unknown) return false;]], [[return false;]])
