@@ -219,9 +219,11 @@ describe("opening a store", function()
     local dir <close> = tmp.dir()
     local names = { "MANIFEST.tmp~", "a.tmp", "1.data.tmp", "notes.txt", "01.data" }
     for _, name in ipairs(names) do tmp.write(dir.path .. "/" .. name, "mine") end
-    for _ = 1, 2 do
+    for n = 1, 3 do -- with nothing in the active file, and with a record in it
       tmp.write(dir.path .. "/MANIFEST.tmp", "left by a crash")
-      assert(freyja.open(dir.path)):close()
+      local db <close> = assert(freyja.open(dir.path))
+      if n > 1 then db:put("k", "v") end
+      db:close()
       for _, name in ipairs(names) do assert.equal("mine", tmp.read(dir.path .. "/" .. name), name) end
       assert.is_false(tmp.exists(dir.path .. "/MANIFEST.tmp"))
     end

@@ -169,6 +169,11 @@ static int replay(image *const *images, char **arguments) {
             strcmp(modes[m].name, arguments[2]) == 0 &&
             strcmp(spl_classes[k].name, arguments[3]) == 0) {
           uint64_t number = strtoull(arguments[4], NULL, 10);
+          uint64_t end = spl_classes[k].count(images[i], spl_classes[k].size);
+          if (number >= end) {
+            printf("not ok damage: there are %llu of them\n", (unsigned long long)end);
+            return 2;
+          }
           if (!run_one(images[i], &modes[m], &spl_classes[k], number, true, &count)) return 1;
           printf("ok damage: %s\n", count == 0 ? "that changes nothing" : "as it must be");
           return 0;
