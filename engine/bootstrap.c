@@ -158,17 +158,13 @@ static freyja_status open_store(freyja *db, freyja_error *error) {
 static freyja *store_new(const char *path, const freyja_options *options) {
   const fj_os *os = options->os;
   freyja *db = os->allocate(os->context, sizeof *db);
-  size_t size = strlen(path) + 1;
-  char *copy = db == NULL ? NULL : os->allocate(os->context, size);
-  if (copy == NULL) {
+  if (db == NULL) return NULL;
+  memset(db, 0, sizeof *db);
+  if (fj_dir_name(&db->dir, os, path, "open a store", NULL) != FREYJA_OK) {
     os->release(os->context, db);
     return NULL;
   }
-  memset(db, 0, sizeof *db);
-  memcpy(copy, path, size);
-  db->dir.os = os;
-  db->dir.path = copy;
-  db->dir.fd = db->lock_file = -1;
+  db->lock_file = -1;
   db->options = *options;
   db->process = os->process(os->context);
   db->fork_guard = os->fork_guard(os->context);

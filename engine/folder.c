@@ -8,6 +8,15 @@
 
 #define DEPTH_MAX 4096u /* directories above one another: a path of PATH_MAX has no more */
 
+freyja_status fj_dir_name(fj_dir *dir, const fj_os *os, const char *path, const char *what,
+                          freyja_error *error) {
+  size_t size = strlen(path) + 1;
+  *dir = (fj_dir){.os = os, .fd = -1, .path = os->allocate(os->context, size)};
+  if (dir->path == NULL) return fj_fail_memory(error, what);
+  memcpy(dir->path, path, size);
+  return FREYJA_OK;
+}
+
 freyja_status fj_folder_sync_parent(const fj_dir *dir, bool made, freyja_error *error) {
   const fj_os *os = dir->os;
   int parent = -1;
@@ -115,18 +124,15 @@ static freyja_status lock_folder(fj_folder *folder, freyja_error *error) {
 
 freyja_status fj_folder_open(fj_folder *folder, const fj_os *os, const char *path, int source,
                              freyja_error *error) {
-  size_t size = strlen(path) + 1;
   memset(folder, 0, sizeof *folder);
-  folder->dir.os = os;
-  folder->dir.fd = folder->lock_file = -1;
-  folder->dir.path = os->allocate(os->context, size);
-  if (folder->dir.path == NULL) return fj_fail_memory(error, "make a store");
-  memcpy(folder->dir.path, path, size);
+  folder->lock_file = -1;
+  freyja_status status = fj_dir_name(&folder->dir, os, path, "make a store", error);
+  if (status != FREYJA_OK) return status;
   int code = os->open_dir(os->context, -1, path, &folder->dir.fd);
   if (code != 0) folder->dir.fd = -1;
   if (code != 0 && code != -ENOENT)
     return fj_fail_os(error, code, &folder->dir, NULL, "make a store in this folder");
-  freyja_status status = code == 0 ? check_empty(&folder->dir, false, error) : FREYJA_OK;
+  status = code == 0 ? check_empty(&folder->dir, false, error) : FREYJA_OK;
   if (status == FREYJA_OK) status = check_outside(&folder->dir, source, error);
   if (status == FREYJA_OK && code != 0) status = make_folder(folder, error);
   if (status == FREYJA_OK) status = lock_folder(folder, error);

@@ -13,6 +13,11 @@ typedef struct fj_folder {
   bool named;    /* a MANIFEST may be there */
 } fj_folder;
 
+/* Names a directory that is not open yet; `path` is copied. `what` is to be done there, for
+ * the error. Faults: MEMORY. */
+freyja_status fj_dir_name(fj_dir *dir, const fj_os *os, const char *path, const char *what,
+                          freyja_error *error);
+
 /* Makes the entry of a store's directory in the one above it durable. Before the store's first
  * MANIFEST, so that one that is there tells that this was done, whoever made the directory.
  * `made`: by this call; where it was there, a directory above that may not be read is none of

@@ -96,6 +96,8 @@ struct fj_os {
 /* The operating system; never NULL. */
 const fj_os *fj_os_real(void);
 
+#define FJ_SECTOR 512u /* bytes; the least that a disk can or cannot read */
+
 /* A store's directory. */
 typedef struct fj_dir {
   const fj_os *os;

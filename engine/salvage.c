@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "folder.h"
 #include "leftovers.h"
 #include "lock.h"
 
@@ -13,13 +14,10 @@
 
 static freyja_status open_folder(fj_salvage *salvage, const fj_os *os, const char *path,
                                  freyja_error *error) {
-  size_t size = strlen(path) + 1;
   memset(salvage, 0, sizeof *salvage);
-  salvage->dir.os = os;
-  salvage->dir.fd = salvage->lock_file = -1;
-  salvage->dir.path = os->allocate(os->context, size);
-  if (salvage->dir.path == NULL) return fj_fail_memory(error, "repair a store");
-  memcpy(salvage->dir.path, path, size);
+  salvage->lock_file = -1;
+  freyja_status status = fj_dir_name(&salvage->dir, os, path, "repair a store", error);
+  if (status != FREYJA_OK) return status;
   int code = os->open_dir(os->context, -1, path, &salvage->dir.fd);
   if (code == 0) return FREYJA_OK;
   salvage->dir.fd = -1;

@@ -5,8 +5,6 @@
 
 #include "segment.h"
 
-#define FJ_SECTOR 512u /* bytes; the least that a disk can or cannot read */
-
 typedef struct fj_scan {
   fj_segment *segment;
   uint64_t offset; /* of the record that fj_scan_next told of, or will */

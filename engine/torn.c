@@ -7,7 +7,6 @@
 #include <string.h>
 
 #define CHUNK (64u << 10) /* bytes read at a time */
-#define SECTOR 512u       /* bytes; read at a time where reading more failed */
 #define COPIES_MAX 9999u  /* of the same segment and offset that are kept */
 #define NAME_MAX_LOST 64u /* bytes of a name in lost/ */
 
@@ -31,8 +30,8 @@ static freyja_status measure(fj_segment *segment, bool bound, uint64_t *size, ui
     freyja_status status = fj_segment_read(segment, chunk, want, offset, &count, &fault);
     size_t used = last_nonzero(chunk, count);
     if (status != FREYJA_OK) {
-      bool whole = want > SECTOR; /* not just the one sector */
-      want = SECTOR - (size_t)(offset % SECTOR);
+      bool whole = want > FJ_SECTOR; /* not just the one sector */
+      want = FJ_SECTOR - (size_t)(offset % FJ_SECTOR);
       if (bound && fj_is_unreadable(&fault) && whole) continue;
       if (!bound || !fj_is_unreadable(&fault)) {
         if (error != NULL) *error = fault;
@@ -43,7 +42,7 @@ static freyja_status measure(fj_segment *segment, bool bound, uint64_t *size, ui
     if (count == 0) return FREYJA_OK;
     if (used > 0) *size = offset + used - segment->tail;
     offset += count;
-    want = offset % CHUNK == 0 || want == CHUNK ? CHUNK : SECTOR;
+    want = offset % CHUNK == 0 || want == CHUNK ? CHUNK : FJ_SECTOR;
   }
 }
 

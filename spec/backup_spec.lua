@@ -4,13 +4,10 @@
 -- inodes for hard links; targets that cannot be used.
 local lfs = require "lfs"
 local freyja = require "freyja"
+local store = require "spec.support.store"
 local tmp = require "spec.support.tmp"
 
-local function contents(db)
-  local t = {}
-  for k, v in db:each() do t[k] = v end
-  return t
-end
+local contents <const>, error_of <const> = store.contents, store.error_of
 
 local function copy(t)
   local c = {}
@@ -26,12 +23,6 @@ local function assert_holds(path, expected, options)
   local db <close> = assert(freyja.open(path, options))
   assert.same(expected, contents(db))
   assert.is_true(db:verify().ok)
-end
-
-local function error_of(...)
-  local ok, err = pcall(...)
-  assert.is_false(ok)
-  return err
 end
 
 --- The inodes of the data files in a folder, by name.
@@ -197,12 +188,12 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       local other <close> = assert(freyja.open(dir.path .. "/second", { io = io_mode }))
       assert.equal(db:stats().store_id, other:stats().store_id)
       local seen = {}
-      for _, store in ipairs { db, other } do
+      for _, each in ipairs { db, other } do
         for i = 1, 3 do
-          store:put("k", "v" .. i)
-          store:rotate()
+          each:put("k", "v" .. i)
+          each:rotate()
         end
-        for i, segment in ipairs(store:segments()) do
+        for i, segment in ipairs(each:segments()) do
           assert(i == 1 or not seen[segment.id], segment.id)
           seen[segment.id] = true
         end

@@ -2,15 +2,12 @@
 -- Method: stores with sealed segments, closed; bytes of their files changed; opened again.
 local freyja = require "freyja"
 local lfs = require "lfs"
+local store = require "spec.support.store"
 local tmp = require "spec.support.tmp"
 
 local HEADER <const> = 128
 
-local function flip(path, offset, bit)
-  local bytes = tmp.read(path)
-  local byte = bytes:byte(offset + 1) ~ (1 << bit)
-  tmp.write(path, bytes:sub(1, offset) .. string.char(byte) .. bytes:sub(offset + 2))
-end
+local function flip(path, offset, bit) store.flip(path, offset * 8 + bit) end
 
 --- Three records of 40 bytes each in 1.data (the second overwrites "twice" of the first), then
 --- two in 2.data.

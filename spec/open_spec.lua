@@ -2,6 +2,7 @@
 -- one writer at a time.
 local freyja = require "freyja"
 local lfs = require "lfs"
+local store = require "spec.support.store"
 local tmp = require "spec.support.tmp"
 
 --- Runs Lua code in a child process with `path` as argument; returns what it prints.
@@ -245,7 +246,8 @@ describe("opening a store", function()
   end)
 
   it("reads in a directory that may not be written, and says that it cannot write there", function()
-    if not os.execute "command -v setpriv >/dev/null && [ $(id -u) = 0 ]" then
+    local nobody <const> = store.as_nobody()
+    if not nobody then
       pending "needs root and setpriv"
       return
     end
@@ -256,7 +258,6 @@ describe("opening a store", function()
       db:put("k", "v")
     end
     os.execute(("chmod 755 '%s' '%s' && chmod 644 '%s'/*"):format(dir.path, path, path))
-    local nobody = "setpriv --reuid 65534 --clear-groups"
     assert.equal("v", in_child(path, "print(assert(freyja.open(path, {readonly = true})):get 'k')", nobody))
     assert.matches("^freyja: io: cannot open: Permission denied %(.*/LOCK%)$",
       in_child(path, "print(select(2, freyja.open(path)))", nobody))
@@ -266,7 +267,8 @@ describe("opening a store", function()
   end)
 
   it("makes a store in a folder of one's own, though the one above may not be read", function()
-    if not os.execute "command -v setpriv >/dev/null && [ $(id -u) = 0 ]" then
+    local nobody <const> = store.as_nobody()
+    if not nobody then
       pending "needs root and setpriv"
       return
     end
@@ -276,7 +278,7 @@ describe("opening a store", function()
     os.execute(("chown 65534 '%s' && chmod 711 '%s'"):format(path, dir.path))
     local code = "local db = assert(freyja.open(path)) db:put('k', 'v') print(db:get 'k')"
     -- The script is in a folder of its own, which may be read.
-    assert.equal("v", in_child(path, code, "setpriv --reuid 65534 --clear-groups"))
+    assert.equal("v", in_child(path, code, nobody))
   end)
 
   it("refuses every write when it is read-only", function()

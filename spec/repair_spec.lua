@@ -5,15 +5,12 @@
 local lfs = require "lfs"
 local freyja = require "freyja"
 local record = require "spec.support.record"
+local store = require "spec.support.store"
 local tmp = require "spec.support.tmp"
 
-local HEADER <const> = 128
+local error_of <const>, flip <const> = store.error_of, store.flip
 
-local function flip(path, bit)
-  local bytes = tmp.read(path)
-  local byte = bytes:byte(bit // 8 + 1) ~ (1 << bit % 8)
-  tmp.write(path, bytes:sub(1, bit // 8) .. string.char(byte) .. bytes:sub(bit // 8 + 2))
-end
+local HEADER <const> = 128
 
 --- Three sealed files and an active one. "gone" is deleted in a later file than it is in.
 local function make(path)
@@ -55,11 +52,9 @@ end
 
 local function contents(path)
   local db <close> = assert(freyja.open(path))
-  local t = {}
-  for k, v in db:each() do t[k] = v end
   assert.is_true(db:verify().ok)
   assert.equal(0, db:stats().recovery.damaged)
-  return t
+  return store.contents(db)
 end
 
 local count = 0
@@ -77,12 +72,6 @@ local function repair(path)
   assert.equal(keys, report.keys)
   assert.equal(report.ok, #report.problems == 0)
   return t, report, to
-end
-
-local function error_of(...)
-  local ok, err = pcall(...)
-  assert.is_false(ok)
-  return err
 end
 
 --- The problem about that file, which must be there.

@@ -5,7 +5,10 @@
 local lfs = require "lfs"
 local freyja = require "freyja"
 local record = require "spec.support.record"
+local store = require "spec.support.store"
 local tmp = require "spec.support.tmp"
+
+local flip <const> = store.flip
 
 local HEADER <const> = 128
 local MARKS <const>, MARKS_END <const> = 64, 96
@@ -18,14 +21,6 @@ local function patch(path, offset, bytes)
   file:seek("set", offset)
   file:write(bytes)
   return old
-end
-
-local function flip(path, bit)
-  local file <close> = assert(io.open(path, "r+b"))
-  file:seek("set", bit // 8)
-  local byte = file:read(1):byte() ~ (1 << bit % 8)
-  file:seek("set", bit // 8)
-  file:write(string.char(byte))
 end
 
 --- 1.data is sealed: 4 records, of which one replaces another and one is a tombstone; 2.data is

@@ -270,15 +270,13 @@ static void iterate_once(trial *t) {
 static void iterate_in_log(trial *t) {
   trial_open(t);
   trial_arm(t);
-  trial_iterate(t, FREYJA_ORDER_LOG, false, true);
-  trial_iterate(t, FREYJA_ORDER_LOG, true, true);
+  for (int keys = 0; keys < 2; keys++) trial_iterate(t, FREYJA_ORDER_LOG, keys == 1, true);
 }
 
 static void iterate_in_order(trial *t) {
   trial_open(t);
   trial_arm(t);
-  trial_iterate(t, FREYJA_ORDER_KEY, false, true);
-  trial_iterate(t, FREYJA_ORDER_KEY, true, true);
+  for (int keys = 0; keys < 2; keys++) trial_iterate(t, FREYJA_ORDER_KEY, keys == 1, true);
 }
 
 static void view(trial *t) {
