@@ -182,18 +182,22 @@ static int replay(image *const *images, char **arguments) {
   return 2;
 }
 
-int main(int count, char **arguments) {
-  image *images[16] = {NULL};
-  bool all = count == 2 && strcmp(arguments[1], "--all") == 0;
+static int run_all(image *const *images, bool all) {
   bool right = true;
-  watch();
-  for (uint32_t i = 0; img_name(i) != NULL; i++) images[i] = img_create(i);
-  if (count == 5) return replay(images, arguments);
   for (spl_group group = SPL_BITS; group <= SPL_LEFTOVERS; group++)
     for (size_t m = 0; m < MODES; m++)
       right = run_group(images, &modes[m], group, all) && right;
   printf("# at most %ld calls and %llu KiB of memory for an open\n", exam_calls_max(),
          (unsigned long long)exam_memory_max() >> 10);
-  for (uint32_t i = 0; images[i] != NULL; i++) img_destroy(images[i]);
   return right ? 0 : 1;
+}
+
+int main(int count, char **arguments) {
+  image *images[16] = {NULL};
+  bool all = count == 2 && strcmp(arguments[1], "--all") == 0;
+  watch();
+  for (uint32_t i = 0; img_name(i) != NULL; i++) images[i] = img_create(i);
+  int result = count == 5 ? replay(images, arguments) : run_all(images, all);
+  for (uint32_t i = 0; images[i] != NULL; i++) img_destroy(images[i]);
+  return result;
 }
