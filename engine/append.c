@@ -107,11 +107,10 @@ static int undo(fj_segment *segment, bool whole) {
 static freyja_status append_by_write(fj_segment *segment, const fj_draft *draft, uint64_t size,
                                      bool *poison, freyja_error *error) {
   static const uint8_t zeros[FJ_RECORD_ALIGN];
-  uint64_t padding = size - FJ_RECORD_HEADER - draft->key.size - draft->value.size;
-  freyja_slice parts[4] = {{draft->header, sizeof draft->header},
-                           draft->key,
-                           draft->value,
-                           {zeros, (size_t)padding}};
+  size_t prefix = fj_record_prefix(draft->flags);
+  uint64_t padding = size - prefix - draft->key.size - draft->value.size;
+  freyja_slice parts[4] = {
+      {draft->header, prefix}, draft->key, draft->value, {zeros, (size_t)padding}};
   int code = fj_write(segment->os, segment->file, parts, 4, segment->tail);
   if (code == 0) return FREYJA_OK;
   *poison = undo(segment, code != -ENOSPC && code != -EDQUOT && code != -EFBIG) != 0;
@@ -139,15 +138,17 @@ freyja_status fj_segment_stage(fj_segment *segment, const fj_draft *draft, uint6
 freyja_status fj_segment_append(fj_segment *segment, const fj_draft *draft, uint64_t size,
                                 bool *poison, freyja_error *error) {
   if (!segment->mapped_writes) return append_by_write(segment, draft, size, poison, error);
-  memcpy(segment->map + segment->tail, draft->header, sizeof draft->header);
+  memcpy(segment->map + segment->tail, draft->header, FJ_RECORD_HEADER);
   return FREYJA_OK;
 }
 
-void fj_segment_count(fj_segment *segment, uint8_t kind, uint64_t timestamp) {
+void fj_segment_count(fj_segment *segment, uint8_t kind, uint64_t timestamp, uint64_t expiry) {
   if (kind == FJ_KIND_PUT) segment->keys++;
   else segment->tombstones++;
   if (segment->oldest == 0) segment->oldest = timestamp;
   segment->newest = timestamp;
+  if (expiry != 0 && (segment->expires == 0 || expiry < segment->expires))
+    segment->expires = expiry;
 }
 
 /* The disk gets whole pages early, so that a sync, above all that of sealing,
@@ -162,7 +163,7 @@ static void write_back(fj_segment *segment) {
 
 void fj_segment_publish(fj_segment *segment, const fj_draft *draft, uint64_t size) {
   segment->tail += size;
-  fj_segment_count(segment, draft->kind, draft->timestamp);
+  fj_segment_count(segment, draft->kind, draft->timestamp, draft->expiry);
   if (segment->tail - segment->written_back >= WRITE_BACK_STEP) write_back(segment);
 }
 

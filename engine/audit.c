@@ -38,6 +38,12 @@ static void check_keydir(fj_audit *audit) {
   fj_findings_add(audit->findings, whole, "%s", wrong);
 }
 
+/* How many records of the segment a key may wait for, at most. */
+static uint64_t count_ends(const fj_segment *segment) {
+  if (segment->expires == 0) return segment->tombstones;
+  return segment->tombstones + segment->keys - segment->live_keys;
+}
+
 freyja_status fj_audit_create(fj_audit *audit, const fj_index *index,
                               const fj_findings *findings, freyja_error *error) {
   const fj_os *os = index->dir->os;
@@ -60,8 +66,9 @@ freyja_status fj_audit_create(fj_audit *audit, const fj_index *index,
   audit->files.count = count;
   for (uint32_t i = 0; i < count; i++) audit->files.slots[i] = NULL;
   if (count > 0) memset(audit->tallies, 0, count * sizeof *audit->tallies);
-  for (uint32_t i = 0; i < index->count; i++) audit->tombstones += index->ranks[i]->tombstones;
-  audit->passes = (uint32_t)(audit->tombstones / PENDING_MAX) + 1;
+  for (uint32_t i = 0; i < index->count; i++) audit->ends += count_ends(index->ranks[i]);
+  audit->passes = (uint32_t)(audit->ends / PENDING_MAX) + 1;
+  audit->time = index->clock.time;
   audit->hides = index->has_unknown;
   check_keydir(audit);
   return FREYJA_OK;
@@ -149,8 +156,7 @@ static freyja_status look_up(fj_audit *audit, uint64_t position, const fj_record
 /* What is wrong with the slot that points to the record, NULL if nothing. */
 static const char *check_here(const fj_record *record, uint32_t slot, uint64_t offset,
                               const fj_entries *entries) {
-  uint64_t word =
-      fj_word_make(slot, offset, record->size, (record->flags & FJ_FLAG_COLLIDES) != 0);
+  uint64_t word = fj_word_make(slot, offset, record->size, record->flags);
   if (record->kind != FJ_KIND_PUT) return "the index points to a tombstone (I1)";
   if (entries->here + entries->elsewhere > 1) return "a key stands twice in the index";
   return entries->word == word ? NULL : "the index knows another size or flag of a record";
@@ -168,33 +174,40 @@ static const char *check_elsewhere(const fj_record *record, const fj_segment *fi
              : "a record is newer than one of its key that comes later in the log";
 }
 
-/* Remembers a put whose key is not in the index until its tombstone comes. */
-static freyja_status await_tombstone(fj_audit *audit, const fj_record *record,
-                                     uint64_t key_hash, freyja_error *error) {
+/* Remembers a put whose key is not in the index until its tombstone comes, or a put that has
+ * expired. */
+static freyja_status await_end(fj_audit *audit, const fj_record *record, uint64_t key_hash,
+                               freyja_error *error) {
   if (key_hash % audit->passes != audit->pass) return FREYJA_OK;
   if (key_hash == 0) key_hash = 1; /* one number is no member */
-  if (record->kind == FJ_KIND_TOMBSTONE) {
+  if (record->kind == FJ_KIND_TOMBSTONE || fj_record_is_due(record, audit->time)) {
     fj_positions_remove(&audit->pending, key_hash);
-  } else if (audit->pending.count <= audit->tombstones) {
+  } else if (audit->pending.count <= audit->ends) {
     if (!fj_positions_reserve(&audit->pending)) return fj_fail_memory(error, "verify a store");
     fj_positions_add(&audit->pending, key_hash);
   }
   return FREYJA_OK;
 }
 
+static void tally_record(fj_tally *tally, const fj_record *record) {
+  uint64_t expiry = fj_record_expiry(record);
+  if (record->kind == FJ_KIND_PUT) tally->keys++;
+  else tally->tombstones++;
+  if (expiry != 0 && (tally->expires == 0 || expiry < tally->expires)) tally->expires = expiry;
+}
+
 freyja_status fj_audit_record(fj_audit *audit, const fj_segment *file, uint64_t offset,
                               const fj_record *record, uint64_t key_hash,
                               freyja_error *error) {
   fj_tally *tally = &audit->tallies[file->slot];
-  if (audit->pass == 0 && record->kind == FJ_KIND_PUT) tally->keys++;
-  else if (audit->pass == 0) tally->tombstones++;
+  if (audit->pass == 0) tally_record(tally, record);
   if (!audit->sound) return FREYJA_OK;
   fj_entries entries;
-  uint64_t position = fj_word_position(fj_word_make(file->slot, offset, 0, false));
+  uint64_t position = fj_word_position(fj_word_make(file->slot, offset, 0, 0));
   freyja_status status = look_up(audit, position, record, key_hash, &entries, error);
   if (status != FREYJA_OK) return status;
   if (entries.here == 0 && entries.elsewhere == 0)
-    return await_tombstone(audit, record, key_hash, error);
+    return await_end(audit, record, key_hash, error);
   if (audit->pass > 0) return FREYJA_OK;
   tally->found += entries.here;
   const char *wrong = entries.here > 0 ? check_here(record, file->slot, offset, &entries)
@@ -230,6 +243,11 @@ void fj_audit_segment(fj_audit *audit, const fj_segment *segment, bool whole) {
                     "the segment counts %" PRIu64 " puts and %" PRIu64
                     " tombstones, the file has %" PRIu64 " and %" PRIu64,
                     segment->keys, segment->tombstones, tally->keys, tally->tombstones);
+  if (segment->expires != tally->expires)
+    fj_findings_add(audit->findings, extent,
+                    "the segment says that its first value expires at %" PRIu64
+                    ", the file at %" PRIu64,
+                    segment->expires, tally->expires);
   if (audit->sound && tally->found != tally->slots)
     fj_findings_add(audit->findings, extent,
                     "%" PRIu64 " keys of the index point to no record of theirs (I1)",

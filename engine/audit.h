@@ -3,8 +3,9 @@
  * files, in the log's order, as often as there are passes.
  *
  * That no key is missing in the index can be told only when a key's last record is known: the
- * audit remembers keys that have a put and are not in the index until their tombstone comes.
- * A pass remembers those of a part of all hashes, so that the memory is bounded. */
+ * audit remembers keys that have a put and are not in the index until their tombstone comes,
+ * or a put that has expired, whose slot may be gone or not. A pass remembers those of a part
+ * of all hashes, so that the memory is bounded. */
 #ifndef FJ_AUDIT_H
 #define FJ_AUDIT_H
 
@@ -18,6 +19,7 @@ typedef struct fj_tally {
   uint64_t bytes; /* their records', as the keydir counts */
   uint64_t found; /* slots whose record was read where they say */
   uint64_t keys, tombstones;
+  uint64_t expires; /* as in fj_segment */
 } fj_tally;
 
 typedef struct fj_audit {
@@ -28,7 +30,8 @@ typedef struct fj_audit {
   fj_index files;
   fj_tally *tallies;    /* files.count of them */
   fj_positions pending; /* hashes of keys that wait for their tombstone */
-  uint64_t tombstones;  /* of all segments: no more can wait */
+  uint64_t time;        /* the store's: what expired before has no slot, or an old one */
+  uint64_t ends;        /* records that a key may wait for, at most: no more can wait */
   uint32_t passes;      /* that it takes */
   uint32_t pass;        /* the one that is running: 0, 1... */
   bool sound;           /* the keydir is well-formed */

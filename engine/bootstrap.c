@@ -148,6 +148,7 @@ static freyja_status open_store(freyja *db, freyja_error *error) {
   status = fj_recover(&db->index, &db->manifest, db->options.segment_size, &db->active,
                       &db->recovery, error);
   if (status != FREYJA_OK) return status;
+  fj_clock_raise(&db->index.clock, db->index.last_timestamp);
   if (db->options.readonly) db->active = NULL;
   else if (db->active == NULL) status = fj_store_rotate(db, error);
   else status = renew_manifest(db, error);

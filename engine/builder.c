@@ -70,12 +70,17 @@ static freyja_status find_place(fj_builder *builder, uint64_t hash, fj_place *pl
 }
 
 freyja_status fj_builder_put(fj_builder *builder, freyja_slice key, freyja_slice value,
-                             uint64_t timestamp, freyja_error *error) {
-  uint64_t size = fj_record_size(key.size, value.size);
+                             uint64_t timestamp, uint64_t expiry, freyja_error *error) {
   freyja_status status = FREYJA_OK;
   bool collides = false, poison = false;
   fj_place place;
-  fj_draft draft = {.key = key, .value = value, .timestamp = timestamp, .kind = FJ_KIND_PUT};
+  fj_draft draft = {.key = key,
+                    .value = value,
+                    .timestamp = timestamp,
+                    .expiry = expiry,
+                    .kind = FJ_KIND_PUT,
+                    .flags = expiry == 0 ? 0 : FJ_FLAG_EXPIRES};
+  uint64_t size = fj_draft_size(&draft);
   draft.key_hash = fj_hash(key.data, key.size, builder->manifest.identity.hash_seed);
   uint64_t hash = draft.key_hash & builder->keys.hash_mask;
   if (builder->active == NULL || !fj_segment_fits(builder->active, size))
@@ -83,7 +88,7 @@ freyja_status fj_builder_put(fj_builder *builder, freyja_slice key, freyja_slice
   if (status == FREYJA_OK) status = find_place(builder, hash, &place, &collides, error);
   if (status != FREYJA_OK) return status;
   fj_segment *active = builder->active;
-  if (collides) draft.flags = FJ_FLAG_COLLIDES;
+  if (collides) draft.flags |= FJ_FLAG_COLLIDES;
   fj_record_seal(&draft, fj_record_seed(active->seed, active->tail));
   status = fj_segment_stage(active, &draft, size, error);
   if (status == FREYJA_OK) status = fj_segment_append(active, &draft, size, &poison, error);

@@ -25,10 +25,10 @@ freyja_status fj_builder_open(fj_builder *builder, const fj_os *os, const char *
 /* Makes it a store with a hash of so many bits, 1 to 64. Before the first record. */
 void fj_builder_set_hash_bits(fj_builder *builder, uint32_t hash_bits);
 
-/* Writes a record. The key must not have been written before; record sizes are those that a
- * store may have. Faults: FULL, IO, MEMORY, LIMIT. */
+/* Writes a record, whose expiry is 0 if it has none. The key must not have been written
+ * before; record sizes are those that a store may have. Faults: FULL, IO, MEMORY, LIMIT. */
 freyja_status fj_builder_put(fj_builder *builder, freyja_slice key, freyja_slice value,
-                             uint64_t timestamp, freyja_error *error);
+                             uint64_t timestamp, uint64_t expiry, freyja_error *error);
 
 /* Makes all of it durable and a store. Faults: FULL, IO, MEMORY. */
 freyja_status fj_builder_finish(fj_builder *builder, freyja_error *error);

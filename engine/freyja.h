@@ -146,7 +146,8 @@ FREYJA_API freyja_status freyja_close(freyja *db, freyja_error *error);
  * Faults of the writing calls: LIMIT, FULL, IO, READONLY, POISONED, FORKED,
  * MEMORY, CORRUPT (damage makes it impossible to tell whether the key exists).
  * The key is 0 to FREYJA_KEY_SIZE_MAX bytes; the whole record (24 bytes, key,
- * value, rounded up to 8) must fit a segment behind its 128-byte header. */
+ * value, rounded up to 8; see freyja_put_ttl) must fit a segment behind its 128-byte header.
+ */
 FREYJA_API freyja_status freyja_put(freyja *db, const void *key, size_t key_size,
                                     const void *value, size_t value_size, freyja_error *error);
 
@@ -164,6 +165,29 @@ FREYJA_API freyja_status freyja_cas(freyja *db, const void *key, size_t key_size
 /* OK if the key was there and is gone, NOTFOUND if it was not there. */
 FREYJA_API freyja_status freyja_delete(freyja *db, const void *key, size_t key_size,
                                        freyja_error *error);
+
+/* As put, insert and cas, for a value that expires `ttl` microseconds from now, as if it were
+ * deleted then; 0: never, and what is written without a ttl never expires. Its record is 8
+ * bytes longer. LIMIT if the time of its end has no 64 bits. Where cas deletes, ttl counts for
+ * nothing.
+ *
+ * A store's time is the system's clock, but while the store is open it never goes back, and
+ * when it is opened it is not before the newest record's timestamp. */
+FREYJA_API freyja_status freyja_put_ttl(freyja *db, const void *key, size_t key_size,
+                                        const void *value, size_t value_size, uint64_t ttl,
+                                        freyja_error *error);
+FREYJA_API freyja_status freyja_insert_ttl(freyja *db, const void *key, size_t key_size,
+                                           const void *value, size_t value_size, uint64_t ttl,
+                                           freyja_error *error);
+FREYJA_API freyja_status freyja_cas_ttl(freyja *db, const void *key, size_t key_size,
+                                        const freyja_slice *expected,
+                                        const freyja_slice *desired, uint64_t ttl,
+                                        freyja_error *error);
+
+/* OK, and in *ttl the microseconds until the key's value expires, 0 if it never does; NOTFOUND
+ * and faults as freyja_has. */
+FREYJA_API freyja_status freyja_ttl(freyja *db, const void *key, size_t key_size,
+                                    uint64_t *ttl, freyja_error *error);
 
 /* Copies the value into buffer if it fits `capacity` bytes. *value_size gets
  * the value's size in either case: when it is larger than capacity, nothing
@@ -219,9 +243,10 @@ typedef struct freyja_entry {
   freyja_slice key;   /* both valid until the next call on the iterator, and */
   freyja_slice value; /* one behind the other in memory, as in the record */
   uint64_t timestamp; /* microseconds since the epoch; increases with every write */
+  uint64_t expiry;    /* likewise; 0: it does not expire */
 } freyja_entry;
 
-/* Iterates the store as it is now, whatever is written meanwhile. options may
+/* Iterates the store as it is now, whatever is written, and expires, meanwhile. options may
  * be NULL. *out is for freyja_iterator_close. Faults: MEMORY, FORKED, IO. */
 FREYJA_API freyja_status freyja_iterator_open(freyja *db,
                                               const freyja_iterator_options *options,
@@ -287,11 +312,13 @@ typedef struct freyja_segment {
   uint64_t tombstones; /* tombstone records */
   uint64_t oldest;     /* timestamps of its records, 0 if it has none */
   uint64_t newest;
-  bool sealed;  /* false for the one being written */
-  bool damaged; /* some of its bytes fail verification */
+  uint64_t expires; /* when the first of its put records expires, or has; 0: none does */
+  bool sealed;      /* false for the one being written */
+  bool damaged;     /* some of its bytes fail verification */
 } freyja_segment;
 
-/* Cheap: no input or output. */
+/* Cheap: no input or output, but when values have expired since they were counted last:
+ * then the headers of those that expire are read. A forked child counts them as they were. */
 FREYJA_API void freyja_get_stats(freyja *db, freyja_stats *out);
 
 /* Fills out[0..min(capacity, n)-1] in rank order and returns n, the number of
@@ -372,11 +399,12 @@ FREYJA_API freyja_status freyja_backup(freyja *db, const char *path,
  * they are of several stores, by most of them), without a file's header by what the others
  * say.
  *
- * Of a key's records that with the highest timestamp counts: a deletion leaves nothing, and
- * where its value is damaged the key is lost: an older value is not written. Records keep
- * their timestamps. Where a record is so damaged that its key is not known, the keys that it
- * may have been of cannot be told: those whose value is older are written and counted as
- * doubtful_keys. A torn tail is not used, as an open would not.
+ * Of a key's records that with the highest timestamp counts: a deletion leaves nothing, nor
+ * does a value that has expired, and where its value is damaged the key is lost: an older
+ * value is not written. Records keep their timestamps. Where a record is so damaged that its
+ * key is not known, the keys that it may have been of cannot be told: those whose value is
+ * older are written and counted as doubtful_keys. A torn tail is not used, as an open would
+ * not.
  *
  * What is not whole is told to the visitor, which may be NULL, and is no fault. On OK the new
  * store is durable, has a new id, and passes freyja_verify. On a fault what was made of it is
@@ -401,6 +429,7 @@ typedef struct freyja_record {
   freyja_kind kind;
   bool collides;      /* another live key had the same hash (FORMAT.md) */
   uint64_t timestamp; /* microseconds since the epoch */
+  uint64_t expiry;    /* likewise; 0: it does not expire */
   freyja_slice key;   /* both valid until the next call */
   freyja_slice value;
 } freyja_record;

@@ -20,6 +20,8 @@ void fj_index_create(fj_index *index, const fj_dir *dir, const fj_identity *iden
   index->pool.identity = *identity;
   index->pool.io = io;
   index->pool.readonly = readonly;
+  index->soonest = UINT64_MAX;
+  fj_clock_start(&index->clock, dir->os);
   fj_keydir_create(&index->keydir, dir->os, hash_bits);
 }
 
@@ -148,7 +150,7 @@ static freyja_status read_found(fj_found *found, size_t key_size, bool whole, ui
                                 const uint8_t **out, size_t *count, freyja_error *error) {
   freyja_error fault;
   fj_record head;
-  uint64_t want = whole ? fj_word_size(found->word) : FJ_RECORD_HEADER + key_size;
+  uint64_t want = whole ? fj_word_size(found->word) : fj_word_prefix(found->word) + key_size;
   if (want > left) want = left;
   freyja_status status = read_block(found, (size_t)want, out, count, &fault);
   if (status != FREYJA_OK && fj_is_unreadable(&fault) && want > FJ_RECORD_HEADER) {
@@ -158,7 +160,8 @@ static freyja_status read_found(fj_found *found, size_t key_size, bool whole, ui
         again == FREYJA_OK && *count == FJ_RECORD_HEADER && fj_record_parse(*out, left, &head);
     uint64_t size = FJ_RECORD_HEADER;
     if (known && whole) size = head.size;
-    if (known && !whole && head.key_size == key_size) size += key_size;
+    if (known && !whole && head.key_size == key_size)
+      size = fj_record_prefix(head.flags) + key_size;
     if (known && size < want) status = read_block(found, (size_t)size, out, count, &fault);
   }
   if (status != FREYJA_OK && error != NULL) *error = fault;
@@ -184,7 +187,8 @@ freyja_status fj_index_fetch(fj_index *index, fj_found *found, size_t key_size, 
   if (readable < FJ_RECORD_HEADER || !fj_record_parse(p, left, &found->record))
     return FREYJA_OK;
   uint64_t needed =
-      whole ? found->record.size : FJ_RECORD_HEADER + (uint64_t)found->record.key_size;
+      whole ? found->record.size
+            : fj_record_prefix(found->record.flags) + (uint64_t)found->record.key_size;
   /* Another key than the one asked for may be longer than what was read: it is
    * told apart by its length. */
   *possible = needed <= readable || (!whole && found->record.key_size != key_size);
@@ -204,7 +208,7 @@ static bool is_whole(const fj_index *index, const fj_found *found) {
                                 hash);
 }
 
-/* Tells a collision from damage for a key that differs from the one asked for. */
+/* Tells a collision from damage for a record that was fetched without regard to its key. */
 static freyja_status check_other(fj_index *index, fj_found *found, freyja_error *error) {
   bool possible = true;
   if (found->segment->map == NULL) {
@@ -266,6 +270,18 @@ freyja_status fj_index_check_value(const fj_index *index, const fj_found *found,
   return fail_damaged(index, found->segment, found->offset, "a value", error);
 }
 
+freyja_status fj_index_look(fj_index *index, uint64_t word, fj_found *found,
+                            freyja_error *error) {
+  bool possible = false;
+  found->block = NULL;
+  found->os = index->dir->os;
+  found->word = word;
+  freyja_status status = fj_index_fetch(index, found, 0, false, &possible, error);
+  if (status != FREYJA_OK) return status;
+  if (!possible) return fail_damaged(index, found->segment, found->offset, "a record", error);
+  return check_other(index, found, error);
+}
+
 /* ---- moving slots --------------------------------------------------------- */
 
 static void add_live(fj_index *index, uint64_t word) {
@@ -320,6 +336,13 @@ static freyja_status same_key(fj_index *index, fj_found *found, const fj_record 
   return status;
 }
 
+/* Whether the record, read from the log, has expired. The time at which the store will have
+ * been opened is not before that of the newest record. */
+static bool is_over(const fj_index *index, const fj_record *record) {
+  return fj_record_is_due(record, index->clock.time) ||
+         fj_record_is_due(record, index->last_timestamp);
+}
+
 freyja_status fj_index_charge(fj_index *index, const fj_record *record, uint64_t compared,
                               uint64_t passed, freyja_error *error) {
   index->applied += record->size;
@@ -350,12 +373,12 @@ freyja_status fj_index_apply(fj_index *index, fj_segment *segment, uint64_t offs
   }
   status = fj_index_charge(index, record, compared, passed, error);
   if (status != FREYJA_OK) return status;
-  if (record->kind == FJ_KIND_TOMBSTONE) {
+  if (record->kind == FJ_KIND_TOMBSTONE || is_over(index, record)) {
     if (same) fj_index_delete(index, found.place);
     return FREYJA_OK;
   }
-  uint64_t word = fj_word_make(segment->slot, offset, record->size,
-                               (record->flags & FJ_FLAG_COLLIDES) != 0);
+  uint64_t word = fj_word_make(segment->slot, offset, record->size, record->flags);
+  fj_index_expect(index, fj_record_expiry(record));
   if (same) {
     fj_index_replace(index, found.place, word);
     return FREYJA_OK;

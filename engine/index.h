@@ -8,6 +8,7 @@
 #ifndef FJ_INDEX_H
 #define FJ_INDEX_H
 
+#include "clock.h"
 #include "keydir.h"
 #include "scan.h"
 
@@ -29,7 +30,9 @@ typedef struct fj_index {
   uint32_t count;
   uint32_t capacity;
   uint64_t last_timestamp; /* of the newest record */
-  uint64_t applied;        /* bytes of the records that were read in the log's order, */
+  fj_clock clock;          /* the store's time */
+  uint64_t soonest; /* no record that a slot points to expires before; UINT64_MAX: none does */
+  uint64_t applied; /* bytes of the records that were read in the log's order, */
   uint64_t searched; /* and what finding their places here has cost, in bytes looked at */
 
   fj_damage *damage; /* damage_count, at most FJ_DAMAGE_MAX of them */
@@ -91,6 +94,13 @@ freyja_status fj_index_fetch(fj_index *index, fj_found *found, size_t key_size, 
 
 void fj_found_release(fj_found *found);
 
+/* Whether the record that was found has expired: then its key is absent. Only a record that
+ * can expire has the time looked at. */
+static inline bool fj_index_is_due(fj_index *index, const fj_found *found) {
+  return (found->record.flags & FJ_FLAG_EXPIRES) != 0 &&
+         fj_record_is_due(&found->record, fj_clock_now(&index->clock));
+}
+
 /* OK, or CORRUPT if damage makes it unsure that a key that was found at
  * found->offset, or not found (found NULL), really is so. */
 freyja_status fj_index_prove(const fj_index *index, const fj_found *found,
@@ -99,6 +109,16 @@ freyja_status fj_index_prove(const fj_index *index, const fj_found *found,
 /* Whether the value of a record that was found passes its sum: OK or CORRUPT. */
 freyja_status fj_index_check_value(const fj_index *index, const fj_found *found,
                                    freyja_error *error);
+
+/* Reads header and key, at least, of the record that the word of a slot points to. Release
+ * *found in any case. Faults: CORRUPT if they do not pass their check, IO, MEMORY. */
+freyja_status fj_index_look(fj_index *index, uint64_t word, fj_found *found,
+                            freyja_error *error);
+
+/* A slot is to point to a record with that expiry (0: none). */
+static inline void fj_index_expect(fj_index *index, uint64_t expiry) {
+  if (expiry != 0 && expiry < index->soonest) index->soonest = expiry;
+}
 
 /* Moves the slot of a key that was found to another record, adds a slot (at a
  * place that fj_keydir_reserve returned for the masked hash), or removes one. */
@@ -119,7 +139,8 @@ static inline uint64_t fj_index_passed(const fj_place *place, uint64_t hash) {
   return (uint64_t)(place->slot - fj_shard_home(place->shard, hash));
 }
 
-/* Applies a record that was read in the log's order (FORMAT.md, section 3).
+/* Applies a record that was read in the log's order (FORMAT.md, section 3). One that has
+ * expired, by the clock or by a record before it, counts as a tombstone.
  * Faults: MEMORY, IO, LIMIT (fj_index_charge). */
 freyja_status fj_index_apply(fj_index *index, fj_segment *segment, uint64_t offset,
                              const fj_record *record, uint64_t key_hash, freyja_error *error);

@@ -57,7 +57,7 @@ static freyja_status pass_span(fj_inspection *in, freyja_error *why, freyja_erro
 /* ---- records --------------------------------------------------------------- */
 
 static void check_padding(const fj_inspection *in, const fj_record *record) {
-  const uint8_t *end = record->key - FJ_RECORD_HEADER + record->size;
+  const uint8_t *end = fj_record_start(record) + record->size;
   for (const uint8_t *p = record->value + record->value_size; p < end; p++) {
     if (*p == 0) continue;
     char name[FJ_NAME_MAX];

@@ -26,6 +26,7 @@ struct freyja_iterator {
   fj_positions changed; /* T1 */
   bool tracking;        /* false once a sorted iterator has found all it will give */
   bool keys_only;
+  uint64_t time;                     /* when it was made: what had expired is not shown */
   bool hides;                        /* damage may hide entries: told at the end */
   uint64_t hidden_id, hidden_offset; /* the first that was met: segment and place */
   bool in_key_order;
@@ -114,7 +115,7 @@ static freyja_status copy_prefix(freyja_iterator *it, freyja_slice prefix,
 static bool was_live(freyja_iterator *it, uint64_t key_hash) {
   fj_keydir *keydir = &it->index->keydir;
   uint64_t position =
-      fj_word_position(fj_word_make(it->scan.segment->slot, it->scan.offset, 0, false));
+      fj_word_position(fj_word_make(it->scan.segment->slot, it->scan.offset, 0, 0));
   fj_place place;
   bool more = fj_keydir_find(keydir, key_hash & keydir->hash_mask, &place);
   while (more) {
@@ -182,8 +183,8 @@ static freyja_status next_live(freyja_iterator *it, fj_record *record, freyja_er
     } else if (found == FJ_SCAN_END) {
       pass_pin(it);
     } else {
-      if (record->kind == FJ_KIND_PUT && has_prefix(it, record) && was_live(it, key_hash) &&
-          !is_doubtful(it))
+      if (record->kind == FJ_KIND_PUT && !fj_record_is_due(record, it->time) &&
+          has_prefix(it, record) && was_live(it, key_hash) && !is_doubtful(it))
         return FREYJA_OK;
       fj_scan_skip(&it->scan, record);
     }
@@ -222,6 +223,7 @@ static void fill_entry(freyja_entry *entry, const fj_record *record, bool keys_o
   entry->value.data = keys_only ? NULL : record->value;
   entry->value.size = keys_only ? 0 : record->value_size;
   entry->timestamp = record->timestamp;
+  entry->expiry = fj_record_expiry(record);
 }
 
 static freyja_status next_in_log(freyja_iterator *it, freyja_entry *entry,
@@ -271,8 +273,12 @@ static freyja_status next_in_order(freyja_iterator *it, freyja_entry *entry,
   freyja_status status = fj_sorted_read(&it->sorted, item, it->keys_only, &record, error);
   if (status == FREYJA_CORRUPT) return fail_value(it, item->segment, item->offset, error);
   if (status != FREYJA_OK) return status;
-  if (it->keys_only) entry->timestamp = record.timestamp;
-  else fill_entry(entry, &record, false);
+  if (!it->keys_only) {
+    fill_entry(entry, &record, false);
+  } else {
+    entry->timestamp = record.timestamp;
+    entry->expiry = fj_record_expiry(&record);
+  }
   return FREYJA_OK;
 }
 
@@ -291,6 +297,7 @@ freyja_status fj_iterator_create(fj_iterators *list, fj_index *index,
   it->os = os;
   it->index = index;
   it->keys_only = options->keys_only;
+  it->time = fj_clock_now(&index->clock);
   it->hides = index->has_unknown;
   it->in_key_order = options->order == FREYJA_ORDER_KEY;
   it->tracking = true;
@@ -343,5 +350,5 @@ void fj_iterators_note(fj_iterators *list, const fj_segment *segment, uint64_t o
   for (freyja_iterator *it = list->first; it != NULL; it = it->next)
     if (is_ahead(it, segment, offset))
       fj_positions_add(&it->changed,
-                       fj_word_position(fj_word_make(segment->slot, offset, 0, false)));
+                       fj_word_position(fj_word_make(segment->slot, offset, 0, 0)));
 }

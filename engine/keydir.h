@@ -26,6 +26,7 @@
 #define FJ_KEYDIR_H
 
 #include "error.h"
+#include "record.h"
 
 #define FJ_SHARD_BITS 8u
 #define FJ_SHARDS (1u << FJ_SHARD_BITS)
@@ -35,8 +36,9 @@
  *   bits 48..61  size of the record in 8-byte units, as a small float: 5 bits of
  *                exponent, 9 of mantissa, rounded up; exact below 4 KiB
  *   bit 62       the record is flagged `collides`
- *   bit 63       zero */
+ *   bit 63       the record is flagged `expires` */
 #define FJ_WORD_COLLIDES (UINT64_C(1) << 62)
+#define FJ_WORD_EXPIRES (UINT64_C(1) << 63)
 #define FJ_POSITION_MASK ((UINT64_C(1) << 48) - 1)
 
 typedef struct fj_slot {
@@ -82,8 +84,12 @@ typedef struct fj_place {
 void fj_keydir_create(fj_keydir *keydir, const fj_os *os, uint32_t hash_bits);
 void fj_keydir_destroy(fj_keydir *keydir);
 
+/* The word of a record of that size in bytes, with those flags (record.h). */
 static inline uint64_t fj_word_make(uint32_t segment_slot, uint64_t offset, uint64_t size,
-                                    bool collides) {
+                                    uint8_t flags) {
+  _Static_assert((FJ_WORD_COLLIDES | FJ_WORD_EXPIRES) >> 62 ==
+                     (FJ_FLAG_COLLIDES | FJ_FLAG_EXPIRES),
+                 "the flags of a word are those of its record");
   uint64_t units = size / 8;
   unsigned exponent = 0;
   while (units >= 512) {
@@ -91,7 +97,7 @@ static inline uint64_t fj_word_make(uint32_t segment_slot, uint64_t offset, uint
     exponent++;
   }
   return (uint64_t)segment_slot << 28 | offset / 8 | units << 48 | (uint64_t)exponent << 57 |
-         (collides ? FJ_WORD_COLLIDES : 0);
+         (uint64_t)flags << 62;
 }
 
 static inline uint64_t fj_word_position(uint64_t word) { return word & FJ_POSITION_MASK; }
@@ -102,6 +108,12 @@ static inline uint64_t fj_word_offset(uint64_t word) {
   return (word & ((UINT64_C(1) << 28) - 1)) * 8;
 }
 static inline bool fj_word_collides(uint64_t word) { return (word & FJ_WORD_COLLIDES) != 0; }
+static inline bool fj_word_expires(uint64_t word) { return (word & FJ_WORD_EXPIRES) != 0; }
+
+/* Bytes before the key of the record. */
+static inline uint32_t fj_word_prefix(uint64_t word) {
+  return fj_record_prefix(fj_word_expires(word) ? FJ_FLAG_EXPIRES : 0);
+}
 
 /* Bytes of the record, rounded up; the same for the same size, wherever it lies. */
 static inline uint64_t fj_word_size(uint64_t word) {

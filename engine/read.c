@@ -12,6 +12,7 @@ typedef struct fj_block {
 /* Views tell their owner's kind by the lowest bit: 1 for a block. */
 #define OWNER_IS_BLOCK 1u
 
+/* Finds the record of a key; one that has expired is none. */
 static freyja_status find(freyja *db, const void *key, size_t key_size, bool whole,
                           fj_found *found, freyja_error *error) {
   found->block = NULL;
@@ -23,6 +24,7 @@ static freyja_status find(freyja *db, const void *key, size_t key_size, bool who
   if (status != FREYJA_OK && status != FREYJA_NOTFOUND) return status;
   freyja_status proof = fj_index_prove(&db->index, status == FREYJA_OK ? found : NULL, error);
   if (proof != FREYJA_OK) return proof;
+  if (status == FREYJA_OK && fj_index_is_due(&db->index, found)) return FREYJA_NOTFOUND;
   if (status == FREYJA_OK && whole) status = fj_index_check_value(&db->index, found, error);
   return status;
 }
@@ -43,6 +45,20 @@ freyja_status freyja_get(freyja *db, const void *key, size_t key_size, void *buf
 freyja_status freyja_has(freyja *db, const void *key, size_t key_size, freyja_error *error) {
   fj_found found;
   freyja_status status = find(db, key, key_size, false, &found, error);
+  fj_found_release(&found);
+  return status;
+}
+
+freyja_status freyja_ttl(freyja *db, const void *key, size_t key_size, uint64_t *ttl,
+                         freyja_error *error) {
+  fj_found found;
+  *ttl = 0;
+  freyja_status status = find(db, key, key_size, false, &found, error);
+  if (status == FREYJA_OK) {
+    uint64_t expiry = fj_record_expiry(&found.record);
+    uint64_t now = db->index.clock.time; /* as find() has seen it */
+    if (expiry != 0) *ttl = expiry - now;
+  }
   fj_found_release(&found);
   return status;
 }

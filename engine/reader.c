@@ -121,6 +121,7 @@ freyja_status freyja_log_next(freyja_log *log, freyja_record *record, freyja_err
   record->kind = (freyja_kind)inner.kind;
   record->collides = (inner.flags & FJ_FLAG_COLLIDES) != 0;
   record->timestamp = inner.timestamp;
+  record->expiry = fj_record_expiry(&inner);
   record->key.data = inner.key;
   record->key.size = inner.key_size;
   record->value.data = inner.value;

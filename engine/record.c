@@ -8,6 +8,8 @@ FJ_FLATTEN void fj_record_seal(fj_draft *draft, uint64_t seed) {
   assert(draft->key.size <= FREYJA_KEY_SIZE_MAX);
   assert(draft->value.size <= UINT32_MAX);
   assert(draft->kind == FJ_KIND_PUT || draft->value.size == 0);
+  assert(draft->kind == FJ_KIND_PUT || draft->expiry == 0);
+  assert((draft->expiry != 0) == ((draft->flags & FJ_FLAG_EXPIRES) != 0));
   uint8_t *p = draft->header;
   fj_put32(p + 4,
            fj_record_value_sum(draft->value.data, draft->value.size, seed, draft->timestamp));
@@ -16,6 +18,7 @@ FJ_FLATTEN void fj_record_seal(fj_draft *draft, uint64_t seed) {
   p[14] = draft->kind;
   p[15] = draft->flags;
   fj_put64(p + 16, draft->timestamp);
+  if (draft->expiry != 0) fj_put64(p + FJ_RECORD_HEADER, draft->expiry);
   fj_put32(p, fj_record_header_sum(p, seed, draft->key_hash));
 }
 
@@ -26,7 +29,9 @@ void fj_record_add_flag(fj_draft *draft, uint8_t flag, uint64_t seed) {
 }
 
 void fj_record_encode_body(uint8_t *out, const fj_draft *draft) {
-  uint8_t *p = out + FJ_RECORD_HEADER;
+  uint8_t *p = out + fj_record_prefix(draft->flags);
+  if (draft->expiry != 0)
+    memcpy(out + FJ_RECORD_HEADER, draft->header + FJ_RECORD_HEADER, FJ_RECORD_EXPIRY);
   if (draft->key.size > 0) memcpy(p, draft->key.data, draft->key.size);
   p += draft->key.size;
   if (draft->value.size > 0) memcpy(p, draft->value.data, draft->value.size);

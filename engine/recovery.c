@@ -61,7 +61,7 @@ static freyja_status take_record(fj_index *index, fj_scan *scan, fj_record *reco
   uint64_t offset = scan->offset;
   fj_scan_skip(scan, record);
   if (scan->offset > segment->tail) segment->tail = scan->offset;
-  fj_segment_count(segment, record->kind, record->timestamp);
+  fj_segment_count(segment, record->kind, record->timestamp, fj_record_expiry(record));
   result->records++;
   return fj_index_apply(index, segment, offset, record, key_hash, error);
 }

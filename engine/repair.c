@@ -79,7 +79,7 @@ static freyja_status choose(fj_inspection *in, const fj_record *record, uint64_t
   fj_found_release(&found);
   if (status == FREYJA_OK) status = fj_index_charge(index, record, compared, passed, error);
   if (status != FREYJA_OK || (same && !newer)) return status;
-  uint64_t word = fj_word_make(in->segment->slot, in->scan.offset, record->size, false);
+  uint64_t word = fj_word_make(in->segment->slot, in->scan.offset, record->size, 0);
   if (same) {
     fj_index_replace(index, found.place, word);
     return FREYJA_OK;
@@ -91,8 +91,7 @@ static freyja_status choose(fj_inspection *in, const fj_record *record, uint64_t
 
 /* Whether the keydir points to the record. */
 static bool is_chosen(fj_repair_state *r, const fj_inspection *in, uint64_t key_hash) {
-  uint64_t position =
-      fj_word_position(fj_word_make(in->segment->slot, in->scan.offset, 0, false));
+  uint64_t position = fj_word_position(fj_word_make(in->segment->slot, in->scan.offset, 0, 0));
   fj_place place;
   bool more = fj_keydir_find(&r->index.keydir, key_hash, &place);
   while (more) {
@@ -195,8 +194,10 @@ static freyja_status settle_torn(fj_repair_state *r, freyja_error *error) {
 
 static freyja_status choose_all(fj_repair_state *r, freyja_error *error) {
   freyja_status status = FREYJA_OK;
-  for (uint32_t i = 0; i < r->salvage.count && status == FREYJA_OK; i++)
+  for (uint32_t i = 0; i < r->salvage.count && status == FREYJA_OK; i++) {
     status = choose_in_file(r, i, error);
+    fj_clock_raise(&r->index.clock, r->progress[i].newest);
+  }
   if (status == FREYJA_OK && !r->salvage.has_manifest) status = settle_torn(r, error);
   /* Where the order of the files is not known, anything may have been replaced by what
    * was in the damaged bytes. */
@@ -218,7 +219,8 @@ static freyja_status write_record(fj_inspection *in, const fj_record *record,
   fj_repair_state *r = in->argument;
   freyja_report *report = r->findings.report;
   bool chosen = is_chosen(r, in, key_hash);
-  bool put = record->kind == FJ_KIND_PUT;
+  /* One that has expired leaves nothing, as a deletion does. */
+  bool put = record->kind == FJ_KIND_PUT && !fj_record_is_due(record, r->index.clock.time);
   freyja_slice key = {record->key, record->key_size};
   freyja_slice value = {record->value, record->value_size};
   report->records += whole;
@@ -232,14 +234,15 @@ static freyja_status write_record(fj_inspection *in, const fj_record *record,
                         chosen && put
                             ? "the key is lost: its newest value fails verification, "
                               "or cannot be read"
-                            : "a value that was replaced since fails verification, "
-                              "or cannot be read");
+                            : "a value that was replaced or has expired since fails "
+                              "verification, or cannot be read");
     return FREYJA_OK;
   }
   if (!chosen || !put) return FREYJA_OK;
   report->keys++;
   report->doubtful_keys += is_doubtful(r, in);
-  return fj_builder_put(&r->builder, key, value, record->timestamp, error);
+  return fj_builder_put(&r->builder, key, value, record->timestamp, fj_record_expiry(record),
+                        error);
 }
 
 static freyja_status count_record(fj_inspection *in, const fj_record *record,

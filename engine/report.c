@@ -19,11 +19,13 @@ static void fill_segment(const fj_segment *segment, freyja_segment *out) {
   out->tombstones = segment->tombstones;
   out->oldest = segment->oldest;
   out->newest = segment->newest;
+  out->expires = segment->expires;
   out->sealed = segment->sealed;
   out->damaged = segment->damaged;
 }
 
 size_t freyja_get_segments(freyja *db, freyja_segment *out, size_t capacity) {
+  (void)fj_store_expire(db);
   for (size_t i = 0; i < db->index.count && i < capacity; i++)
     fill_segment(db->index.ranks[i], &out[i]);
   return db->index.count;
@@ -42,7 +44,8 @@ static void add_segments(const freyja *db, freyja_stats *out) {
 void freyja_get_stats(freyja *db, freyja_stats *out) {
   static const char digits[] = "0123456789abcdef";
   memset(out, 0, sizeof *out);
-  out->keys = db->index.keydir.count;
+  uint64_t expired = fj_store_expire(db);
+  out->keys = db->index.keydir.count - expired;
   out->segments = db->index.count;
   add_segments(db, out);
   out->index_bytes = fj_keydir_bytes(&db->index.keydir);

@@ -93,10 +93,11 @@ freyja_status fj_scan_next(fj_scan *scan, fj_scan_found *found, fj_record *recor
   freyja_status status = fetch(scan, scan->offset, FJ_RECORD_HEADER, &p, &available, error);
   if (status != FREYJA_OK || available < FJ_RECORD_HEADER) return status;
   if (!fj_record_parse(p, left, record)) return FREYJA_OK;
-  uint64_t head = FJ_RECORD_HEADER + (uint64_t)record->key_size;
+  uint32_t prefix = fj_record_prefix(record->flags);
+  uint64_t head = prefix + (uint64_t)record->key_size;
   status = fetch(scan, scan->offset, head, &p, &available, error);
   if (status != FREYJA_OK || available < head) return status;
-  record->key = p + FJ_RECORD_HEADER;
+  record->key = p + prefix;
   record->value = NULL; /* until fj_scan_value */
   *key_hash = fj_hash(record->key, record->key_size, segment->pool->identity.hash_seed);
   scan->hashed += record->key_size;
@@ -114,7 +115,7 @@ freyja_status fj_scan_value(fj_scan *scan, fj_record *record, bool *valid,
   *valid = false;
   freyja_status status = fetch(scan, scan->offset, record->size, &p, &available, error);
   if (status != FREYJA_OK || available < record->size) return status;
-  record->key = p + FJ_RECORD_HEADER;
+  record->key = p + fj_record_prefix(record->flags);
   record->value = record->key + record->key_size;
   *valid = fj_record_check_value(record, fj_record_seed(scan->segment->seed, scan->offset));
   return FREYJA_OK;

@@ -61,6 +61,7 @@ typedef struct fj_segment {
   /* Statistics; live_* are the store's to change. */
   uint64_t keys, tombstones, live_keys, live_bytes;
   uint64_t oldest, newest;
+  uint64_t expires; /* the soonest expiry of its puts, whether they are live or not; 0: none */
 
   struct fj_segment *newer, *older; /* in the pool's list of open files */
 } fj_segment;
@@ -172,8 +173,8 @@ freyja_status fj_segment_append(fj_segment *segment, const fj_draft *draft, uint
 /* Moves the tail behind the record just appended and counts it. */
 void fj_segment_publish(fj_segment *segment, const fj_draft *draft, uint64_t size);
 
-/* Counts a record in the statistics. */
-void fj_segment_count(fj_segment *segment, uint8_t kind, uint64_t timestamp);
+/* Counts a record in the statistics; expiry 0: it does not expire. */
+void fj_segment_count(fj_segment *segment, uint8_t kind, uint64_t timestamp, uint64_t expiry);
 
 /* Makes [0, end) durable, then moves the mark there. After a fault nothing is
  * known of what was written since the last sync. */

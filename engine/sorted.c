@@ -116,7 +116,8 @@ static freyja_status fetch(fj_sorted *sorted, const fj_sorted_item *item, uint64
 freyja_status fj_sorted_read(fj_sorted *sorted, const fj_sorted_item *item, bool header_only,
                              fj_record *record, freyja_error *error) {
   const uint8_t *p = NULL;
-  uint64_t size = header_only ? FJ_RECORD_HEADER + (uint64_t)item->key_size : item->size;
+  uint64_t size = FJ_RECORD_PREFIX_MAX + (uint64_t)item->key_size;
+  if (!header_only || size > item->size) size = item->size;
   freyja_status status = fetch(sorted, item, size, &p, error);
   if (status != FREYJA_OK) return status;
   if (!fj_record_parse(p, item->size, record) || record->key_size != item->key_size)

@@ -1,5 +1,5 @@
 /* store.h - an open store: what the files of the top layer (store.c, bootstrap.c,
- * write.c, read.c, report.c) share.
+ * write.c, read.c, expire.c, report.c) share.
  *
  * D1  Bytes, then the published tail, then the slot: a reader that follows a
  *     slot finds a whole record.
@@ -39,6 +39,11 @@ freyja_status fj_store_sync(freyja *db, freyja_error *error);
 
 /* Seals the last segment, if there is one, and begins another. */
 freyja_status fj_store_rotate(freyja *db, freyja_error *error);
+
+/* Removes the slots of records that have expired, if there are any, so that what is counted is
+ * what can be read. Returns how many remain, for want of memory to tell the iterators of them.
+ * Where a header cannot be read its slot stays. Time in proportion to the keys that expire. */
+uint64_t fj_store_expire(freyja *db);
 
 static inline bool fj_store_is_process(const freyja *db) {
   if (db->fork_guard != NULL) return *db->fork_guard == 1;

@@ -237,10 +237,11 @@ freyja_status freyja_verify(freyja *db, freyja_visit_problem visit, void *argume
   fj_verification v = {
       .db = db,
       .findings = {.dir = &db->dir, .visit = visit, .argument = argument, .report = out}};
+  uint64_t expired = fj_store_expire(db);
   fj_pool_close_files(&db->index.pool);
   status = fj_audit_create(&v.audit, &db->index, &v.findings, error);
   if (status == FREYJA_OK) status = verify_store(&v, error);
   fj_audit_destroy(&v.audit);
-  out->keys = db->index.keydir.count;
+  out->keys = db->index.keydir.count - expired;
   return status;
 }

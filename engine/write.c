@@ -13,32 +13,43 @@ static freyja_status check_key(const freyja *db, size_t size, freyja_error *erro
                  "the key has %zu bytes; at most %u are allowed", size, FREYJA_KEY_SIZE_MAX);
 }
 
-static freyja_status check_sizes(const freyja *db, size_t key_size, size_t value_size,
-                                 freyja_error *error) {
+/* Whether a record with these flags fits a segment. */
+static freyja_status check_sizes(const freyja *db, uint8_t flags, size_t key_size,
+                                 size_t value_size, freyja_error *error) {
   freyja_status status = check_key(db, key_size, error);
   if (status != FREYJA_OK) return status;
   uint64_t room = db->options.segment_size - FJ_SEGMENT_HEADER;
   room &= ~(uint64_t)(FJ_RECORD_ALIGN - 1);
-  if (value_size <= room && fj_record_size(key_size, value_size) <= room) return FREYJA_OK;
-  if (FJ_RECORD_HEADER + key_size > room)
+  uint64_t prefix = fj_record_prefix(flags);
+  if (value_size <= room && fj_record_size(flags, key_size, value_size) <= room)
+    return FREYJA_OK;
+  if (prefix + key_size > room)
     return fj_fail(error, FREYJA_LIMIT, db->dir.path,
                    "the key has %zu bytes; at most %" PRIu64 " fit a segment of %" PRIu32,
-                   key_size, room - FJ_RECORD_HEADER, db->options.segment_size);
+                   key_size, room - prefix, db->options.segment_size);
   return fj_fail(error, FREYJA_LIMIT, db->dir.path,
                  "the value has %zu bytes; with this key at most %" PRIu64
                  " fit a segment of %" PRIu32,
-                 value_size, room - FJ_RECORD_HEADER - key_size, db->options.segment_size);
+                 value_size, room - prefix - key_size, db->options.segment_size);
 }
 
 /* ---- one record ------------------------------------------------------------ */
 
-/* The time, made larger than that of every record before. */
-static freyja_status next_timestamp(freyja *db, uint64_t *timestamp, freyja_error *error) {
+/* Sets the timestamp: the time, made larger than that of every record before. And the expiry,
+ * `ttl` microseconds (0: none) from now. */
+static freyja_status set_times(freyja *db, fj_draft *draft, uint64_t ttl,
+                               freyja_error *error) {
   uint64_t last = db->index.last_timestamp;
-  uint64_t now = db->dir.os->now(db->dir.os->context);
+  uint64_t now = fj_clock_now(&db->index.clock);
   if (last == UINT64_MAX)
     return fj_fail(error, FREYJA_LIMIT, db->dir.path, "there are no more timestamps");
-  *timestamp = now > last ? now : last + 1;
+  if (ttl > UINT64_MAX - now)
+    return fj_fail(error, FREYJA_LIMIT, db->dir.path,
+                   "a time to live of %" PRIu64 " microseconds ends after the last time "
+                   "that can be told",
+                   ttl);
+  draft->timestamp = now > last ? now : last + 1;
+  draft->expiry = ttl == 0 ? 0 : now + ttl;
   return FREYJA_OK;
 }
 
@@ -57,13 +68,14 @@ static freyja_status sync_if_due(freyja *db, freyja_error *error) {
 /* Makes a segment with room for a record of `size` bytes the active one, and
  * makes the draft's header for its place there. Before the key is looked up, so that this work
  * and the wait for the keydir's memory overlap. */
-static freyja_status place_draft(freyja *db, fj_draft *draft, freyja_error *error) {
-  uint64_t size = fj_record_size(draft->key.size, draft->value.size);
+static freyja_status place_draft(freyja *db, fj_draft *draft, uint64_t ttl,
+                                 freyja_error *error) {
+  uint64_t size = fj_draft_size(draft);
   fj_keydir_prefetch(&db->index.keydir, draft->key_hash & db->index.keydir.hash_mask);
   freyja_status status = sync_if_due(db, error);
   if (status == FREYJA_OK && !fj_segment_fits(db->active, size))
     status = fj_store_rotate(db, error);
-  if (status == FREYJA_OK) status = next_timestamp(db, &draft->timestamp, error);
+  if (status == FREYJA_OK) status = set_times(db, draft, ttl, error);
   if (status != FREYJA_OK) return status;
   fj_record_seal(draft, fj_record_seed(db->active->seed, db->active->tail));
   return FREYJA_OK;
@@ -83,7 +95,8 @@ static void publish(freyja *db, const fj_draft *draft, const fj_found *found, bo
     return;
   }
   db->puts++;
-  uint64_t word = fj_word_make(active->slot, offset, size, draft->flags & FJ_FLAG_COLLIDES);
+  uint64_t word = fj_word_make(active->slot, offset, size, draft->flags);
+  fj_index_expect(&db->index, draft->expiry);
   if (is_new) fj_index_insert(&db->index, found->place, draft->key_hash, word);
   else fj_index_replace(&db->index, found->place, word);
 }
@@ -92,7 +105,7 @@ static void publish(freyja *db, const fj_draft *draft, const fj_found *found, bo
  * key's record, or where a search for it ended (is_new). */
 static freyja_status commit_staged(freyja *db, fj_draft *draft, fj_found *found, bool is_new,
                                    freyja_error *error) {
-  uint64_t size = fj_record_size(draft->key.size, draft->value.size);
+  uint64_t size = fj_draft_size(draft);
   uint64_t hash = draft->key_hash & db->index.keydir.hash_mask;
   fj_segment *active = db->active;
   uint64_t offset = active->tail;
@@ -114,8 +127,7 @@ static freyja_status commit_staged(freyja *db, fj_draft *draft, fj_found *found,
 }
 
 static freyja_status stage(freyja *db, const fj_draft *draft, freyja_error *error) {
-  uint64_t size = fj_record_size(draft->key.size, draft->value.size);
-  return fj_segment_stage(db->active, draft, size, error);
+  return fj_segment_stage(db->active, draft, fj_draft_size(draft), error);
 }
 
 static freyja_status commit(freyja *db, fj_draft *draft, fj_found *found, bool is_new,
@@ -124,12 +136,15 @@ static freyja_status commit(freyja *db, fj_draft *draft, fj_found *found, bool i
   return status == FREYJA_OK ? commit_staged(db, draft, found, is_new, error) : status;
 }
 
-static fj_draft make_draft(const freyja *db, uint8_t kind, const void *key, size_t key_size,
-                           const void *value, size_t value_size) {
+static uint8_t flags_for(uint64_t ttl) { return ttl == 0 ? 0 : FJ_FLAG_EXPIRES; }
+
+static fj_draft make_draft(const freyja *db, uint8_t kind, uint8_t flags, const void *key,
+                           size_t key_size, const void *value, size_t value_size) {
   fj_draft draft = {.key = {key, key_size},
                     .value = {value, value_size},
                     .key_hash = fj_index_hash(&db->index, key, key_size),
-                    .kind = kind};
+                    .kind = kind,
+                    .flags = flags};
   return draft;
 }
 
@@ -147,11 +162,17 @@ static freyja_status find_surely(freyja *db, const fj_draft *draft, bool whole,
 
 freyja_status freyja_put(freyja *db, const void *key, size_t key_size, const void *value,
                          size_t value_size, freyja_error *error) {
+  return freyja_put_ttl(db, key, key_size, value, value_size, 0, error);
+}
+
+freyja_status freyja_put_ttl(freyja *db, const void *key, size_t key_size, const void *value,
+                             size_t value_size, uint64_t ttl, freyja_error *error) {
+  uint8_t flags = flags_for(ttl);
   freyja_status status = fj_store_check_write(db, error);
-  if (status == FREYJA_OK) status = check_sizes(db, key_size, value_size, error);
+  if (status == FREYJA_OK) status = check_sizes(db, flags, key_size, value_size, error);
   if (status != FREYJA_OK) return status;
-  fj_draft draft = make_draft(db, FJ_KIND_PUT, key, key_size, value, value_size);
-  status = place_draft(db, &draft, error);
+  fj_draft draft = make_draft(db, FJ_KIND_PUT, flags, key, key_size, value, value_size);
+  status = place_draft(db, &draft, ttl, error);
   /* A put is written whatever the lookup says: its bytes are copied while the
    * memory of the keydir is on its way. */
   if (status == FREYJA_OK) status = stage(db, &draft, error);
@@ -166,14 +187,23 @@ freyja_status freyja_put(freyja *db, const void *key, size_t key_size, const voi
 
 freyja_status freyja_insert(freyja *db, const void *key, size_t key_size, const void *value,
                             size_t value_size, freyja_error *error) {
+  return freyja_insert_ttl(db, key, key_size, value, value_size, 0, error);
+}
+
+freyja_status freyja_insert_ttl(freyja *db, const void *key, size_t key_size,
+                                const void *value, size_t value_size, uint64_t ttl,
+                                freyja_error *error) {
+  uint8_t flags = flags_for(ttl);
   freyja_status status = fj_store_check_write(db, error);
-  if (status == FREYJA_OK) status = check_sizes(db, key_size, value_size, error);
+  if (status == FREYJA_OK) status = check_sizes(db, flags, key_size, value_size, error);
   if (status != FREYJA_OK) return status;
-  fj_draft draft = make_draft(db, FJ_KIND_PUT, key, key_size, value, value_size);
-  if ((status = place_draft(db, &draft, error)) != FREYJA_OK) return status;
+  fj_draft draft = make_draft(db, FJ_KIND_PUT, flags, key, key_size, value, value_size);
+  if ((status = place_draft(db, &draft, ttl, error)) != FREYJA_OK) return status;
   fj_found found;
   status = find_surely(db, &draft, false, &found, error);
-  if (status == FREYJA_NOTFOUND) status = commit(db, &draft, &found, true, error);
+  bool is_new = status == FREYJA_NOTFOUND;
+  if (is_new || (status == FREYJA_OK && fj_index_is_due(&db->index, &found)))
+    status = commit(db, &draft, &found, is_new, error);
   else if (status == FREYJA_OK) status = FREYJA_EXISTS;
   fj_found_release(&found);
   return status;
@@ -184,22 +214,23 @@ freyja_status freyja_delete(freyja *db, const void *key, size_t key_size,
   freyja_status status = fj_store_check_write(db, error);
   /* A key that came into a larger segment may have no room for its tombstone in those of now.
    */
-  if (status == FREYJA_OK) status = check_sizes(db, key_size, 0, error);
+  if (status == FREYJA_OK) status = check_sizes(db, 0, key_size, 0, error);
   if (status != FREYJA_OK) return status;
-  fj_draft draft = make_draft(db, FJ_KIND_TOMBSTONE, key, key_size, NULL, 0);
-  if ((status = place_draft(db, &draft, error)) != FREYJA_OK) return status;
+  fj_draft draft = make_draft(db, FJ_KIND_TOMBSTONE, 0, key, key_size, NULL, 0);
+  if ((status = place_draft(db, &draft, 0, error)) != FREYJA_OK) return status;
   fj_found found;
   status = find_surely(db, &draft, false, &found, error);
+  if (status == FREYJA_OK && fj_index_is_due(&db->index, &found)) status = FREYJA_NOTFOUND;
   if (status == FREYJA_OK) status = commit(db, &draft, &found, false, error);
   fj_found_release(&found);
   return status;
 }
 
-/* OK if what was found is as expected, MISMATCH if not. */
-static freyja_status compare(const freyja *db, bool is_new, const fj_found *found,
+/* OK if what was found is as expected, MISMATCH if not. `absent`: there is no value. */
+static freyja_status compare(const freyja *db, bool absent, const fj_found *found,
                              const freyja_slice *expected, freyja_error *error) {
-  if (is_new || expected == NULL)
-    return is_new && expected == NULL ? FREYJA_OK : FREYJA_MISMATCH;
+  if (absent || expected == NULL)
+    return absent && expected == NULL ? FREYJA_OK : FREYJA_MISMATCH;
   freyja_status status = fj_index_check_value(&db->index, found, error);
   if (status != FREYJA_OK) return status;
   bool equal = found->record.value_size == expected->size &&
@@ -211,19 +242,28 @@ static freyja_status compare(const freyja *db, bool is_new, const fj_found *foun
 freyja_status freyja_cas(freyja *db, const void *key, size_t key_size,
                          const freyja_slice *expected, const freyja_slice *desired,
                          freyja_error *error) {
+  return freyja_cas_ttl(db, key, key_size, expected, desired, 0, error);
+}
+
+freyja_status freyja_cas_ttl(freyja *db, const void *key, size_t key_size,
+                             const freyja_slice *expected, const freyja_slice *desired,
+                             uint64_t ttl, freyja_error *error) {
   freyja_slice value = desired == NULL ? (freyja_slice){NULL, 0} : *desired;
+  uint8_t kind = desired == NULL ? FJ_KIND_TOMBSTONE : FJ_KIND_PUT;
+  if (desired == NULL) ttl = 0;
   freyja_status status = fj_store_check_write(db, error);
-  if (status == FREYJA_OK) status = check_sizes(db, key_size, value.size, error);
+  if (status == FREYJA_OK)
+    status = check_sizes(db, flags_for(ttl), key_size, value.size, error);
   if (status != FREYJA_OK) return status;
-  fj_draft draft = make_draft(db, desired == NULL ? FJ_KIND_TOMBSTONE : FJ_KIND_PUT, key,
-                              key_size, value.data, value.size);
-  if ((status = place_draft(db, &draft, error)) != FREYJA_OK) return status;
+  fj_draft draft = make_draft(db, kind, flags_for(ttl), key, key_size, value.data, value.size);
+  if ((status = place_draft(db, &draft, ttl, error)) != FREYJA_OK) return status;
   fj_found found;
   status = find_surely(db, &draft, true, &found, error);
   bool is_new = status == FREYJA_NOTFOUND;
   if (is_new || status == FREYJA_OK) {
-    status = compare(db, is_new, &found, expected, error);
-    bool writes = desired != NULL || !is_new; /* what is absent needs no tombstone */
+    bool absent = is_new || fj_index_is_due(&db->index, &found);
+    status = compare(db, absent, &found, expected, error);
+    bool writes = desired != NULL || !absent; /* what is absent needs no tombstone */
     if (status == FREYJA_OK && writes) status = commit(db, &draft, &found, is_new, error);
   }
   fj_found_release(&found);

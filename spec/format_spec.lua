@@ -7,30 +7,40 @@ local freyja = require "freyja"
 local record = require "spec.support.record"
 local tmp = require "spec.support.tmp"
 
-local function example()
+--- The bytes of the examples of section 6.
+local function examples()
   local document = tmp.read "engine/FORMAT.md"
   local section = assert(document:match "## 6%. An example(.-)## 7")
-  local hex = assert(section:match "```\n(.-)```")
-  return (hex:gsub("%s+", ""):gsub("%x%x", function(byte) return string.char(tonumber(byte, 16)) end))
+  local found = {}
+  for hex in section:gmatch "```\n(.-)```" do
+    found[#found + 1] = hex:gsub("%s+", ""):gsub("%x%x", function(byte) return string.char(tonumber(byte, 16)) end)
+  end
+  return found
 end
 
 describe("FORMAT.md", function()
   require("spec.support.leaks").watch(before_each, after_each)
 
-  it("shows a record that decodes to what it says", function()
-    local bytes = example()
-    assert.equal(32, #bytes)
-    local decoded = record.decode(bytes, 0)
+  it("shows records that decode to what it says", function()
+    local plain, expiring = table.unpack(examples())
+    assert.same({ 32, 40 }, { #plain, #expiring })
     assert.same({
       check = 0x07aae796, value_sum = 0xa2a0d9ec, kind = "put", collides = false,
-      timestamp = 1, key = "k", value = "v", size = 32,
-    }, decoded)
+      timestamp = 1, expiry = 0, key = "k", value = "v", size = 32,
+    }, record.decode(plain, 0))
+    assert.same({
+      check = 0x5a3937b5, value_sum = 0xa2a0d9ec, kind = "put", collides = false,
+      timestamp = 1, expiry = 258, key = "k", value = "v", size = 40,
+    }, record.decode(expiring, 0))
   end)
 
-  it("shows the record that the test of the engine's codec writes", function()
-    local hex = example():gsub(".", function(byte) return ("0x%02x,"):format(byte:byte()) end)
-    local tested = tmp.read("spec/support/c/capi.c"):match "want%[32%] = {(.-)}":gsub("%s+", "")
-    assert.equal(hex, tested .. ",")
+  it("shows the records that the test of the engine's codec writes", function()
+    local source = tmp.read "spec/support/c/capi.c"
+    for i, name in ipairs { "want%[32%]", "expiring%[40%]" } do
+      local hex = examples()[i]:gsub(".", function(byte) return ("0x%02x,"):format(byte:byte()) end)
+      local tested = source:match(name .. " = {(.-)}"):gsub("%s+", "")
+      assert.equal(hex, tested .. ",")
+    end
   end)
 
   it("says that marks go to the two slots in turn, whenever the store is opened again", function()

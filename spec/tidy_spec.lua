@@ -9,14 +9,14 @@ local FUNCTION_LINES_MAX = 70 -- from its opening to its closing brace
 local LAYERS = {
   { "freyja" },
   { "os" },
-  { "error", "hash", "positions" },
+  { "clock", "error", "hash", "positions" },
   { "record", "findings", "lock" },
   { "segment", "append" },
   { "manifest", "keydir", "scan", "torn" },
   { "detour", "index", "folder", "inspect", "leftovers" },
   { "recovery", "sorted", "audit", "builder", "salvage" },
   { "iterator", "reader", "repair" },
-  { "store", "bootstrap", "read", "write", "report" },
+  { "store", "bootstrap", "read", "write", "expire", "report" },
   { "verify", "backup" },
 }
 

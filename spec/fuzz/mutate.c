@@ -74,7 +74,7 @@ static size_t change_record(uint8_t *bytes, size_t size) {
     p[14] = (uint8_t)(1 + pick(2));
     break;
   case 5:
-    p[15] ^= FJ_FLAG_COLLIDES;
+    p[15] ^= pick(2) == 0 ? FJ_FLAG_COLLIDES : FJ_FLAG_EXPIRES;
     break;
   default:
     fj_put64(p + 16, (uint64_t)0 - (pick(2) == 0 ? value : 1));

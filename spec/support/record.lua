@@ -10,15 +10,20 @@ function M.decode(bytes, offset)
   local check, value_sum, value_size, key_size, kind, flags, timestamp, at =
     ("<I4I4I4I2I1I1I8"):unpack(bytes, offset + 1)
   assert(KINDS[kind], "kind")
-  assert(flags & ~1 == 0, "flags")
+  assert(flags & ~3 == 0 and (kind == 1 or flags & 2 == 0), "flags")
+  local expiry = 0
+  if flags & 2 ~= 0 then
+    expiry, at = ("<I8"):unpack(bytes, at)
+    assert(expiry ~= 0, "expiry")
+  end
   local key = bytes:sub(at, at + key_size - 1)
   local value = bytes:sub(at + key_size, at + key_size + value_size - 1)
-  local size = (24 + key_size + value_size + 7) // 8 * 8
+  local size = (at - offset - 1 + key_size + value_size + 7) // 8 * 8
   local padding = bytes:sub(at + key_size + value_size, offset + size)
   assert(padding == ("\0"):rep(#padding), "padding")
   return {
     check = check, value_sum = value_sum, kind = KINDS[kind], collides = flags & 1 == 1,
-    timestamp = timestamp, key = key, value = value, size = size,
+    timestamp = timestamp, expiry = expiry, key = key, value = value, size = size,
   }
 end
 

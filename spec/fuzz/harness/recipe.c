@@ -11,7 +11,7 @@
 #define VALUE_STEP 16u
 #define FILLER_STEP 4u
 
-enum { TOMBSTONE = 4, ZEROS = 5, GARBAGE = 6, STALE = 7 }; /* less: a put */
+enum { EXPIRING = 3, TOMBSTONE = 4, ZEROS = 5, GARBAGE = 6, STALE = 7 }; /* less: a put */
 enum { COLLIDES = 8, BAD_VALUE = 16, BAD_HEADER = 32, JUMP = 64, LONGER = 128 };
 
 const uint8_t *fuzz_key(uint8_t number, size_t *size) {
@@ -55,6 +55,14 @@ static void make_header(making *m, uint8_t flags) {
   m->end = FJ_SEGMENT_HEADER;
 }
 
+/* When the record with that value expires: near the disk's time, or at the end of time, or at
+ * its beginning, where none can (0). */
+static uint64_t expiry_of(size_t value_size) {
+  uint64_t code = value_size & 255;
+  if (code < 3) return code == 2 ? UINT64_MAX : code;
+  return FUZZ_CLOCK + (code << 16) - (UINT64_C(64) << 16);
+}
+
 static void make_record(making *m, uint8_t what, fuzz_input *recipe) {
   uint8_t kind = (what & 7) == TOMBSTONE ? FJ_KIND_TOMBSTONE : FJ_KIND_PUT;
   size_t key_size = 0;
@@ -63,7 +71,10 @@ static void make_record(making *m, uint8_t what, fuzz_input *recipe) {
   if (what & LONGER) value_size *= VALUE_STEP;
   uint64_t timestamp = ++*m->clock;
   if (what & JUMP) timestamp += (UINT64_C(1) << (fuzz_byte(recipe) & 63)) - 1;
-  uint64_t size = fj_record_size(key_size, value_size);
+  uint8_t flags = what & COLLIDES ? FJ_FLAG_COLLIDES : 0;
+  if ((what & 7) == EXPIRING) flags |= FJ_FLAG_EXPIRES;
+  uint32_t prefix = fj_record_prefix(flags);
+  uint64_t size = fj_record_size(flags, key_size, value_size);
   if (size > FUZZ_MADE_MAX - m->end) return;
   uint8_t *p = m->bytes + m->end;
   memset(p, 0, size);
@@ -72,10 +83,11 @@ static void make_record(making *m, uint8_t what, fuzz_input *recipe) {
   fj_put32(p + 8, (uint32_t)value_size);
   fj_put16(p + 12, (uint16_t)key_size);
   p[14] = kind;
-  p[15] = what & COLLIDES ? FJ_FLAG_COLLIDES : 0;
+  p[15] = flags;
   fj_put64(p + 16, timestamp);
-  if (key_size > 0) memcpy(p + FJ_RECORD_HEADER, key, key_size);
-  memset(p + FJ_RECORD_HEADER + key_size, (int)(*m->clock & 255), value_size);
+  if ((flags & FJ_FLAG_EXPIRES) != 0) fj_put64(p + FJ_RECORD_HEADER, expiry_of(value_size));
+  if (key_size > 0) memcpy(p + prefix, key, key_size);
+  memset(p + prefix + key_size, (int)(*m->clock & 255), value_size);
   fj_record record;
   (void)fj_record_parse(p, size, &record);
   uint64_t id = (what & 7) == STALE ? m->id + 1 : m->id; /* as if of another segment */

@@ -120,7 +120,7 @@ bug("a_trim_that_failed_counts_on_its_reserve", "faults",
   [[segment->reserved = segment->filled = segment->tail;]], "", "fj_segment_trim(")
 
 bug("the_padding_is_short", "crash",
-  [[uint64_t padding = size - FJ_RECORD_HEADER - draft->key.size - draft->value.size;]],
+  [[uint64_t padding = size - prefix - draft->key.size - draft->value.size;]],
   [[uint64_t padding = 0;]])
 
 bug("a_sync_does_nothing", "crash",
@@ -242,7 +242,7 @@ bug("everybody_may_read_files", "open",
 in_file "engine/record.h"
 
 bug("a_header_is_not_checked", "damage",
-  [[return record->check == fj_record_header_sum(record->key - FJ_RECORD_HEADER, seed, key_hash);]],
+  [[return record->check == fj_record_header_sum(fj_record_start(record), seed, key_hash);]],
   [[return true;]])
 
 bug("a_value_is_not_checked", "damage",
@@ -258,16 +258,16 @@ bug("a_value_s_sum_does_not_know_its_header", "capi",
   [[return (uint32_t)fj_hash(value, size, seed);]])
 
 bug("a_record_may_pass_the_end", "capi",
-  [[return (out->flags & ~FJ_FLAG_COLLIDES) == 0 && out->size <= available;]],
-  [[return (out->flags & ~FJ_FLAG_COLLIDES) == 0 && out->size <= available + 8;]])
+  [[return (out->flags & ~flags) == 0 && out->size <= available;]],
+  [[return (out->flags & ~flags) == 0 && out->size <= available + 8;]])
 
 bug("unknown_flags_are_ignored", "capi",
-  [[return (out->flags & ~FJ_FLAG_COLLIDES) == 0 && out->size <= available;]],
+  [[return (out->flags & ~flags) == 0 && out->size <= available;]],
   [[return out->size <= available;]])
 
 bug("a_tombstone_may_have_a_value", "forged",
-  [[if (out->kind != FJ_KIND_PUT && (out->kind != FJ_KIND_TOMBSTONE || out->value_size != 0))]],
-  [[if (out->kind != FJ_KIND_PUT && out->kind != FJ_KIND_TOMBSTONE)]])
+  [[if (out->kind != FJ_KIND_TOMBSTONE || out->value_size != 0) return false;]],
+  [[if (out->kind != FJ_KIND_TOMBSTONE) return false;]])
 
 in_file "engine/record.c"
 

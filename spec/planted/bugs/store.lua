@@ -97,19 +97,19 @@ bug("a_key_may_be_longer", "limits",
   [[if (size <= FREYJA_KEY_SIZE_MAX + 1) return FREYJA_OK;]])
 
 bug("a_tombstone_may_be_too_long", "limits",
-  [[if (status == FREYJA_OK) status = check_sizes(db, key_size, 0, error);]],
+  [[if (status == FREYJA_OK) status = check_sizes(db, 0, key_size, 0, error);]],
   [[if (status == FREYJA_OK) status = check_key(db, key_size, error);]])
 
 bug("a_record_may_be_longer", "limits",
-  [[if (value_size <= room && fj_record_size(key_size, value_size) <= room) return FREYJA_OK;]],
-  [[if (value_size <= room && fj_record_size(key_size, value_size) <= room + 8) return FREYJA_OK;]])
+  [[if (value_size <= room && fj_record_size(flags, key_size, value_size) <= room)]],
+  [[if (value_size <= room && fj_record_size(flags, key_size, value_size) <= room + 8)]])
 
 bug("a_record_must_be_shorter", "limits",
-  [[if (value_size <= room && fj_record_size(key_size, value_size) <= room) return FREYJA_OK;]],
-  [[if (value_size <= room && fj_record_size(key_size, value_size) < room) return FREYJA_OK;]])
+  [[if (value_size <= room && fj_record_size(flags, key_size, value_size) <= room)]],
+  [[if (value_size <= room && fj_record_size(flags, key_size, value_size) < room)]])
 
 bug("timestamps_stand_still", "system",
-  [[*timestamp = now > last ? now : last + 1;]], [[*timestamp = now;]])
+  [[draft->timestamp = now > last ? now : last + 1;]], [[draft->timestamp = now;]])
 
 bug("the_interval_never_ends", "crash",
   [[if (clean || now - db->last_sync < (uint64_t)db->options.sync_ms * 1000) return FREYJA_OK;]],
@@ -153,15 +153,15 @@ bug("a_deleted_key_stays", "model", [[fj_index_delete(&db->index, found->place);
 bug("collisions_are_not_flagged", "collision", [[if (found->collides)]], [[if (0)]])
 
 bug("insert_overwrites", "api",
-  [[if (status == FREYJA_NOTFOUND) status = commit(db, &draft, &found, true, error);]],
-  [[if (!freyja_is_fault(status)) status = commit(db, &draft, &found, status != FREYJA_OK, error);]])
+  [[if (is_new || (status == FREYJA_OK && fj_index_is_due(&db->index, &found)))]],
+  [[if (!freyja_is_fault(status))]])
 
 bug("cas_compares_a_prefix", "api",
   [[bool equal = found->record.value_size == expected->size &&]],
   [[bool equal = found->record.value_size >= expected->size &&]])
 
 bug("cas_deletes_what_is_absent", "api",
-  [[bool writes = desired != NULL || !is_new; /* what is absent needs no tombstone */]],
+  [[bool writes = desired != NULL || !absent; /* what is absent needs no tombstone */]],
   [[bool writes = true;]])
 
 bug("cas_does_not_check_the_value", "damage",

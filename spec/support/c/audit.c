@@ -140,7 +140,7 @@ static void test_older(freyja *db) {
   if (freyja_log_open(file, 0, &log, NULL) != FREYJA_OK) exit(1);
   while (freyja_log_next(log, &record, NULL) == FREYJA_OK)
     if (record.key.size == 5 && memcmp(record.key.data, "key20", 5) == 0)
-      older = fj_word_make(0, record.offset, record.size, false);
+      older = fj_word_make(0, record.offset, record.size, 0);
   freyja_log_close(log);
   fj_place place = place_of(db, "key20");
   uint64_t newest = place.slot->word;
@@ -181,7 +181,7 @@ static void test_twice(freyja *db) {
   more = place.slot->word != 0 && place.slot->hash == gone.hash;
   while (more) more = fj_keydir_next(&place);
   if (fj_keydir_reserve(keydir, gone.hash, &place, NULL) != FREYJA_OK) exit(1);
-  word = fj_word_make(db->active->slot, offset, fj_record_size(4, 0), false);
+  word = fj_word_make(db->active->slot, offset, fj_record_size(0, 4, 0), 0);
   fj_index_insert(&db->index, place, gone.hash, word);
   found = finds(db, "tombstone");
   (void)fj_keydir_find(keydir, gone.hash, &place);

@@ -243,30 +243,43 @@ static void test_errors(void) {
      "statuses have names, and faults are told from answers");
 }
 
+/* Whether the draft becomes those bytes, and they become a record again, only there. */
+static bool is_example(fj_draft draft, const uint8_t *want, size_t size) {
+  uint8_t id[FJ_STORE_ID], bytes[64];
+  for (uint8_t i = 0; i < sizeof id; i++) id[i] = i;
+  uint64_t seed = fj_record_seed(fj_hash(id, sizeof id, 1), 128);
+  fj_record_seal(&draft, seed);
+  fj_record_encode_body(bytes, &draft);
+  memcpy(bytes, draft.header, FJ_RECORD_HEADER);
+  fj_record record;
+  return fj_draft_size(&draft) == size && memcmp(bytes, want, size) == 0 &&
+         fj_record_parse(bytes, size, &record) &&
+         fj_record_check_header(&record, seed, draft.key_hash) &&
+         fj_record_check_value(&record, seed) && fj_record_expiry(&record) == draft.expiry &&
+         !fj_record_parse(bytes, size - 1, &record) &&
+         !fj_record_check_header(&record, seed + 8, draft.key_hash);
+}
+
 /* FORMAT.md, section 6. */
 static void test_example(void) {
   static const uint8_t want[32] = {0x96, 0xe7, 0xaa, 0x07, 0xec, 0xd9, 0xa0, 0xa2,
                                    0x01, 0x00, 0x00, 0x00, 0x01, 0x00, 0x01, 0x00,
                                    0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
                                    0x6b, 0x76, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00};
-  uint8_t id[FJ_STORE_ID], bytes[32];
-  for (uint8_t i = 0; i < sizeof id; i++) id[i] = i;
-  uint64_t seed = fj_record_seed(fj_hash(id, sizeof id, 1), 128);
+  static const uint8_t expiring[40] = {
+      0xb5, 0x37, 0x39, 0x5a, 0xec, 0xd9, 0xa0, 0xa2, 0x01, 0x00, 0x00, 0x00, 0x01, 0x00,
+      0x01, 0x02, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x01, 0x00, 0x00,
+      0x00, 0x00, 0x00, 0x00, 0x6b, 0x76, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00};
   fj_draft draft = {.key = {"k", 1},
                     .value = {"v", 1},
                     .key_hash = fj_hash("k", 1, 1),
                     .timestamp = 1,
                     .kind = FJ_KIND_PUT};
-  fj_record_seal(&draft, seed);
-  fj_record_encode_body(bytes, &draft);
-  memcpy(bytes, draft.header, sizeof draft.header);
-  ok(memcmp(bytes, want, sizeof want) == 0, "the format's example is what is written");
-  fj_record record;
-  ok(fj_record_parse(bytes, 32, &record) &&
-         fj_record_check_header(&record, seed, draft.key_hash) &&
-         fj_record_check_value(&record, seed) && !fj_record_parse(bytes, 31, &record) &&
-         !fj_record_check_header(&record, seed + 8, draft.key_hash),
-     "and what is read, only there");
+  ok(is_example(draft, want, sizeof want),
+     "the format's example is what is written and read, only there");
+  draft.expiry = 258;
+  draft.flags = FJ_FLAG_EXPIRES;
+  ok(is_example(draft, expiring, sizeof expiring), "and so is that of a record that expires");
 }
 
 int main(void) {

@@ -202,6 +202,47 @@ static void test_tombstone(void) {
   sim_disk_destroy(disk);
 }
 
+/* A record in the place of the put of "a", of as many bytes: of the empty key, flagged
+ * `expires`. *damaged: how the store opens. */
+static freyja_status open_expiring(uint8_t kind, uint64_t expiry, bool *damaged) {
+  sim_disk *disk = make_store();
+  uint64_t hash_seed = 0, size = 0;
+  uint64_t seed = fj_record_seed(seed_of(disk, 1, &hash_seed), FJ_SEGMENT_HEADER);
+  const uint8_t *bytes = sim_disk_bytes(disk, "db/1.data", &size);
+  uint8_t copy[512];
+  freyja *db = NULL;
+  freyja_stats stats;
+  if (bytes == NULL || size != FJ_SEGMENT_HEADER + FJ_RECORD_PREFIX_MAX) exit(1);
+  memcpy(copy, bytes, size);
+  uint8_t *p = copy + FJ_SEGMENT_HEADER;
+  memset(p + 8, 0, 6); /* no value and no key */
+  p[14] = kind;
+  p[15] = FJ_FLAG_EXPIRES;
+  fj_put64(p + FJ_RECORD_HEADER, expiry);
+  fj_put32(p + 4, fj_record_value_sum(NULL, 0, seed, fj_get64(p + 16)));
+  fj_put32(p, fj_record_header_sum(p, seed, fj_hash(NULL, 0, hash_seed)));
+  sim_disk_put(disk, "db/1.data", copy, size);
+  if (open_store(disk, &db, NULL) != FREYJA_OK) exit(1);
+  freyja_status status = freyja_has(db, NULL, 0, NULL);
+  freyja_get_stats(db, &stats);
+  *damaged = stats.recovery.damaged > 0;
+  if (freyja_close(db, NULL) != FREYJA_OK) exit(1);
+  sim_disk_destroy(disk);
+  return status;
+}
+
+static void test_expiry(void) {
+  bool damaged = false;
+  ok(open_expiring(FJ_KIND_PUT, UINT64_MAX, &damaged) == FREYJA_OK && !damaged,
+     "a record that expires", "it is damage");
+  ok(open_expiring(FJ_KIND_PUT, 1, &damaged) == FREYJA_NOTFOUND && !damaged,
+     "one that has expired", "it is damage, or there");
+  ok(open_expiring(FJ_KIND_PUT, 0, &damaged) == FREYJA_CORRUPT && damaged,
+     "one that expires at 0 is damage", "it is not");
+  ok(open_expiring(FJ_KIND_TOMBSTONE, UINT64_MAX, &damaged) == FREYJA_CORRUPT && damaged,
+     "a tombstone that expires is damage", "it is not");
+}
+
 /* ---- searching ---------------------------------------------------------------- */
 
 /* Each 8 bytes begin what may be a record with the largest key: hashing all of them would take
@@ -244,6 +285,7 @@ int main(void) {
   test_manifest();
   test_missing();
   test_tombstone();
+  test_expiry();
   test_search();
   return failures > 0;
 }

@@ -656,6 +656,11 @@ void sim_disk_kill(sim_disk *disk) {
 
 static uint64_t s_clock(void *context) { return ((sim_disk *)context)->clock; }
 
+static uint64_t s_monotonic(void *context) {
+  const sim_disk *disk = context;
+  return disk->clock - disk->jumped;
+}
+
 static int s_random(void *context, void *buffer, size_t size) {
   sim_disk *disk = context;
   int code = sim_fails(disk, "random", SIM_ROOT, NULL);
@@ -713,8 +718,8 @@ void sim_calls_fill(fj_os *os, sim_disk *disk) {
       .discard_pages = s_discard_pages,
       .release_pages = s_release_pages,
       .now = s_clock,
-      .monotonic = s_clock,
-      .timer = s_clock,
+      .monotonic = s_monotonic,
+      .timer = s_monotonic,
       .random = s_random,
       .process = s_process,
       .fork_guard = s_fork_guard,

@@ -116,6 +116,11 @@ sim_disk *sim_disk_create(uint64_t seed) {
 
 static void unit_free(sim_unit *unit) { free(unit->data); }
 
+void sim_disk_jump(sim_disk *disk, int64_t by) {
+  disk->clock += (uint64_t)by;
+  disk->jumped += (uint64_t)by;
+}
+
 void sim_disk_destroy(sim_disk *disk) {
   if (disk == NULL) return;
   disk->hook = NULL;
@@ -153,6 +158,7 @@ static void node_copy(sim_node *to, const sim_node *from, const sim_bytes *disk,
 static sim_disk *disk_new_like(const sim_disk *disk) {
   sim_disk *copy = sim_disk_create(disk->seed);
   copy->clock = disk->clock;
+  copy->jumped = disk->jumped;
   copy->no_reserve = disk->no_reserve;
   copy->plain = disk->plain;
   copy->space = disk->space;

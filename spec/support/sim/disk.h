@@ -18,7 +18,8 @@
  * A `plain` disk is a fast one for programs that never lose power: nothing is pending, and
  * mappings are exact, so that AddressSanitizer reports an access behind a file's end.
  *
- * Not for several threads. Time stands still unless `clock` is moved. */
+ * Not for several threads. Time stands still unless `clock` is moved; sim_disk_jump sets the
+ * clock without time passing. */
 #ifndef SIM_DISK_H
 #define SIM_DISK_H
 
@@ -173,6 +174,7 @@ struct sim_disk {
   bool plain;      /* see above; set it on an empty disk */
   uint64_t space;  /* bytes that all files together may take; 0: no limit */
   uint64_t clock;  /* microseconds since the epoch */
+  uint64_t jumped; /* how far it was set, and not moved by time */
   uint64_t seed;   /* of random() and of garbage */
   uint32_t sample; /* states.h: of the disks that a loss of power may leave about so many are
                       made, by the seed, besides the few that stand for all; 0: each */
@@ -199,6 +201,9 @@ sim_disk *sim_disk_clone(const sim_disk *disk);
 
 /* Finds stores to mapped files since the last call, as any call does. */
 void sim_disk_look(sim_disk *disk);
+
+/* The clock is set forward by so many microseconds, or back. */
+void sim_disk_jump(sim_disk *disk, int64_t by);
 
 /* The process dies: everything that it held is gone, what it wrote is there and pending.
  * No pointer that the engine gave may be used any more. */

@@ -78,6 +78,7 @@ static sim_disk *make(plan *p) {
   const sim_disk *from = p->disk;
   sim_disk *image = sim_disk_create(from->seed);
   image->clock = from->clock;
+  image->jumped = from->jumped;
   image->no_reserve = from->no_reserve;
   image->sample = from->sample;
   for (uint32_t i = 0; i < from->node_count; i++) {
