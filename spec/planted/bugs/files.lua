@@ -203,10 +203,10 @@ bug("the_size_limit_kills", "real_limits",
 bug("a_write_beyond_the_size_limit_kills", "real_limits",
   [[if (is_write_beyond_limit(offset, size)) return -EFBIG;]], "")
 
-bug("a_lower_size_limit_is_not_noticed", "real_limits",
+bug("a_lower_size_limit_is_not_noticed", "system",
   [[atomic_store_explicit(&asked_to, 0, memory_order_relaxed);]], "", "os_open(")
 
-bug("large_writes_do_not_ask_for_the_size_limit", "real_limits",
+bug("large_writes_do_not_ask_for_the_size_limit", "system",
   [[if (size < ASKED_STEP && end <= atomic_load_explicit(&asked_to, memory_order_relaxed))]],
   [[if (end <= atomic_load_explicit(&asked_to, memory_order_relaxed))]])
 

@@ -2,10 +2,13 @@
  * place (engine/os.h): a clock that jumps, each error it may name, descriptors it counts,
  * reads and writes that are short. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "freyja.h"
@@ -293,6 +296,49 @@ static void test_few_maps(const fj_os *os) {
   ok(right, "without room for mappings all goes on");
 }
 
+/* ---- a limit on the size of files, which is not the same for long -------------- */
+
+#define KIB 1024u
+
+static void limit_files(rlim_t bytes) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(3);
+  limit.rlim_cur = bytes;
+  if (setrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(3);
+}
+
+static int64_t write_at(int file, size_t size, uint64_t offset) {
+  static const uint8_t zeros[128 * KIB];
+  freyja_slice part = {zeros, size};
+  return real->write(real->context, file, &part, 1, offset);
+}
+
+/* Writes far into a file; then its size is limited, and it is written to before that place:
+ * 0 if the write was refused. Run where a signal kills only this. */
+static int write_beyond(bool large) {
+  int file = -1, other = -1;
+  unsigned flags = FJ_OPEN_WRITE | FJ_OPEN_CREATE;
+  if (real->open(real->context, AT_FDCWD, path, flags, &file) != 0) return 3;
+  if (write_at(file, 8, 256 * KIB) != 8) return 3;
+  limit_files(64 * KIB);
+  /* What a small write was told holds until a file is opened, which a store does often. */
+  if (!large && real->open(real->context, AT_FDCWD, path, FJ_OPEN_WRITE, &other) != 0)
+    return 3;
+  return write_at(file, large ? 100 * KIB : 8, large ? 0 : 100 * KIB) == -EFBIG ? 0 : 4;
+}
+
+static void test_size_limit(bool large) {
+  int status = -1;
+  (void)fflush(stdout);
+  pid_t child = fork();
+  if (child == 0) _exit(write_beyond(large));
+  bool ended = child > 0 && waitpid(child, &status, 0) == child;
+  ok(ended && WIFEXITED(status) && WEXITSTATUS(status) == 0,
+     large ? "a large write beyond a new limit on files is an error, no signal"
+           : "a write beyond a new limit on files is an error, no signal");
+  (void)unlink(path);
+}
+
 int main(void) {
   const char *base = getenv("TMPDIR");
   (void)snprintf(folder, sizeof folder, "%s/freyja-system-XXXXXX",
@@ -313,5 +359,7 @@ int main(void) {
   }
   test_few_maps(&os);
   remove_store();
+  test_size_limit(false);
+  test_size_limit(true);
   return rmdir(folder) == 0 && failures == 0 ? 0 : 1;
 }
