@@ -11,6 +11,7 @@ typedef struct fj_clock {
   uint64_t time;   /* as told last: microseconds since the epoch */
   uint64_t wall;   /* what the system's clock said then */
   uint64_t steady; /* os->monotonic then */
+  bool held;       /* it stands still */
 } fj_clock;
 
 void fj_clock_start(fj_clock *clock, const fj_os *os);

@@ -189,6 +189,10 @@ FREYJA_API freyja_status freyja_cas_ttl(freyja *db, const void *key, size_t key_
 FREYJA_API freyja_status freyja_ttl(freyja *db, const void *key, size_t key_size,
                                     uint64_t *ttl, freyja_error *error);
 
+/* While it is held the store's time stands still: what is read meanwhile is of one moment,
+ * also as to what expires. For the length of a few calls; it then goes on from where it is. */
+FREYJA_API void freyja_hold_time(freyja *db, bool hold);
+
 /* Copies the value into buffer if it fits `capacity` bytes. *value_size gets
  * the value's size in either case: when it is larger than capacity, nothing
  * was copied; call again with room. OK or NOTFOUND (for a key longer than any

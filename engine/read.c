@@ -63,6 +63,13 @@ freyja_status freyja_ttl(freyja *db, const void *key, size_t key_size, uint64_t 
   return status;
 }
 
+void freyja_hold_time(freyja *db, bool hold) {
+  fj_clock *clock = &db->index.clock;
+  clock->held = false;
+  if (hold) (void)fj_clock_now(clock);
+  clock->held = hold;
+}
+
 /* ---- views ---------------------------------------------------------------- */
 
 static freyja_status copy_to_block(const fj_found *found, freyja_view *view,

@@ -46,7 +46,7 @@ static freyja_status set_times(freyja *db, fj_draft *draft, uint64_t ttl,
   if (ttl > UINT64_MAX - now)
     return fj_fail(error, FREYJA_LIMIT, db->dir.path,
                    "a time to live of %" PRIu64 " microseconds ends after the last time "
-                   "that can be told",
+                   "that 64 bits can tell",
                    ttl);
   draft->timestamp = now > last ? now : last + 1;
   draft->expiry = ttl == 0 ? 0 : now + ttl;

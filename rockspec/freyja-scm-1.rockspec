@@ -42,6 +42,7 @@ build = {
         "engine/keydir.c",
         "engine/leftovers.c",
         "engine/lock.c",
+        "engine/lua/change.c",
         "engine/lua/core.c",
         "engine/lua/db.c",
         "engine/lua/each.c",

@@ -67,6 +67,9 @@ void fjl_push_error(lua_State *L, const freyja_error *error);
 /* Raises it. */
 int fjl_raise(lua_State *L, const freyja_error *error);
 
+/* Pushes whether the status is OK; raises if it is a fault. */
+int fjl_push_done(lua_State *L, freyja_status status, const freyja_error *error);
+
 /* Raises an error object of that status, with the message (shorter than an error's). */
 int fjl_raise_plain(lua_State *L, freyja_status status, const char *message);
 
@@ -82,6 +85,12 @@ freyja *fjl_open_store(lua_State *L, const fjl_object *object);
 
 /* The open store at index 1; raises if it is none, or closed. */
 freyja *fjl_check_store(lua_State *L);
+
+/* The methods of stores that write: db:put, db:insert, db:cas, db:delete (change.c). */
+int fjl_put(lua_State *L);
+int fjl_insert(lua_State *L);
+int fjl_cas(lua_State *L);
+int fjl_delete(lua_State *L);
 
 /* Methods of stores: db:get_many; db:each, db:keys and db:count; db:stats and db:segments;
  * db:verify and db:backup. */

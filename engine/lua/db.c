@@ -63,71 +63,6 @@ static int db_tostring(lua_State *L) {
   return 1;
 }
 
-/* ---- writing --------------------------------------------------------------- */
-
-/* db:put(key, value) */
-static int db_put(lua_State *L) {
-  size_t key_size = 0, value_size = 0;
-  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
-  const char *key = luaL_checklstring(L, 2, &key_size);
-  const char *value = luaL_checklstring(L, 3, &value_size);
-  freyja *db = fjl_open_store(L, store);
-  freyja_error error;
-  if (freyja_put(db, key, key_size, value, value_size, &error) != FREYJA_OK)
-    return fjl_raise(L, &error);
-  return 0;
-}
-
-/* Pushes whether the status is OK; raises if it is a fault. */
-static int push_done(lua_State *L, freyja_status status, const freyja_error *error) {
-  if (freyja_is_fault(status)) return fjl_raise(L, error);
-  lua_pushboolean(L, status == FREYJA_OK);
-  return 1;
-}
-
-/* db:insert(key, value) -> boolean: false if the key was there */
-static int db_insert(lua_State *L) {
-  size_t key_size = 0, value_size = 0;
-  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
-  const char *key = luaL_checklstring(L, 2, &key_size);
-  const char *value = luaL_checklstring(L, 3, &value_size);
-  freyja *db = fjl_open_store(L, store);
-  freyja_error error;
-  return push_done(L, freyja_insert(db, key, key_size, value, value_size, &error), &error);
-}
-
-/* db:delete(key) -> boolean: false if the key was not there */
-static int db_delete(lua_State *L) {
-  size_t key_size = 0;
-  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
-  const char *key = luaL_checklstring(L, 2, &key_size);
-  freyja *db = fjl_open_store(L, store);
-  freyja_error error;
-  return push_done(L, freyja_delete(db, key, key_size, &error), &error);
-}
-
-/* A string or nil at that index, which must be given; NULL for nil. */
-static const freyja_slice *check_slice(lua_State *L, int index, freyja_slice *slice) {
-  luaL_checkany(L, index);
-  if (lua_isnil(L, index)) return NULL;
-  luaL_argexpected(L, lua_isstring(L, index), index, "string or nil");
-  slice->data = lua_tolstring(L, index, &slice->size);
-  return slice;
-}
-
-/* db:cas(key, expected | nil, new | nil) -> boolean */
-static int db_cas(lua_State *L) {
-  size_t key_size = 0;
-  freyja_slice slices[2];
-  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
-  const char *key = luaL_checklstring(L, 2, &key_size);
-  const freyja_slice *expected = check_slice(L, 3, &slices[0]);
-  const freyja_slice *desired = check_slice(L, 4, &slices[1]);
-  freyja *db = fjl_open_store(L, store);
-  freyja_error error;
-  return push_done(L, freyja_cas(db, key, key_size, expected, desired, &error), &error);
-}
-
 /* ---- reading --------------------------------------------------------------- */
 
 /* A value too large for the C stack: into Lua's memory. A finalizer that runs when
@@ -170,7 +105,23 @@ static int db_has(lua_State *L) {
   const char *key = luaL_checklstring(L, 2, &key_size);
   freyja *db = fjl_open_store(L, store);
   freyja_error error;
-  return push_done(L, freyja_has(db, key, key_size, &error), &error);
+  return fjl_push_done(L, freyja_has(db, key, key_size, &error), &error);
+}
+
+/* db:ttl(key) -> number (seconds) | false: it does not expire | nil: there is none */
+static int db_ttl(lua_State *L) {
+  size_t key_size = 0;
+  uint64_t ttl = 0;
+  freyja_error error;
+  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
+  const char *key = luaL_checklstring(L, 2, &key_size);
+  freyja *db = fjl_open_store(L, store);
+  freyja_status status = freyja_ttl(db, key, key_size, &ttl, &error);
+  if (freyja_is_fault(status)) return fjl_raise(L, &error);
+  if (status != FREYJA_OK) lua_pushnil(L);
+  else if (ttl == 0) lua_pushboolean(L, false);
+  else lua_pushnumber(L, (lua_Number)ttl / 1e6);
+  return 1;
 }
 
 /* #db, and the number of keys */
@@ -201,12 +152,13 @@ void fjl_create_store(lua_State *L) {
                                   {"__tostring", db_tostring},
                                   {"__len", db_len},
                                   {NULL, NULL}};
-  static const luaL_Reg methods[] = {{"put", db_put},
+  static const luaL_Reg methods[] = {{"put", fjl_put},
                                      {"get", db_get},
-                                     {"delete", db_delete},
+                                     {"delete", fjl_delete},
                                      {"has", db_has},
-                                     {"insert", db_insert},
-                                     {"cas", db_cas},
+                                     {"ttl", db_ttl},
+                                     {"insert", fjl_insert},
+                                     {"cas", fjl_cas},
                                      {"get_many", fjl_get_many},
                                      {"each", fjl_each},
                                      {"keys", fjl_keys},

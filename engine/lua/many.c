@@ -66,7 +66,9 @@ int fjl_get_many(lua_State *L) {
         total + 64 * count; /* grows with each turn, should finalizers grow the values */
     block = lua_newuserdatauv(L, capacity + 1, 0);
     freyja *db = fjl_open_store(L, store);
+    freyja_hold_time(db, true);
     freyja_status status = read_all(L, db, count, places, block, capacity, &total, &error);
+    freyja_hold_time(db, false);
     if (status != FREYJA_OK) return fjl_raise(L, &error);
   } while (total > capacity);
   lua_createtable(L, 0, count < 1024 ? (int)count : 1024);

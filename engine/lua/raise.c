@@ -36,6 +36,12 @@ int fjl_raise_plain(lua_State *L, freyja_status status, const char *message) {
   return fjl_raise(L, &error);
 }
 
+int fjl_push_done(lua_State *L, freyja_status status, const freyja_error *error) {
+  if (freyja_is_fault(status)) return fjl_raise(L, error);
+  lua_pushboolean(L, status == FREYJA_OK);
+  return 1;
+}
+
 static int error_tostring(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);

@@ -64,7 +64,7 @@ int fjl_stats(lua_State *L) {
 
 /* Stack: +1. */
 static void push_segment(lua_State *L, const freyja_segment *segment) {
-  lua_createtable(L, 0, 12);
+  lua_createtable(L, 0, 13);
   set_integer(L, "id", segment->id);
   set_integer(L, "rank", segment->rank);
   set_integer(L, "bytes", segment->bytes);
@@ -75,6 +75,7 @@ static void push_segment(lua_State *L, const freyja_segment *segment) {
   set_integer(L, "tombstones", segment->tombstones);
   set_integer(L, "oldest", segment->oldest);
   set_integer(L, "newest", segment->newest);
+  if (segment->expires != 0) set_integer(L, "expires", segment->expires);
   set_boolean(L, "sealed", segment->sealed);
   set_boolean(L, "damaged", segment->damaged);
 }

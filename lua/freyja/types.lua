@@ -24,6 +24,9 @@
 ---@field io? "mmap"|"syscall"           "mmap"; a bad disk, or a file that others shorten, is then a signal
 ---@field hash_bits? integer             64; 1 to 64, kept from creation on; fewer only to test collisions
 
+---@class freyja.WriteOptions
+---@field ttl? number  seconds until the value expires, more than 0; without it, it never does
+
 ---@class freyja.EachOptions
 ---@field prefix? string       only keys that begin so
 ---@field order? "log"|"key"   "log"; "key" sorts bytewise first: memory for all keys that match
@@ -67,6 +70,7 @@
 ---@field tombstones integer
 ---@field oldest integer      timestamps of its records; 0 if it has none
 ---@field newest integer
+---@field expires? integer    when the first of its put records expires, or has; nil: none does
 ---@field sealed boolean      false for the one being written
 ---@field damaged boolean     some of its bytes fail verification
 
@@ -102,8 +106,9 @@ local store = {}
 
 ---Sets a value. Raises: limit, full, io, readonly, poisoned, forked, closed, memory, corrupt.
 ---@param key string    0 to 65,535 bytes
----@param value string  with the key and 24 bytes, rounded up to 8, it must fit a segment
-function store:put(key, value) end
+---@param value string  with the key and 24 bytes (with a ttl 32), rounded up to 8, it must fit a segment
+---@param options? freyja.WriteOptions
+function store:put(key, value, options) end
 
 ---@param key string
 ---@return string? value  nil: the key is proven absent, or longer than any key may be
@@ -119,15 +124,21 @@ function store:has(key) end
 
 ---@param key string
 ---@param value string
+---@param options? freyja.WriteOptions
 ---@return boolean inserted  false, and nothing written, if the key is there
-function store:insert(key, value) end
+function store:insert(key, value, options) end
 
 ---Compare and swap; nil stands for an absent key on either side.
 ---@param key string
 ---@param expected string?
 ---@param new string?
+---@param options? freyja.WriteOptions  for the new value
 ---@return boolean swapped  false, and nothing written, if the value is not as expected
-function store:cas(key, expected, new) end
+function store:cas(key, expected, new, options) end
+
+---@param key string
+---@return number|false|nil seconds  until the value expires; false: it never does; nil: as get's
+function store:ttl(key) end
 
 ---@param keys string[]
 ---@return table<string, string> values  absent keys are absent; all as of one moment

@@ -1,12 +1,14 @@
 --- A randomised run of a store against a plain Lua table: every operation is done to both, and
 --- what they answer must agree. Iterators are held open across writes and must show the store
---- as it was when they were made.
+--- as it was when they were made. Values expire: where time can be moved, at moments that the
+--- table's own clock tells; otherwise too late for the run to see it.
 
 local freyja = require "freyja"
 
 local M = {}
 
 local BIG_KEY = ("\0k"):rep(300)
+local CENTURY = 36525 * 24 * 3600 * 1000000 -- microseconds
 
 local function pick(list) return list[math.random(#list)] end
 
@@ -39,6 +41,50 @@ local function count(t)
   return n
 end
 
+-- Time ---------------------------------------------------------------------------------------
+
+--- Drops from the model what has expired: the store's time is the system's, but it does not go back.
+local function expire(run)
+  if not run.clock then return end
+  local wall, steady = run.clock.now()
+  run.time = math.max(wall, run.time + steady - run.steady)
+  run.steady = steady
+  for key, expiry in pairs(run.expiry) do
+    if expiry <= run.time then run.expiry[key], run.model[key] = nil, nil end
+  end
+end
+
+--- The time when the store has been opened: not before its newest record.
+local function begin_time(run)
+  if not run.clock then return end
+  run.time, run.steady = run.clock.now()
+  for _, segment in ipairs(run.db:segments()) do run.time = math.max(run.time, segment.newest) end
+  expire(run)
+end
+
+--- Options for a write, or nil.
+local function random_ttl(run)
+  if math.random(3) > 1 then return nil end
+  return { ttl = run.clock and math.random(20) / 1000 + 0.0005 or math.random(1000, 2000) }
+end
+
+--- The key has this value now, or none.
+local function set(run, key, value, options)
+  run.model[key] = value
+  run.expiry[key] = value and options and (run.time + options.ttl * 1e6) or nil
+end
+
+local function check_ttl(run, key)
+  local ttl, expiry = run.db:ttl(key), run.expiry[key]
+  if not expiry then
+    assert(ttl == (run.model[key] and false), "ttl of what does not expire")
+  elseif run.clock then
+    assert(math.abs(ttl * 1e6 - (expiry - run.time)) < 5, "ttl")
+  else
+    assert(ttl > 500 and ttl <= 2000, "ttl")
+  end
+end
+
 --- Compares everything that the store can be asked with the model.
 local function check(run)
   local db, model = run.db, run.model
@@ -49,6 +95,7 @@ local function check(run)
   for k, v in pairs(model) do
     keys[#keys + 1] = k
     assert(db:get(k) == v, "get")
+    check_ttl(run, k)
   end
   local many = db:get_many(keys)
   for k, v in pairs(model) do assert(many[k] == v, "get_many") end
@@ -76,10 +123,14 @@ local function verify(run)
 end
 
 local function reopen(run)
+  -- The newest record has the time until now in it, whatever the clock says at the next open.
+  run.db:put("key1", "closing")
+  set(run, "key1", "closing")
   verify(run)
   run.iterators = {}
   run.db:close()
   run.db = assert(freyja.open(run.path, random_options(run.hash_bits)))
+  begin_time(run)
   verify(run)
   check(run)
 end
@@ -111,29 +162,47 @@ local function swap(run, key)
   local model = run.model
   local expected = pick { model[key] or false, random_value() } or nil
   local new = math.random(3) > 1 and random_value() or nil
-  assert(run.db:cas(key, expected, new) == (model[key] == expected), "cas")
-  if model[key] == expected then model[key] = new end
+  local options = random_ttl(run)
+  assert(run.db:cas(key, expected, new, options) == (model[key] == expected), "cas")
+  if model[key] == expected then set(run, key, new, options) end
+end
+
+local function put(run, key)
+  local value, options = random_value(), random_ttl(run)
+  run.db:put(key, value, options)
+  set(run, key, value, options)
+end
+
+--- Time passes.
+local function wait(run)
+  if run.clock then run.clock.wait(math.random(0, 9) * 1000) end
+end
+
+--- The clock is set a hundred years ahead of the store's time or behind it, or right. A put sees that.
+local function jump(run, key)
+  if not run.clock then return end
+  local wall = run.clock.now()
+  run.clock.jump(run.time + math.random(-1, 1) * CENTURY - wall)
+  expire(run)
+  put(run, key)
 end
 
 local operations = {
-  { 40, function(run, key)
-    local value = random_value()
-    run.db:put(key, value)
-    run.model[key] = value
-  end },
+  { 40, put },
   { 20, function(run, key)
     assert(run.db:delete(key) == (run.model[key] ~= nil), "delete")
-    run.model[key] = nil
+    set(run, key, nil)
   end },
   { 5, function(run, key)
-    local value = random_value()
-    assert(run.db:insert(key, value) == (run.model[key] == nil), "insert")
-    run.model[key] = run.model[key] or value
+    local value, options = random_value(), random_ttl(run)
+    assert(run.db:insert(key, value, options) == (run.model[key] == nil), "insert")
+    if not run.model[key] then set(run, key, value, options) end
   end },
   { 7, swap },
   { 18, function(run, key)
     assert(run.db:get(key) == run.model[key], "get")
     assert(run.db:has(key) == (run.model[key] ~= nil), "has")
+    check_ttl(run, key)
   end },
   { 2, begin_iterator },
   { 5, step_iterator },
@@ -141,10 +210,15 @@ local operations = {
   { 1, function(run) run.db:sync() end },
   { 0.1, verify },
   { 0.2, reopen },
+  { 10, wait },
+  { 0.3, jump },
 }
 
+local WEIGHTS = 0
+for _, operation in ipairs(operations) do WEIGHTS = WEIGHTS + operation[1] end
+
 local function choose()
-  local r = math.random() * 99.3
+  local r = math.random() * WEIGHTS
   for _, operation in ipairs(operations) do
     r = r - operation[1]
     if r < 0 then return operation[2] end
@@ -152,13 +226,22 @@ local function choose()
   return operations[1][2]
 end
 
---- Runs `count` operations on a store in `path`; raises at the first difference.
-function M.run(path, seed, operations_count, hash_bits)
+--- Runs `count` operations on a store in `path`; raises at the first difference. `clock`, if it can
+--- be moved and stands still otherwise: now() -> microseconds since the epoch, microseconds that
+--- have passed; wait(microseconds); jump(microseconds).
+function M.run(path, seed, operations_count, hash_bits, clock)
   math.randomseed(seed)
-  local run = { path = path, hash_bits = hash_bits, model = {}, iterators = {} }
+  local run = {
+    path = path, hash_bits = hash_bits, model = {}, expiry = {}, iterators = {}, clock = clock, time = 0,
+  }
   run.db = assert(freyja.open(path, random_options(hash_bits)))
+  begin_time(run)
   local ok, why = xpcall(function()
-    for _ = 1, operations_count do choose()(run, random_key()) end
+    for _ = 1, operations_count do
+      expire(run)
+      choose()(run, random_key())
+    end
+    expire(run)
     reopen(run)
   end, debug.traceback)
   run.db:close()

@@ -142,6 +142,8 @@ bug("a_large_value_is_short", "api",
   [[luaL_pushresultsize(&buffer, size <= capacity ? size : 0);]],
   [[luaL_pushresultsize(&buffer, capacity < 2048 ? capacity : capacity - 1);]])
 
+in_file "engine/lua/change.c"
+
 bug("cas_takes_no_argument_for_nil", "api", [[luaL_checkany(L, index);]], "")
 
 in_file "engine/lua/each.c"

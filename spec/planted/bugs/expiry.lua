@@ -88,6 +88,14 @@ bug("an_iterator_goes_by_the_clock", "expiry",
 bug("an_iterator_shows_what_has_expired", "expiry",
   [[it->time = fj_clock_now(&index->clock);]], [[it->time = 0;]])
 
+in_file "engine/lua/many.c"
+
+bug("get_many_is_of_many_moments", "luastate", [[freyja_hold_time(db, true);]], "")
+
+in_file "engine/lua/change.c"
+
+bug("a_ttl_is_rounded_down", "luastate", [[return whole + ((lua_Number)whole < micro);]], [[return whole;]])
+
 in_file "engine/repair.c"
 
 bug("a_repair_forgets_the_expiry", "expiry",

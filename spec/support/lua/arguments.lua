@@ -10,8 +10,9 @@ local prelude = string.dump(require "spec.support.lua.prelude")
 local function describe(s)
   s.signatures = {
     methods = {
-      put = "db text text", get = "db text", delete = "db text", has = "db text", insert = "db text text",
-      cas = "db text nilable nilable", get_many = "db list", each = "db choice", keys = "db choice",
+      put = "db text text writing", get = "db text", delete = "db text", has = "db text", ttl = "db text",
+      insert = "db text text writing", cas = "db text nilable nilable writing", get_many = "db list",
+      each = "db choice", keys = "db choice",
       count = "db optional", sync = "db", rotate = "db", stats = "db", segments = "db", close = "db",
       verify = "db", backup = "db text options",
     },
@@ -30,6 +31,7 @@ local function describe(s)
     optional = { takes = { string = true, number = true, ["nil"] = true }, may_miss = true },
     choice = { takes = { string = true, number = true, ["nil"] = true, empty = true }, may_miss = true },
     options = { takes = { ["nil"] = true, empty = true }, may_miss = true },
+    writing = { takes = { ["nil"] = true, empty = true }, may_miss = true },
     target = { takes = {} },
     list = { takes = { empty = true, options = true, error = true } }, -- tables of no elements
     error = { takes = { table = true, empty = true, options = true, error = true } }, -- any table prints
@@ -65,7 +67,7 @@ local function before(s)
   }
   s.good = {
     db = s.db, it = it, text = "s1", nilable = "s1", optional = s.path .. ".4", list = { "s1" },
-    choice = "s", error = err, options = {}, target = { to = s.path .. ".5" },
+    choice = "s", error = err, options = {}, writing = { ttl = 1000 }, target = { to = s.path .. ".5" },
   }
 end
 
@@ -75,10 +77,10 @@ local function run(s)
   -- Calls holder.name with the first `n` arguments; the error must name the position.
   local function try(holder, name, arguments, n, position, what)
     count = count + 1
-    local list = ("a, b, c, d"):sub(1, math.max(0, 3 * n - 2))
+    local list = ("a, b, c, d, e"):sub(1, math.max(0, 3 * n - 2))
     local function called(as)
-      local source = ("local holder, a, b, c, d = ... local r = %s(%s) return r"):format(as, list)
-      local ok, message = pcall(assert(load(source)), holder, table.unpack(arguments, 1, 4))
+      local source = ("local holder, a, b, c, d, e = ... local r = %s(%s) return r"):format(as, list)
+      local ok, message = pcall(assert(load(source)), holder, table.unpack(arguments, 1, 5))
       local where = ("%s: argument %d is %s, %d are given: "):format(name, position, what, n)
       assert(not ok, where .. "that is accepted")
       return tostring(message), where
@@ -130,6 +132,18 @@ local function run(s)
         count = count + 1
         local ok, message = pcall(require "freyja".open, s.path .. ".4", { [name] = value[2] })
         assert(not ok and message:find(("option '%s' must be"):format(name), 1, true), name .. " " .. tostring(message))
+      end
+    end
+  end
+
+  -- The options of writes.
+  for _, write in ipairs { s.db.put, s.db.insert, function(db, k, v, o) return db:cas(k, v, v, o) end } do
+    for _, value in ipairs(s.values) do
+      local ttl = value[2]
+      if ttl ~= nil and value[1] ~= "number" then
+        count = count + 1
+        local ok, message = pcall(write, s.db, "s1", "s1", { ttl = ttl })
+        assert(not ok and message:find("option 'ttl' must be", 1, true), tostring(message))
       end
     end
   end

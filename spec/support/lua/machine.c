@@ -234,10 +234,21 @@ static int machine_open_files(lua_State *D) {
   return 1;
 }
 
+/* machine.clock(now, monotonic, step): the engine's clocks say that, in microseconds, from now
+ * on, and move by `step` when they are asked; without arguments: what the system's say */
+static int machine_clock(lua_State *D) {
+  os_clock_now.moved_by_hand = !lua_isnoneornil(D, 1);
+  os_clock_now.now = (uint64_t)luaL_optinteger(D, 1, 0);
+  os_clock_now.monotonic = (uint64_t)luaL_optinteger(D, 2, 0);
+  os_clock_now.step = (uint64_t)luaL_optinteger(D, 3, 0);
+  return 0;
+}
+
 int luaopen_machine(lua_State *L) {
   static const luaL_Reg functions[] = {{"run", machine_run},
                                        {"empty", machine_empty},
                                        {"open_files", machine_open_files},
+                                       {"clock", machine_clock},
                                        {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;

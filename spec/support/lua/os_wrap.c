@@ -7,6 +7,7 @@
 
 plan os_plan;
 os_held os_held_now;
+os_clock os_clock_now;
 
 const fj_os *__real_fj_os_real(void);
 const fj_os *__wrap_fj_os_real(void);
@@ -64,6 +65,15 @@ static void w_release_pages(void *c, void *pages, size_t size) {
   os_held_now.blocks -= pages != NULL;
   real->release_pages(c, pages, size);
 }
+static uint64_t w_now(void *c) {
+  if (!os_clock_now.moved_by_hand) return real->now(c);
+  os_clock_now.now += os_clock_now.step;
+  os_clock_now.monotonic += os_clock_now.step;
+  return os_clock_now.now;
+}
+static uint64_t w_monotonic(void *c) {
+  return os_clock_now.moved_by_hand ? os_clock_now.monotonic : real->monotonic(c);
+}
 static const volatile uint32_t *w_fork_guard(void *c) {
   const volatile uint32_t *guard = real->fork_guard(c);
   os_held_now.maps += guard != NULL;
@@ -88,6 +98,8 @@ const fj_os *__wrap_fj_os_real(void) {
   os.release = w_release;
   os.allocate_pages = w_allocate_pages;
   os.release_pages = w_release_pages;
+  os.now = w_now;
+  os.monotonic = w_monotonic;
   os.fork_guard = w_fork_guard;
   os.release_fork_guard = w_release_fork_guard;
   return &os;
