@@ -145,8 +145,8 @@ freyja_status fj_segment_append(fj_segment *segment, const fj_draft *draft, uint
 void fj_segment_count(fj_segment *segment, uint8_t kind, uint64_t timestamp, uint64_t expiry) {
   if (kind == FJ_KIND_PUT) segment->keys++;
   else segment->tombstones++;
-  if (segment->oldest == 0) segment->oldest = timestamp;
-  segment->newest = timestamp;
+  if (segment->oldest == 0 || timestamp < segment->oldest) segment->oldest = timestamp;
+  if (timestamp > segment->newest) segment->newest = timestamp;
   if (expiry != 0 && (segment->expires == 0 || expiry < segment->expires))
     segment->expires = expiry;
 }

@@ -8,18 +8,10 @@
 
 /* ---- life ----------------------------------------------------------------- */
 
-/* Segment slots may have gaps: as many tallies as the largest needs. */
-static uint32_t count_slots(const fj_index *index) {
-  uint32_t count = 0;
-  for (uint32_t i = 0; i < index->count; i++)
-    if (index->ranks[i]->slot >= count) count = index->ranks[i]->slot + 1;
-  return count;
-}
-
 static void tally_slot(void *argument, const fj_slot *slot) {
   fj_audit *audit = argument;
   uint32_t number = fj_word_segment(slot->word);
-  if (number >= audit->files.count) {
+  if (number >= audit->files.slot_count) {
     audit->sound = false;
     return;
   }
@@ -58,12 +50,12 @@ freyja_status fj_audit_create(fj_audit *audit, const fj_index *index,
   audit->files.pool.open_files = 0;
   audit->files.pool.newest = audit->files.pool.oldest = NULL;
   audit->files.keydir = index->keydir; /* only read: not to be destroyed */
-  uint32_t count = count_slots(index);
+  uint32_t count = index->slot_count;
   audit->files.slots = os->allocate(os->context, count * sizeof *audit->files.slots);
   audit->tallies = os->allocate(os->context, count * sizeof *audit->tallies);
   if (audit->files.slots == NULL || audit->tallies == NULL)
     return fj_fail_memory(error, "verify a store");
-  audit->files.count = count;
+  audit->files.slot_count = count;
   for (uint32_t i = 0; i < count; i++) audit->files.slots[i] = NULL;
   if (count > 0) memset(audit->tallies, 0, count * sizeof *audit->tallies);
   for (uint32_t i = 0; i < index->count; i++) audit->ends += count_ends(index->ranks[i]);
@@ -83,7 +75,8 @@ void fj_audit_add(fj_audit *audit, fj_segment *file, const fj_segment *segment, 
 
 void fj_audit_destroy(fj_audit *audit) {
   const fj_os *os = audit->index->dir->os;
-  for (uint32_t i = 0; i < audit->files.count; i++) fj_segment_release(audit->files.slots[i]);
+  for (uint32_t i = 0; i < audit->files.slot_count; i++)
+    fj_segment_release(audit->files.slots[i]);
   os->release(os->context, audit->files.slots);
   os->release(os->context, audit->tallies);
   fj_positions_destroy(&audit->pending);

@@ -138,7 +138,8 @@ static freyja_status branch(const fj_backup *backup, fj_manifest *made, freyja_e
   const fj_os *os = db->dir.os;
   uint32_t steps[2];
   *made = db->manifest;
-  made->count = 0;
+  made->count = made->retired_count = 0;
+  made->retired = NULL;
   made->entries = os->allocate(os->context, db->manifest.count * sizeof *made->entries);
   if (made->entries == NULL) return fj_fail_memory(error, "copy a store");
   int code = os->random(os->context, steps, sizeof steps);

@@ -33,7 +33,7 @@ static bool is_to_go(freyja *db, fj_sweep *sweep, const fj_slot *slot) {
     sweep->kept++;
     return false;
   }
-  fj_iterators_note(&db->iterators, found.segment, found.offset);
+  fj_iterators_note(&db->iterators, found.segment, found.offset, found.record.timestamp);
   return true;
 }
 

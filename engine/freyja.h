@@ -54,7 +54,7 @@ typedef enum freyja_status {
   FREYJA_POISONED, /* an earlier sync failed: no more writes until it is reopened */
   FREYJA_FORKED,   /* the handle belongs to the parent process */
   FREYJA_CLOSED,   /* the handle, or the store of an iterator, is closed */
-  FREYJA_CONFLICT, /* reserved for transactions */
+  FREYJA_CONFLICT, /* a rewrite is under way */
   FREYJA_LIMIT,    /* a key, value or setting is outside its limits; nothing was written */
   FREYJA_MEMORY,   /* no memory; nothing was written */
   FREYJA_FORMAT    /* the store's format is not one that this library reads */
@@ -267,6 +267,60 @@ FREYJA_API freyja_status freyja_iterator_next(freyja_iterator *iterator, freyja_
 /* Releases it; before or after its store is closed; NULL is allowed. */
 FREYJA_API void freyja_iterator_close(freyja_iterator *iterator);
 
+/* ---- merging ------------------------------------------------------------ */
+
+/* Copies what is live of some sealed segments to new ones, which take their place: the space
+ * of what is dead comes back. Until it is committed nothing has happened. */
+typedef struct freyja_rewrite freyja_rewrite;
+
+/* Begins to rewrite the segments with these ids, in any order; one rewrite at a time. The
+ * store may be read and written meanwhile. *out is for freyja_rewrite_close. Faults: LIMIT (an
+ * id that is unknown, stands twice, or is that of the segment being written), CONFLICT
+ * (another rewrite is open), CORRUPT (one of them, or one above them, is damaged: what is
+ * damaged is not thrown away), READONLY, POISONED, FORKED, MEMORY. */
+FREYJA_API freyja_status freyja_rewrite_open(freyja *db, const uint64_t *ids, size_t count,
+                                             freyja_rewrite **out, freyja_error *error);
+
+/* Goes on until about `bytes` more of the segments are read, or a record more: OK if there is
+ * more to do, END if not. Before the commit it copies records; after it, it makes the keys
+ * point to the copies. Faults before the commit end the rewrite: CORRUPT, IO, FULL, MEMORY,
+ * CLOSED and those of freyja_put. After it they change nothing: the old files go on being
+ * read. */
+FREYJA_API freyja_status freyja_rewrite_step(freyja_rewrite *rewrite, uint64_t bytes,
+                                             freyja_error *error);
+
+/* Record by record in place of freyja_rewrite_step: the next live one, OK or END. One that is
+ * neither kept nor dropped before the next call is kept. Key and value are valid until the
+ * next call on the rewrite. */
+FREYJA_API freyja_status freyja_rewrite_next(freyja_rewrite *rewrite, freyja_entry *entry,
+                                             freyja_error *error);
+
+/* Copies the record that freyja_rewrite_next gave; with *value in place of its value, if that
+ * is not NULL. LIMIT if it does not fit a segment: the record can still be kept or dropped. */
+FREYJA_API freyja_status freyja_rewrite_keep(freyja_rewrite *rewrite,
+                                             const freyja_slice *value, freyja_error *error);
+
+/* Deletes its key, if it is not written again before the rewrite is through. */
+FREYJA_API freyja_status freyja_rewrite_drop(freyja_rewrite *rewrite, freyja_error *error);
+
+/* Copies what is left and puts the new segments in the place of the old ones, durably, the
+ * store's log included. freyja_rewrite_step or freyja_rewrite_close does the rest. Faults: as
+ * freyja_rewrite_step; the store is poisoned if it is not known whether it happened. */
+FREYJA_API freyja_status freyja_rewrite_commit(freyja_rewrite *rewrite, freyja_error *error);
+
+/* Releases it, before or after its store is closed; what is not committed has not happened.
+ * NULL is allowed. */
+FREYJA_API void freyja_rewrite_close(freyja_rewrite *rewrite);
+
+typedef struct freyja_progress {
+  uint64_t bytes;   /* of records in the segments that are rewritten */
+  uint64_t done;    /* of those, how many were read */
+  uint64_t written; /* bytes of the copies */
+  uint64_t outputs; /* segments that they are in */
+} freyja_progress;
+
+FREYJA_API void freyja_rewrite_progress(const freyja_rewrite *rewrite, freyja_progress *out);
+
 /* ---- looking inside ---------------------------------------------------- */
 
 /* What the last open found and did. */
@@ -282,18 +336,19 @@ typedef struct freyja_recovery {
 } freyja_recovery;
 
 typedef struct freyja_stats {
-  uint64_t keys;        /* live keys */
-  uint64_t segments;    /* data files */
-  uint64_t bytes;       /* of all segments: headers and records, not the reserve */
-  uint64_t live_bytes;  /* of the records that keys point to; see freyja_segment */
-  uint64_t dead_bytes;  /* of the others */
-  uint64_t index_bytes; /* memory of the key directory */
-  uint64_t generation;  /* of the MANIFEST: grows with every rotation */
-  uint64_t puts;        /* since the open: records written */
-  uint64_t deletes;     /* since the open: tombstones written */
-  uint64_t syncs;       /* since the open: syncs of the log */
-  uint64_t iterators;   /* open now */
-  bool poisoned;        /* writes are refused until it is reopened */
+  uint64_t keys;          /* live keys */
+  uint64_t segments;      /* data files */
+  uint64_t bytes;         /* of all segments: headers and records, not the reserve */
+  uint64_t live_bytes;    /* of the records that keys point to; see freyja_segment */
+  uint64_t dead_bytes;    /* of the others */
+  uint64_t pending_bytes; /* of files that merges have replaced and that are still read */
+  uint64_t index_bytes;   /* memory of the key directory */
+  uint64_t generation;    /* of the MANIFEST: grows with every rotation */
+  uint64_t puts;          /* since the open: records written */
+  uint64_t deletes;       /* since the open: tombstones written */
+  uint64_t syncs;         /* since the open: syncs of the log */
+  uint64_t iterators;     /* open now */
+  bool poisoned;          /* writes are refused until it is reopened */
   bool readonly;
   freyja_io io;
   freyja_sync_mode sync_mode;

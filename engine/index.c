@@ -28,46 +28,15 @@ void fj_index_create(fj_index *index, const fj_dir *dir, const fj_identity *iden
 void fj_index_destroy(fj_index *index) {
   const fj_os *os = index->dir->os;
   fj_keydir_destroy(&index->keydir);
-  for (uint32_t i = 0; i < index->count; i++) {
-    fj_segment_detach(index->ranks[i]);
-    fj_segment_release(index->ranks[i]);
+  for (uint32_t i = 0; i < index->slot_count; i++) {
+    if (index->slots[i] == NULL) continue;
+    fj_segment_detach(index->slots[i]);
+    fj_segment_release(index->slots[i]);
   }
   os->release(os->context, index->slots);
   os->release(os->context, index->ranks);
   os->release(os->context, index->damage);
   memset(index, 0, sizeof *index);
-}
-
-/* ---- segments ------------------------------------------------------------ */
-
-freyja_status fj_index_grow(fj_index *index, freyja_error *error) {
-  if (index->count < index->capacity) return FREYJA_OK;
-  const fj_os *os = index->dir->os;
-  uint32_t capacity = index->capacity == 0 ? 16 : index->capacity * 2;
-  fj_segment **slots = os->allocate(os->context, capacity * sizeof *slots);
-  fj_segment **ranks = os->allocate(os->context, capacity * sizeof *ranks);
-  if (slots == NULL || ranks == NULL) {
-    os->release(os->context, slots);
-    os->release(os->context, ranks);
-    return fj_fail_memory(error, "add a segment");
-  }
-  if (index->count > 0) {
-    memcpy(slots, index->slots, index->count * sizeof *slots);
-    memcpy(ranks, index->ranks, index->count * sizeof *ranks);
-  }
-  os->release(os->context, index->slots);
-  os->release(os->context, index->ranks);
-  index->slots = slots;
-  index->ranks = ranks;
-  index->capacity = capacity;
-  return FREYJA_OK;
-}
-
-void fj_index_add(fj_index *index, fj_segment *segment) {
-  assert(index->count < index->capacity);
-  segment->slot = segment->rank = index->count;
-  index->slots[index->count] = index->ranks[index->count] = segment;
-  index->count++;
 }
 
 /* ---- damage -------------------------------------------------------------- */
@@ -208,14 +177,14 @@ static bool is_whole(const fj_index *index, const fj_found *found) {
                                 hash);
 }
 
-/* Tells a collision from damage for a record that was fetched without regard to its key. */
-static freyja_status check_other(fj_index *index, fj_found *found, freyja_error *error) {
-  bool possible = true;
-  if (found->segment->map == NULL) {
-    freyja_status status =
-        fj_index_fetch(index, found, found->record.key_size, false, &possible, error);
-    if (status != FREYJA_OK) return status;
-  }
+freyja_status fj_index_examine(fj_index *index, fj_found *found, size_t key_size,
+                               freyja_error *error) {
+  bool possible = false;
+  freyja_status status = fj_index_fetch(index, found, key_size, false, &possible, error);
+  if (status == FREYJA_OK && possible && found->record.key_size != key_size &&
+      found->segment->map == NULL)
+    status = fj_index_fetch(index, found, found->record.key_size, false, &possible, error);
+  if (status != FREYJA_OK) return status;
   if (possible && is_whole(index, found)) return FREYJA_OK;
   return fail_damaged(index, found->segment, found->offset, "a record", error);
 }
@@ -257,7 +226,9 @@ freyja_status fj_index_find(fj_index *index, const void *key, size_t key_size, u
       found->collides = found->collides || fj_word_collides(found->word);
       return FREYJA_OK;
     }
-    if ((status = check_other(index, found, error)) != FREYJA_OK) return status;
+    /* Another key has our hash, unless it is ours, damaged. */
+    status = fj_index_examine(index, found, found->record.key_size, error);
+    if (status != FREYJA_OK) return status;
     found->collides = true;
   } while (fj_keydir_next(&found->place));
   return FREYJA_NOTFOUND;
@@ -272,14 +243,10 @@ freyja_status fj_index_check_value(const fj_index *index, const fj_found *found,
 
 freyja_status fj_index_look(fj_index *index, uint64_t word, fj_found *found,
                             freyja_error *error) {
-  bool possible = false;
   found->block = NULL;
   found->os = index->dir->os;
   found->word = word;
-  freyja_status status = fj_index_fetch(index, found, 0, false, &possible, error);
-  if (status != FREYJA_OK) return status;
-  if (!possible) return fail_damaged(index, found->segment, found->offset, "a record", error);
-  return check_other(index, found, error);
+  return fj_index_examine(index, found, 0, error);
 }
 
 /* ---- moving slots --------------------------------------------------------- */

@@ -12,7 +12,8 @@
 #include "keydir.h"
 #include "scan.h"
 
-#define FJ_DAMAGE_MAX 1000u /* spans that are remembered; more are counted */
+#define FJ_SLOTS_MAX (1u << 20) /* segments that a position can tell apart */
+#define FJ_DAMAGE_MAX 1000u     /* spans that are remembered; more are counted */
 
 /* Bytes that failed verification and were left where they are. */
 typedef struct fj_damage {
@@ -25,10 +26,16 @@ typedef struct fj_index {
   const fj_dir *dir;
   fj_pool pool;
   fj_keydir keydir;
-  fj_segment **slots; /* by segment slot; one reference each */
-  fj_segment **ranks; /* the same, oldest first */
+  /* The segments by their number, which slots of the keydir tell, one reference each: those of
+   * the log, and those that merges have retired and that are still read. A number whose
+   * segment is gone (NULL) is used again. */
+  fj_segment **slots;
+  uint32_t slot_count, slots_used;
+  fj_segment **ranks; /* those of the log, oldest first */
   uint32_t count;
-  uint32_t capacity;
+  uint32_t capacity;       /* of both */
+  uint32_t retired;        /* of the segments */
+  uint64_t swaps;          /* merges that changed the log's order */
   uint64_t last_timestamp; /* of the newest record */
   fj_clock clock;          /* the store's time */
   uint64_t soonest; /* no record that a slot points to expires before; UINT64_MAX: none does */
@@ -66,11 +73,29 @@ void fj_index_create(fj_index *index, const fj_dir *dir, const fj_identity *iden
 /* Releases all segments, of which views may keep some mapped. */
 void fj_index_destroy(fj_index *index);
 
-/* Makes room for one more segment, so that the next fj_index_add cannot fail. */
-freyja_status fj_index_grow(fj_index *index, freyja_error *error);
+/* ---- segments (segments.c) ---- */
+
+/* Makes room for so many more segments, so that adding them cannot fail. Faults: MEMORY,
+ * LIMIT. */
+freyja_status fj_index_grow(fj_index *index, uint32_t more, freyja_error *error);
 
 /* Takes over a reference to the segment; it becomes the newest. */
 void fj_index_add(fj_index *index, fj_segment *segment);
+
+/* The segment of the log with that file id, or NULL. */
+fj_segment *fj_index_segment(const fj_index *index, uint64_t id);
+
+/* Puts the outputs of a merge, of which it takes over references, in the place of the last of
+ * its inputs; both are in the log's order. The inputs leave the log and are retired: slots may
+ * go on pointing to them. After fj_index_grow. */
+void fj_index_swap(fj_index *index, fj_segment *const *inputs, uint32_t input_count,
+                   fj_segment *const *outputs, uint32_t output_count);
+
+/* Removes the files of the retired segments to which no slot points any more, and which nobody
+ * is reading, and gives them up. One that cannot be removed waits for the next time. */
+void fj_index_reap(fj_index *index);
+
+/* ---- keys ---- */
 
 /* The hash of a key with this store's seed. */
 static inline uint64_t fj_index_hash(const fj_index *index, const void *key, size_t size) {
@@ -91,6 +116,12 @@ freyja_status fj_index_find(fj_index *index, const void *key, size_t key_size, u
  * Faults: IO, MEMORY. */
 freyja_status fj_index_fetch(fj_index *index, fj_found *found, size_t key_size, bool whole,
                              bool *possible, freyja_error *error);
+
+/* Makes header and key of the record that found->word points to readable and checks them;
+ * `key_size` is how long the key is thought to be. found->block must be NULL or from a fetch;
+ * found->os set. Faults: CORRUPT, IO, MEMORY. */
+freyja_status fj_index_examine(fj_index *index, fj_found *found, size_t key_size,
+                               freyja_error *error);
 
 void fj_found_release(fj_found *found);
 

@@ -23,7 +23,9 @@ struct freyja_iterator {
   uint32_t pin_count;
   uint32_t current;     /* the pin being read */
   fj_scan scan;         /* of pins[current]; its offset is the cursor */
-  fj_positions changed; /* T1 */
+  fj_positions changed; /* T1: timestamps */
+  uint64_t swaps;       /* of the index, when the iterator was made */
+  bool moves;           /* a merge was moving slots then */
   bool tracking;        /* false once a sorted iterator has found all it will give */
   bool keys_only;
   uint64_t time;                     /* when it was made: what had expired is not shown */
@@ -51,7 +53,10 @@ static void unlink_iterator(freyja_iterator *it) {
 static void let_go(freyja_iterator *it) {
   unlink_iterator(it);
   if (it->pins != NULL && it->current < it->pin_count) fj_scan_close(&it->scan);
-  for (uint32_t i = 0; i < it->pin_count; i++) fj_segment_release(it->pins[i].segment);
+  for (uint32_t i = 0; i < it->pin_count; i++) {
+    it->pins[i].segment->pins--;
+    fj_segment_release(it->pins[i].segment);
+  }
   it->pin_count = 0;
   fj_positions_destroy(&it->changed);
   fj_sorted_destroy(&it->sorted);
@@ -63,7 +68,9 @@ static void let_go(freyja_iterator *it) {
 
 void freyja_iterator_close(freyja_iterator *iterator) {
   if (iterator == NULL) return;
+  fj_index *index = iterator->list == NULL ? NULL : iterator->index;
   let_go(iterator);
+  if (index != NULL && index->retired > 0) fj_index_reap(index);
   iterator->os->release(iterator->os->context, iterator);
 }
 
@@ -92,6 +99,7 @@ static freyja_status pin_segments(freyja_iterator *it, freyja_error *error) {
     fj_segment *segment = index->ranks[i];
     if (segment->missing) continue;
     segment->references++;
+    segment->pins++;
     it->pins[it->pin_count].segment = segment;
     it->pins[it->pin_count++].end = segment->tail;
   }
@@ -111,18 +119,40 @@ static freyja_status copy_prefix(freyja_iterator *it, freyja_slice prefix,
 
 /* ---- reading in the log's order ------------------------------------------- */
 
-/* Whether the record at the cursor was live when the iterator was made. */
-static bool was_live(freyja_iterator *it, uint64_t key_hash) {
+/* What stands for a record: its timestamp, but never 0. */
+static uint64_t version_of(uint64_t timestamp) {
+  return timestamp == 0 ? UINT64_MAX : timestamp;
+}
+
+/* Whether the slot points to that record or to a copy of it. */
+static freyja_status is_record(freyja_iterator *it, const fj_slot *slot,
+                               const fj_record *record, bool *same, freyja_error *error) {
+  fj_found found = {.word = slot->word, .os = it->os};
+  freyja_status status = fj_index_examine(it->index, &found, record->key_size, error);
+  *same = status == FREYJA_OK && found.record.timestamp == record->timestamp;
+  fj_found_release(&found);
+  return status;
+}
+
+/* Whether the record at the cursor was live when the iterator was made. Where a merge may have
+ * moved its slot, or may not have moved it yet, the slots of its hash are followed. */
+static freyja_status was_live(freyja_iterator *it, const fj_record *record, uint64_t key_hash,
+                              bool *live, freyja_error *error) {
   fj_keydir *keydir = &it->index->keydir;
   uint64_t position =
       fj_word_position(fj_word_make(it->scan.segment->slot, it->scan.offset, 0, 0));
+  bool moved = it->moves || it->swaps != it->index->swaps;
+  freyja_status status = FREYJA_OK;
   fj_place place;
   bool more = fj_keydir_find(keydir, key_hash & keydir->hash_mask, &place);
-  while (more) {
-    if (fj_word_position(place.slot->word) == position) return true;
+  *live = false;
+  while (more && !*live && status == FREYJA_OK) {
+    *live = fj_word_position(place.slot->word) == position;
+    if (!*live && moved) status = is_record(it, place.slot, record, live, error);
     more = fj_keydir_next(&place);
   }
-  return fj_positions_has(&it->changed, position);
+  if (!*live) *live = fj_positions_has(&it->changed, version_of(record->timestamp));
+  return status;
 }
 
 static bool has_prefix(const freyja_iterator *it, const fj_record *record) {
@@ -164,6 +194,17 @@ static freyja_status pass_span(freyja_iterator *it, freyja_error *why, freyja_er
   return status;
 }
 
+/* Whether the record at the cursor is one to give. */
+static freyja_status is_wanted(freyja_iterator *it, const fj_record *record, uint64_t key_hash,
+                               bool *wanted, freyja_error *error) {
+  *wanted = false;
+  if (record->kind != FJ_KIND_PUT || fj_record_is_due(record, it->time)) return FREYJA_OK;
+  if (!has_prefix(it, record)) return FREYJA_OK;
+  freyja_status status = was_live(it, record, key_hash, wanted, error);
+  if (*wanted) *wanted = !is_doubtful(it);
+  return status;
+}
+
 /* The next live record of the log, its value unread; END behind the last. After a fault the
  * next call goes on behind what could not be read. */
 static freyja_status next_live(freyja_iterator *it, fj_record *record, freyja_error *error) {
@@ -183,10 +224,11 @@ static freyja_status next_live(freyja_iterator *it, fj_record *record, freyja_er
     } else if (found == FJ_SCAN_END) {
       pass_pin(it);
     } else {
-      if (record->kind == FJ_KIND_PUT && !fj_record_is_due(record, it->time) &&
-          has_prefix(it, record) && was_live(it, key_hash) && !is_doubtful(it))
-        return FREYJA_OK;
+      bool wanted = false;
+      status = is_wanted(it, record, key_hash, &wanted, error);
+      if (wanted) return FREYJA_OK;
       fj_scan_skip(&it->scan, record);
+      if (status != FREYJA_OK) return status;
     }
   }
   return FREYJA_END;
@@ -301,6 +343,8 @@ freyja_status fj_iterator_create(fj_iterators *list, fj_index *index,
   it->hides = index->has_unknown;
   it->in_key_order = options->order == FREYJA_ORDER_KEY;
   it->tracking = true;
+  it->swaps = index->swaps;
+  it->moves = index->retired > 0;
   fj_positions_create(&it->changed, os);
   fj_sorted_create(&it->sorted, os);
   it->list = list;
@@ -339,6 +383,8 @@ freyja_status fj_iterators_reserve(fj_iterators *list, freyja_error *error) {
 /* Whether the iterator is still to come to that place. */
 static bool is_ahead(const freyja_iterator *it, const fj_segment *segment, uint64_t offset) {
   if (!it->tracking || it->current >= it->pin_count) return false;
+  /* Ranks are not what they were, and copies may stand for what is ahead. */
+  if (it->moves || it->swaps != it->index->swaps) return true;
   const fj_pin *last = &it->pins[it->pin_count - 1];
   if (segment->rank > last->segment->rank) return false;
   if (segment == last->segment && offset >= last->end) return false;
@@ -346,9 +392,8 @@ static bool is_ahead(const freyja_iterator *it, const fj_segment *segment, uint6
   return segment->rank > it->scan.segment->rank;
 }
 
-void fj_iterators_note(fj_iterators *list, const fj_segment *segment, uint64_t offset) {
+void fj_iterators_note(fj_iterators *list, const fj_segment *segment, uint64_t offset,
+                       uint64_t timestamp) {
   for (freyja_iterator *it = list->first; it != NULL; it = it->next)
-    if (is_ahead(it, segment, offset))
-      fj_positions_add(&it->changed,
-                       fj_word_position(fj_word_make(segment->slot, offset, 0, 0)));
+    if (is_ahead(it, segment, offset)) fj_positions_add(&it->changed, version_of(timestamp));
 }

@@ -6,7 +6,10 @@
  * record that loses its slot, and they remember those that they have not passed.
  * So iterating costs nothing up front, and memory only for what changes meanwhile.
  *
- * T1  An iterator that tracks knows every position before its end, not before its
+ * A merge moves slots to copies of records, and tells nobody: a record is known by its
+ * timestamp, which no other of the store has, and which its copies keep.
+ *
+ * T1  An iterator that tracks knows every record before its end, not before its
  *     cursor, that lost its slot since it was made. */
 #ifndef FJ_ITERATOR_H
 #define FJ_ITERATOR_H
@@ -27,8 +30,9 @@ freyja_status fj_iterator_create(fj_iterators *list, fj_index *index,
 /* Makes sure that the next fj_iterators_note cannot fail. Faults: MEMORY. */
 freyja_status fj_iterators_reserve(fj_iterators *list, freyja_error *error);
 
-/* The record at that place is about to lose its slot. */
-void fj_iterators_note(fj_iterators *list, const fj_segment *segment, uint64_t offset);
+/* The record at that place, with that timestamp, is about to lose its slot. */
+void fj_iterators_note(fj_iterators *list, const fj_segment *segment, uint64_t offset,
+                       uint64_t timestamp);
 
 /* The store closes: every iterator gives up what it holds and turns inert. */
 void fj_iterators_detach(fj_iterators *list);

@@ -68,12 +68,12 @@ freyja_status fj_leftover_examine(const fj_dir *dir, const fj_identity *identity
   }
   bool ours =
       memcmp(header + 16, identity->id, FJ_STORE_ID) == 0 && fj_get64(header + 40) == id;
-  if (ours) *out = size > FJ_SEGMENT_HEADER ? FJ_BEGUN : FJ_NOT_BEGUN;
+  bool whole = fj_segment_decode(header, sizeof header, &of, &written_as) == FREYJA_OK;
+  if (ours && whole && fj_segment_kind_of(header) == FJ_SEGMENT_MERGED) *out = FJ_MERGED;
+  else if (ours) *out = size > FJ_SEGMENT_HEADER ? FJ_BEGUN : FJ_NOT_BEGUN;
   if (ours) return FREYJA_OK;
   *out = FJ_NOT_OURS;
-  if (size > FREYJA_SEGMENT_SIZE_MAX ||
-      fj_segment_decode(header, sizeof header, &of, &written_as) == FREYJA_OK)
-    return FREYJA_OK;
+  if (size > FREYJA_SEGMENT_SIZE_MAX || whole) return FREYJA_OK;
   freyja_status status =
       find_record(dir, identity, id, FJ_SEGMENT_HEADER, size, &found, error);
   if (found) *out = FJ_BEGUN;
@@ -85,20 +85,16 @@ freyja_status fj_leftover_examine(const fj_dir *dir, const fj_identity *identity
 typedef struct fj_visit {
   const fj_manifest *manifest;
   const fj_dir *dir;
+  uint64_t merged; /* an output of a merge that is not named; 0: none was met */
   fj_witness witness;
   freyja_status status;
   freyja_error *error;
 } fj_visit;
 
-static bool is_named(const fj_manifest *manifest, uint64_t id) {
-  for (uint32_t i = 0; i < manifest->count; i++)
-    if (manifest->entries[i].id == id) return true;
-  return false;
-}
-
 /* Whether the name is that of a data file which the MANIFEST does not name; what it is. */
 static bool is_leftover(fj_visit *visit, const char *name, uint64_t *id, fj_leftover *what) {
-  if (!fj_segment_parse_name(name, id) || is_named(visit->manifest, *id)) return false;
+  if (!fj_segment_parse_name(name, id) || fj_manifest_names(visit->manifest, *id))
+    return false;
   visit->status = fj_leftover_examine(visit->dir, &visit->manifest->identity, name, *id, what,
                                       visit->error);
   return visit->status == FREYJA_OK;
@@ -108,7 +104,10 @@ static int visit_unnamed(void *argument, const char *name) {
   fj_visit *visit = argument;
   fj_leftover what = FJ_NOT_OURS;
   uint64_t id = 0;
-  if (is_leftover(visit, name, &id, &what) && what == FJ_BEGUN) visit->witness.id = id;
+  bool counts =
+      is_leftover(visit, name, &id, &what) && !fj_manifest_has_retired(visit->manifest, id);
+  if (counts && what == FJ_BEGUN) visit->witness.id = id;
+  if (counts && what == FJ_MERGED) visit->merged = id;
   return visit->witness.id != 0 || visit->status != FREYJA_OK; /* one is enough */
 }
 
@@ -128,6 +127,22 @@ static freyja_status check_end(const fj_dir *dir, const fj_identity *identity,
       find_record(dir, identity, entry->id, entry->size, size, &found, error);
   if (found) *out = (fj_witness){.id = entry->id, .end = entry->size};
   return status;
+}
+
+/* Whether all files that the MANIFEST names are there, as long as they are to be. What a merge
+ * has made and not come to name may go only then: otherwise it may have replaced what is
+ * missing, by a newer MANIFEST. */
+static bool is_complete(const fj_dir *dir, const fj_manifest *manifest) {
+  for (uint32_t i = 0; i < manifest->count; i++) {
+    uint8_t header[FJ_SEGMENT_HEADER];
+    char name[FJ_NAME_MAX];
+    uint64_t size = 0;
+    int64_t count = 0;
+    fj_segment_name(name, manifest->entries[i].id);
+    if (!read_header(dir, name, header, &count, &size)) return false;
+    if (size < FJ_SEGMENT_HEADER || size < manifest->entries[i].size) return false;
+  }
+  return true;
 }
 
 static int count_data(void *argument, const char *name) {
@@ -157,6 +172,7 @@ freyja_status fj_leftovers_find(const fj_dir *dir, const fj_manifest *manifest,
   int code = dir->os->list(dir->os->context, dir->fd, visit_unnamed, &visit);
   *out = visit.witness;
   if (code < 0) return fj_fail_os(error, code, dir, NULL, "list");
+  if (visit.merged != 0 && out->id == 0 && !is_complete(dir, manifest)) out->id = visit.merged;
   for (uint32_t i = 0; i < manifest->count && out->id == 0; i++) {
     if (visit.status != FREYJA_OK) break;
     visit.status = check_end(dir, &manifest->identity, &manifest->entries[i], out, error);
@@ -190,17 +206,36 @@ static int visit_leftover(void *argument, const char *name) {
   fj_leftover what = FJ_NOT_OURS;
   uint64_t id = 0;
   /* Others may have files in the folder that end in .tmp: a store is made in any. */
-  bool goes = strcmp(name, "MANIFEST.tmp") == 0 ||
-              (is_leftover(visit, name, &id, &what) && what == FJ_NOT_BEGUN);
+  bool goes = strcmp(name, "MANIFEST.tmp") == 0;
+  if (!goes && is_leftover(visit, name, &id, &what))
+    goes = what == FJ_NOT_BEGUN || what == FJ_MERGED ||
+           (what == FJ_BEGUN && fj_manifest_has_retired(visit->manifest, id));
   if (goes) (void)os->unlink(os->context, visit->dir->fd, name);
   return visit->status != FREYJA_OK;
 }
 
-freyja_status fj_leftovers_clean(const fj_dir *dir, const fj_manifest *manifest,
+void fj_leftovers_forget(const fj_dir *dir, fj_manifest *manifest) {
+  const fj_os *os = dir->os;
+  for (uint32_t i = manifest->retired_count; i > 0; i--) {
+    char name[FJ_NAME_MAX];
+    int file = -1;
+    fj_segment_name(name, manifest->retired[i - 1]);
+    int code = os->open(os->context, dir->fd, name, 0, &file);
+    if (code == 0) (void)os->close(os->context, file);
+    if (code == -ENOENT) fj_manifest_forget(manifest, manifest->retired[i - 1]);
+  }
+}
+
+freyja_status fj_leftovers_clean(const fj_dir *dir, fj_manifest *manifest,
                                  freyja_error *error) {
   fj_visit visit = {.manifest = manifest, .dir = dir, .error = error};
   int code = dir->os->list(dir->os->context, dir->fd, visit_leftover, &visit);
-  return code >= 0 ? visit.status : fj_fail_os(error, code, dir, NULL, "list");
+  if (code < 0) return fj_fail_os(error, code, dir, NULL, "list");
+  if (visit.status != FREYJA_OK || manifest->retired_count == 0) return visit.status;
+  code = fj_sync_dir(dir->os, dir->fd);
+  if (code != 0) return fj_fail_os(error, code, dir, NULL, "sync");
+  fj_leftovers_forget(dir, manifest);
+  return FREYJA_OK;
 }
 
 static int visit_data(void *argument, const char *name) {

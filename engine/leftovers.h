@@ -10,8 +10,9 @@
 typedef enum fj_leftover {
   FJ_NOT_OURS,  /* of another store, or nothing that holds records */
   FJ_NOT_BEGUN, /* ours, or the beginning of a header; nothing is behind that */
-  FJ_BEGUN      /* ours, with something behind its header, or with one of our records behind a
-                   header that is damaged */
+  FJ_MERGED,    /* ours, the output of a merge, whatever is behind its header */
+  FJ_BEGUN      /* ours otherwise, with something behind its header, or with one of our records
+                   behind a header that is damaged */
 } fj_leftover;
 
 /* Finds out about the file of that name, which is that of segment `id`. One that cannot be
@@ -30,9 +31,11 @@ typedef struct fj_witness {
 
 /* Looks for one, or for data files that are missing in such a number that the MANIFEST's
  * entries must not take memory and time, as they do where some are: it may have been made up.
- * Then: a file that is begun and not named, or one that is sealed at a place behind which
- * there are records of it. What is sealed is cut there before that is said. What goes on from
- * such a MANIFEST, an older one or a backup's, would lose records. Faults: IO, MEMORY. */
+ * Then: a file that is begun and neither named nor retired; the output of a merge likewise, if
+ * one that is named is missing, which it may have replaced; or one that is sealed at a place
+ * behind which there are records of it. What is sealed is cut there before that is said. What
+ * goes on from such a MANIFEST, an older one or a backup's, would lose records. Faults: IO,
+ * MEMORY. */
 freyja_status fj_leftovers_find(const fj_dir *dir, const fj_manifest *manifest,
                                 fj_witness *out, freyja_error *error);
 
@@ -40,10 +43,16 @@ freyja_status fj_leftovers_find(const fj_dir *dir, const fj_manifest *manifest,
 freyja_status fj_leftovers_check(const fj_dir *dir, const fj_manifest *manifest,
                                  freyja_error *error);
 
-/* Removes the temporary MANIFEST and the data files that are not begun. Files that cannot be
- * removed stay. Faults: IO, MEMORY. */
-freyja_status fj_leftovers_clean(const fj_dir *dir, const fj_manifest *manifest,
+/* After fj_leftovers_check has said OK: removes the temporary MANIFEST and the data files that
+ * are not begun, outputs of merges that never counted, or retired; those of the latter that
+ * are gone for good are taken from the manifest. Files that cannot be removed stay. Faults:
+ * IO, MEMORY. */
+freyja_status fj_leftovers_clean(const fj_dir *dir, fj_manifest *manifest,
                                  freyja_error *error);
+
+/* Takes the retired files that are gone from the manifest. After a sync of the directory that
+ * came after their removal. */
+void fj_leftovers_forget(const fj_dir *dir, fj_manifest *manifest);
 
 /* Whether the directory holds any data file. Faults: IO. */
 freyja_status fj_leftovers_has_data(const fj_dir *dir, bool *has_data, freyja_error *error);

@@ -8,6 +8,7 @@
 #define HEADER 64u
 #define ENTRY 16u
 #define CHECK 8u
+#define RETIRED 1u /* in place of a size: the file is no segment any more */
 
 static const char name[] = "MANIFEST";
 static const char temporary[] = "MANIFEST.tmp";
@@ -17,12 +18,13 @@ static size_t encoded_size(uint32_t count) { return HEADER + (size_t)count * ENT
 
 void fj_manifest_clear(const fj_dir *dir, fj_manifest *manifest) {
   dir->os->release(dir->os->context, manifest->entries);
+  dir->os->release(dir->os->context, manifest->retired);
   memset(manifest, 0, sizeof *manifest);
 }
 
 freyja_status fj_manifest_grow(const fj_dir *dir, fj_manifest *manifest, freyja_error *error) {
   const fj_os *os = dir->os;
-  if (manifest->count >= FJ_SEGMENTS_MAX)
+  if (manifest->count + manifest->retired_count >= FJ_SEGMENTS_MAX)
     return fj_fail_at(error, FREYJA_LIMIT, dir, NULL, "a store has at most %u segments",
                       FJ_SEGMENTS_MAX);
   size_t size = manifest->count * sizeof *manifest->entries;
@@ -32,6 +34,25 @@ freyja_status fj_manifest_grow(const fj_dir *dir, fj_manifest *manifest, freyja_
   os->release(os->context, manifest->entries);
   manifest->entries = entries;
   return FREYJA_OK;
+}
+
+bool fj_manifest_names(const fj_manifest *manifest, uint64_t id) {
+  for (uint32_t i = 0; i < manifest->count; i++)
+    if (manifest->entries[i].id == id) return true;
+  return false;
+}
+
+bool fj_manifest_has_retired(const fj_manifest *manifest, uint64_t id) {
+  for (uint32_t i = 0; i < manifest->retired_count; i++)
+    if (manifest->retired[i] == id) return true;
+  return false;
+}
+
+void fj_manifest_forget(fj_manifest *manifest, uint64_t id) {
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < manifest->retired_count; i++)
+    if (manifest->retired[i] != id) manifest->retired[kept++] = manifest->retired[i];
+  manifest->retired_count = kept;
 }
 
 /* ---- reading ------------------------------------------------------------- */
@@ -52,12 +73,14 @@ static freyja_status check_unique(const fj_dir *dir, const fj_manifest *m,
                                   freyja_error *error) {
   const fj_os *os = dir->os;
   freyja_status status = FREYJA_OK;
-  if (m->count < 2) return FREYJA_OK;
-  uint64_t *ids = os->allocate(os->context, m->count * sizeof *ids);
+  size_t count = (size_t)m->count + m->retired_count;
+  if (count < 2) return FREYJA_OK;
+  uint64_t *ids = os->allocate(os->context, count * sizeof *ids);
   if (ids == NULL) return fj_fail_memory(error, "read the list of segments");
   for (uint32_t i = 0; i < m->count; i++) ids[i] = m->entries[i].id;
-  qsort(ids, m->count, sizeof *ids, compare_ids);
-  for (uint32_t i = 1; i < m->count && status == FREYJA_OK; i++)
+  for (uint32_t i = 0; i < m->retired_count; i++) ids[m->count + i] = m->retired[i];
+  qsort(ids, count, sizeof *ids, compare_ids);
+  for (size_t i = 1; i < count && status == FREYJA_OK; i++)
     if (ids[i] == ids[i - 1]) status = damaged(dir, error, "a file id stands twice");
   os->release(os->context, ids);
   return status;
@@ -75,7 +98,28 @@ static freyja_status check_entries(const fj_dir *dir, const fj_manifest *m,
     if (!sealed && !(last && entry->size == 0))
       return damaged(dir, error, "a segment's size is impossible");
   }
+  for (uint32_t i = 0; i < m->retired_count; i++)
+    if (m->retired[i] == 0 || m->retired[i] >= m->next_id)
+      return damaged(dir, error, "a file id is impossible");
   return check_unique(dir, m, error);
+}
+
+/* Tells segments from files that were retired. */
+static freyja_status decode_entries(const fj_dir *dir, const uint8_t *p, uint32_t count,
+                                    fj_manifest *out, freyja_error *error) {
+  const fj_os *os = dir->os;
+  uint32_t retired = 0;
+  for (uint32_t i = 0; i < count; i++) retired += fj_get64(p + i * ENTRY + 8) == RETIRED;
+  out->entries = os->allocate(os->context, (count - retired) * sizeof *out->entries);
+  out->retired = os->allocate(os->context, retired * sizeof *out->retired);
+  if (out->entries == NULL || out->retired == NULL)
+    return fj_fail_memory(error, "read the list of segments");
+  for (uint32_t i = 0; i < count; i++, p += ENTRY) {
+    fj_manifest_entry entry = {fj_get64(p), fj_get64(p + 8)};
+    if (entry.size == RETIRED) out->retired[out->retired_count++] = entry.id;
+    else out->entries[out->count++] = entry;
+  }
+  return FREYJA_OK;
 }
 
 static freyja_status decode(const fj_dir *dir, const uint8_t *bytes, size_t size,
@@ -99,15 +143,8 @@ static freyja_status decode(const fj_dir *dir, const uint8_t *bytes, size_t size
     return damaged(dir, error, "its size is wrong");
   if (out->hash_bits < 1 || out->hash_bits > 64 || out->generation == 0 || out->next_id == 0)
     return damaged(dir, error, "a field is impossible");
-  out->entries = dir->os->allocate(dir->os->context, count * sizeof *out->entries);
-  if (out->entries == NULL) return fj_fail_memory(error, "read the list of segments");
-  out->count = count;
-  for (uint32_t i = 0; i < count; i++) {
-    const uint8_t *p = bytes + HEADER + (size_t)i * ENTRY;
-    out->entries[i].id = fj_get64(p);
-    out->entries[i].size = fj_get64(p + 8);
-  }
-  return check_entries(dir, out, error);
+  freyja_status status = decode_entries(dir, bytes + HEADER, count, out, error);
+  return status != FREYJA_OK ? status : check_entries(dir, out, error);
 }
 
 static freyja_status read_file(const fj_dir *dir, int file, fj_manifest *out,
@@ -157,7 +194,7 @@ freyja_status fj_manifest_read(const fj_dir *dir, fj_manifest *out, bool *found,
 
 static void encode(const fj_manifest *m, uint64_t generation, uint8_t *out) {
   memcpy(out, magic, sizeof magic);
-  fj_put32(out + 8, m->count);
+  fj_put32(out + 8, m->count + m->retired_count);
   fj_put32(out + 12, m->hash_bits);
   memcpy(out + 16, m->identity.id, FJ_STORE_ID);
   fj_put64(out + 32, m->identity.hash_seed);
@@ -165,6 +202,10 @@ static void encode(const fj_manifest *m, uint64_t generation, uint8_t *out) {
   fj_put64(out + 48, m->next_id);
   fj_put64(out + 56, m->created);
   uint8_t *p = out + HEADER;
+  for (uint32_t i = 0; i < m->retired_count; i++, p += ENTRY) {
+    fj_put64(p, m->retired[i]);
+    fj_put64(p + 8, RETIRED);
+  }
   for (uint32_t i = 0; i < m->count; i++, p += ENTRY) {
     fj_put64(p, m->entries[i].id);
     fj_put64(p + 8, m->entries[i].size);
@@ -209,7 +250,7 @@ freyja_status fj_manifest_write(const fj_dir *dir, fj_manifest *manifest, bool *
   *replaced = false;
   if (manifest->generation == UINT64_MAX)
     return fj_fail_at(error, FREYJA_LIMIT, dir, name, "there are no more generations");
-  size_t size = encoded_size(manifest->count);
+  size_t size = encoded_size(manifest->count + manifest->retired_count);
   uint8_t *bytes = os->allocate(os->context, size);
   if (bytes == NULL) return fj_fail_memory(error, "write the list of segments");
   encode(manifest, manifest->generation + 1, bytes);

@@ -20,6 +20,8 @@ typedef struct fj_manifest {
   uint64_t created;    /* microseconds since the epoch */
   uint32_t count;
   fj_manifest_entry *entries; /* owned: fj_manifest_clear */
+  uint32_t retired_count;
+  uint64_t *retired; /* files that a merge has replaced and that may still be there; owned */
 } fj_manifest;
 
 /* Reads it. *found is false, and *out empty, if there is none. *out is empty
@@ -38,6 +40,14 @@ freyja_status fj_manifest_write(const fj_dir *dir, fj_manifest *manifest, bool *
 
 /* Makes room for one more entry. Faults: MEMORY, LIMIT. */
 freyja_status fj_manifest_grow(const fj_dir *dir, fj_manifest *manifest, freyja_error *error);
+
+/* Whether it names segment `id`, or has retired it. */
+bool fj_manifest_names(const fj_manifest *manifest, uint64_t id);
+bool fj_manifest_has_retired(const fj_manifest *manifest, uint64_t id);
+
+/* Takes the id from those that were retired: its file is gone for good, which a sync of the
+ * directory has made sure of. */
+void fj_manifest_forget(fj_manifest *manifest, uint64_t id);
 
 /* Removes it from the directory, and what an interrupted write left of one: for a store that
  * was not made to its end. False if it may still be there. */

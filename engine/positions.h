@@ -1,5 +1,5 @@
-/* positions.h - a set of numbers that are not 0: of positions in the log (keydir.h), for
- * iterators, or of hashes. */
+/* positions.h - a set of numbers that are not 0: of records' timestamps, for iterators, or of
+ * hashes. */
 #ifndef FJ_POSITIONS_H
 #define FJ_POSITIONS_H
 
@@ -19,12 +19,12 @@ void fj_positions_destroy(fj_positions *set);
 /* Makes room for one more; false if there is no memory. */
 bool fj_positions_reserve(fj_positions *set);
 
-/* Adds a position, which is not 0; after fj_positions_reserve. */
-void fj_positions_add(fj_positions *set, uint64_t position);
+/* Adds a number, which is not 0; after fj_positions_reserve. */
+void fj_positions_add(fj_positions *set, uint64_t number);
 
-/* Removes a position if it is there. */
-void fj_positions_remove(fj_positions *set, uint64_t position);
+/* Removes the number if it is there. */
+void fj_positions_remove(fj_positions *set, uint64_t number);
 
-bool fj_positions_has(const fj_positions *set, uint64_t position);
+bool fj_positions_has(const fj_positions *set, uint64_t number);
 
 #endif

@@ -124,7 +124,7 @@ static freyja_status recover_segment(fj_index *index, const fj_manifest_entry *e
                                      freyja_error *error) {
   fj_segment *segment = NULL;
   freyja_error why;
-  freyja_status status = fj_index_grow(index, error);
+  freyja_status status = fj_index_grow(index, 1, error);
   if (status != FREYJA_OK) return status;
   status = fj_segment_open(&index->pool, entry->id, entry->size, limit, &segment, &why, error);
   if (status != FREYJA_OK) return status;

@@ -322,7 +322,7 @@ static freyja_status open_files(fj_repair_state *r, freyja_error *error) {
   for (uint32_t i = 0; i < salvage->count; i++) {
     const fj_salvage_file *file = &salvage->files[i];
     fj_segment *segment = NULL;
-    freyja_status status = fj_index_grow(&r->index, error);
+    freyja_status status = fj_index_grow(&r->index, 1, error);
     if (status == FREYJA_OK)
       status = fj_segment_assume(&r->index.pool, file->id, file->written_as, file->size,
                                  &segment, error);

@@ -39,6 +39,12 @@ static void add_segments(const freyja *db, freyja_stats *out) {
     out->live_bytes += segment.live_bytes;
     out->dead_bytes += segment.dead_bytes;
   }
+  for (uint32_t i = 0; i < db->index.slot_count && db->index.retired > 0; i++) {
+    const fj_segment *segment = db->index.slots[i];
+    if (segment == NULL || !segment->retired) continue;
+    out->live_bytes += segment->live_bytes;
+    out->pending_bytes += segment->tail;
+  }
 }
 
 void freyja_get_stats(freyja *db, freyja_stats *out) {

@@ -11,6 +11,7 @@
 #define FILES_MAX 12u   /* open sealed files in syscall mode: well below `ulimit -n 32` */
 #define MAPS_MAX 16384u /* mapped segments of a store: a process may have some 65,000 maps */
 #define TAKEN_MAX (1u << 20) /* file names in use that are passed over */
+#define FIELD_KIND 12u
 #define FIELD_STORE_ID 16u
 #define FIELDS_IDENTITY 32u /* bytes of store id, hash seed and file id */
 #define FIELD_ZERO 96u      /* behind the marks */
@@ -41,10 +42,11 @@ uint64_t fj_segment_seed(const fj_identity *identity, uint64_t id) {
 }
 
 static void encode_header(uint8_t out[FJ_SEGMENT_HEADER], const fj_identity *identity,
-                          uint64_t id, uint64_t created) {
+                          fj_segment_kind kind, uint64_t id, uint64_t created) {
   memset(out, 0, FJ_SEGMENT_HEADER);
   memcpy(out, magic, sizeof magic);
   fj_put32(out + 8, FJ_SEGMENT_HEADER);
+  fj_put32(out + FIELD_KIND, (uint32_t)kind);
   memcpy(out + 16, identity->id, FJ_STORE_ID);
   fj_put64(out + 32, identity->hash_seed);
   fj_put64(out + 40, id);
@@ -88,7 +90,7 @@ typedef struct fj_field {
 static const fj_field fields[] = {
     {0, 8, "it does not begin as data files do"},
     {8, 4, "its size is wrong"},
-    {12, 4, "bytes that must be zero are not"},
+    {FIELD_KIND, 4, "its kind is impossible"},
     {FIELD_STORE_ID, FJ_STORE_ID, "its store id is not that of the MANIFEST"},
     {32, 8, "its hash seed is not that of the MANIFEST"},
     {40, 8, "its file id is not that of the name"},
@@ -105,12 +107,19 @@ static const fj_field *find_wrong(const uint8_t *header, const uint8_t *right) {
   return NULL;
 }
 
+fj_segment_kind fj_segment_kind_of(const uint8_t *header) {
+  return fj_get32(header + FIELD_KIND) == FJ_SEGMENT_MERGED ? FJ_SEGMENT_MERGED
+                                                            : FJ_SEGMENT_LOG;
+}
+
 /* Takes over what a whole header says. One that is not that of the segment makes it damaged,
  * and *why says so; one that is another's makes the file that, with all that is in it. */
 static void compare_header(fj_segment *segment, const uint8_t *header, const char *name,
                            freyja_error *why) {
   uint8_t right[FJ_SEGMENT_HEADER];
-  encode_header(right, &segment->pool->identity, segment->id, fj_get64(header + 48));
+  segment->kind = fj_segment_kind_of(header);
+  encode_header(right, &segment->pool->identity, segment->kind, segment->id,
+                fj_get64(header + 48));
   const fj_field *wrong = find_wrong(header, right);
   bool valid = memcmp(header, magic, sizeof magic) == 0 &&
                fj_get64(header + 56) == fj_hash(header, 56, 0);
@@ -284,8 +293,8 @@ static int create_file(fj_segment *segment, uint64_t *next_id, char name[FJ_NAME
   return code;
 }
 
-freyja_status fj_segment_create(fj_pool *pool, uint64_t *next_id, uint64_t limit,
-                                fj_segment **out, freyja_error *error) {
+freyja_status fj_segment_create(fj_pool *pool, fj_segment_kind kind, uint64_t *next_id,
+                                uint64_t limit, fj_segment **out, freyja_error *error) {
   const fj_os *os = pool->dir->os;
   fj_segment *segment = NULL;
   char name[FJ_NAME_MAX];
@@ -303,7 +312,8 @@ freyja_status fj_segment_create(fj_pool *pool, uint64_t *next_id, uint64_t limit
   int code = create_file(segment, next_id, name);
   if (code != 0) goto fail;
   created = true;
-  encode_header(header, &pool->identity, segment->id, os->now(os->context));
+  segment->kind = kind;
+  encode_header(header, &pool->identity, kind, segment->id, os->now(os->context));
   freyja_slice part = {header, sizeof header};
   doing = "write";
   if ((code = fj_write(os, segment->file, &part, 1, 0)) != 0) goto fail;
@@ -447,6 +457,7 @@ static freyja_status use_file(fj_segment *segment, freyja_error *error) {
 void fj_segment_detach(fj_segment *segment) {
   if (is_pooled(segment)) pool_unlink(segment);
   close_file(segment);
+  if (segment->map != NULL && segment->pool != NULL) segment->pool->maps--;
   segment->pool = NULL;
 }
 

@@ -23,6 +23,12 @@
 #define FJ_MARK_SIZE 16u       /* bytes; on disk: never change */
 #define FJ_STORE_ID 16u        /* bytes of a store's id; on disk: never change */
 
+/* What a data file is; on disk: never renumber. */
+typedef enum fj_segment_kind {
+  FJ_SEGMENT_LOG = 0,    /* records in the order in which they were first written */
+  FJ_SEGMENT_MERGED = 1, /* copies of records, made by a merge */
+} fj_segment_kind;
+
 /* What every file of a store shares. */
 typedef struct fj_identity {
   uint8_t id[FJ_STORE_ID];
@@ -38,7 +44,8 @@ typedef struct fj_segment {
   uint64_t seed;       /* of the sums in it */
   uint32_t slot;       /* in the store's segment table: part of positions */
   uint32_t rank;       /* 0 is the oldest */
-  uint32_t references; /* the table's, and those of views and iterators */
+  uint32_t references; /* the table's, and those of views, iterators and rewrites */
+  uint32_t pins;       /* iterators and rewrites that may have to open the file again */
   int file;            /* -1 when not open */
   uint8_t *map;        /* NULL when there is no mapping (syscall mode, or no room for it) */
   uint64_t map_size;
@@ -49,7 +56,9 @@ typedef struct fj_segment {
   uint64_t filled;       /* end of the zeros written ahead; may be less than the tail */
   uint64_t written_back; /* end of what the disk was asked to take */
   uint64_t staged;       /* end of what writes, failed ones too, have put behind the tail */
+  fj_segment_kind kind;
   bool sealed;
+  bool retired;       /* a merge has replaced it: no MANIFEST names it any more */
   bool mapped_writes; /* appends go through the mapping */
   bool can_reserve;   /* false once the file system has said that it cannot */
   bool surplus;       /* zeros are behind what is reserved: closing cuts them off */
@@ -93,11 +102,11 @@ bool fj_segment_is_begun(const uint8_t *bytes, size_t size);
 /* The number in a name that fj_segment_name makes; false for other names. */
 bool fj_segment_parse_name(const char *name, uint64_t *id);
 
-/* Makes a segment's file, its header synced, ready for appends. Its id is *next_id, or the
- * first one behind that whose name no other file has; *next_id is set behind it. *out
- * has one reference. Faults: FULL, IO, MEMORY, LIMIT; then no file is left. */
-freyja_status fj_segment_create(fj_pool *pool, uint64_t *next_id, uint64_t limit,
-                                fj_segment **out, freyja_error *error);
+/* Makes a segment's file of that kind, its header synced, ready for appends. Its id is
+ * *next_id, or the first one behind that whose name no other file has; *next_id is set behind
+ * it. *out has one reference. Faults: FULL, IO, MEMORY, LIMIT; then no file is left. */
+freyja_status fj_segment_create(fj_pool *pool, fj_segment_kind kind, uint64_t *next_id,
+                                uint64_t limit, fj_segment **out, freyja_error *error);
 
 /* Opens an existing one, checking its header. `sealed_size` is the size that
  * the MANIFEST gives, 0 for the active one, which gets `limit` or its own size
@@ -151,6 +160,9 @@ bool fj_segment_decode_mark(const uint8_t *header, uint64_t seed, unsigned slot,
  * what it says. CORRUPT (without a message) if not, FORMAT for one of another version. */
 freyja_status fj_segment_decode(const uint8_t *header, size_t size, fj_identity *identity,
                                 uint64_t *id);
+
+/* The kind that a header says, of which fj_segment_decode said OK. */
+fj_segment_kind fj_segment_kind_of(const uint8_t *header);
 
 /* ---- appending: only to the active segment (append.c) ------------------ */
 

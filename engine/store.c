@@ -1,6 +1,7 @@
 /* store.c - the checks, syncing and rotation that all writing goes through, and
  * closing. See store.h. */
 #include "store.h"
+#include "leftovers.h"
 
 #include <assert.h>
 #include <string.h>
@@ -37,6 +38,13 @@ freyja_status freyja_sync(freyja *db, freyja_error *error) {
   return status == FREYJA_OK ? fj_store_sync(db, error) : status;
 }
 
+freyja_status fj_store_write_manifest(freyja *db, fj_manifest *manifest, bool *replaced,
+                                      freyja_error *error) {
+  freyja_status status = fj_manifest_write(&db->dir, manifest, replaced, error);
+  if (status == FREYJA_OK) fj_leftovers_forget(&db->dir, manifest);
+  return status;
+}
+
 /* ---- rotation ------------------------------------------------------------- */
 
 /* Puts `next` behind the last segment in the MANIFEST, which seals that one. */
@@ -54,7 +62,7 @@ static freyja_status commit_segment(freyja *db, const fj_segment *next, freyja_e
   manifest->entries[manifest->count].size = 0;
   manifest->count++;
   bool replaced = false;
-  freyja_status status = fj_manifest_write(&db->dir, manifest, &replaced, error);
+  freyja_status status = fj_store_write_manifest(db, manifest, &replaced, error);
   if (status == FREYJA_OK) return status;
   if (replaced) db->poisoned = true; /* either of the two may be there after a crash */
   manifest->count--;
@@ -75,11 +83,11 @@ freyja_status fj_store_rotate(freyja *db, freyja_error *error) {
   fj_index *index = &db->index;
   fj_segment *last = index->count == 0 ? NULL : index->ranks[index->count - 1];
   fj_segment *next = NULL;
-  freyja_status status = fj_index_grow(index, error);
+  freyja_status status = fj_index_grow(index, 1, error);
   if (status == FREYJA_OK) status = fj_manifest_grow(&db->dir, &db->manifest, error);
   if (status != FREYJA_OK) return status;
-  status = fj_segment_create(&index->pool, &db->manifest.next_id, db->options.segment_size,
-                             &next, error);
+  status = fj_segment_create(&index->pool, FJ_SEGMENT_LOG, &db->manifest.next_id,
+                             db->options.segment_size, &next, error);
   if (status != FREYJA_OK) return status;
   if (last != NULL && !last->sealed) {
     bool poison = false;
@@ -110,7 +118,9 @@ freyja_status freyja_close(freyja *db, freyja_error *error) {
   if (db == NULL) return FREYJA_OK;
   const fj_os *os = db->dir.os;
   freyja_status status = FREYJA_OK;
+  fj_store_end_rewrite(db);
   fj_iterators_detach(&db->iterators);
+  if (db->index.retired > 0 && fj_store_is_process(db)) fj_index_reap(&db->index);
   if (db->active != NULL && fj_store_is_process(db))
     status =
         db->poisoned ? fj_store_check_write(db, error) : fj_segment_finish(db->active, error);

@@ -22,6 +22,7 @@ struct freyja {
   fj_index index;
   fj_segment *active; /* of the index; NULL when read-only */
   fj_iterators iterators;
+  freyja_rewrite *rewrite; /* the one that is open; NULL: none */
   bool poisoned;
   uint64_t last_sync; /* os->monotonic; of the last sync, or of the first write after it */
   uint64_t puts, deletes, syncs;
@@ -36,6 +37,22 @@ freyja_status fj_store_check_write(freyja *db, freyja_error *error);
 
 /* Makes what was written durable; a failure poisons. */
 freyja_status fj_store_sync(freyja *db, freyja_error *error);
+
+/* OK, or LIMIT if a record with such flags and sizes does not fit a segment. */
+freyja_status fj_store_check_sizes(const freyja *db, uint8_t flags, size_t key_size,
+                                   size_t value_size, freyja_error *error);
+
+/* As fj_manifest_write; then forgets retired files that are gone for good. */
+freyja_status fj_store_write_manifest(freyja *db, fj_manifest *manifest, bool *replaced,
+                                      freyja_error *error);
+
+/* Makes the rewrite that is open, if any, inert: what is not committed has not happened. */
+void fj_store_end_rewrite(freyja *db);
+
+/* Moves what slots a committed rewrite has not moved yet (swap.c). Faults: IO, CORRUPT,
+ * MEMORY.
+ */
+freyja_status fj_store_settle(freyja *db, freyja_error *error);
 
 /* Seals the last segment, if there is one, and begins another. */
 freyja_status fj_store_rotate(freyja *db, freyja_error *error);

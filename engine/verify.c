@@ -233,6 +233,7 @@ freyja_status freyja_verify(freyja *db, freyja_visit_problem visit, void *argume
                             freyja_report *out, freyja_error *error) {
   memset(out, 0, sizeof *out);
   freyja_status status = fj_store_check_process(db, error);
+  if (status == FREYJA_OK) status = fj_store_settle(db, error);
   if (status != FREYJA_OK) return status;
   fj_verification v = {
       .db = db,

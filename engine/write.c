@@ -13,9 +13,8 @@ static freyja_status check_key(const freyja *db, size_t size, freyja_error *erro
                  "the key has %zu bytes; at most %u are allowed", size, FREYJA_KEY_SIZE_MAX);
 }
 
-/* Whether a record with these flags fits a segment. */
-static freyja_status check_sizes(const freyja *db, uint8_t flags, size_t key_size,
-                                 size_t value_size, freyja_error *error) {
+freyja_status fj_store_check_sizes(const freyja *db, uint8_t flags, size_t key_size,
+                                   size_t value_size, freyja_error *error) {
   freyja_status status = check_key(db, key_size, error);
   if (status != FREYJA_OK) return status;
   uint64_t room = db->options.segment_size - FJ_SEGMENT_HEADER;
@@ -88,7 +87,7 @@ static void publish(freyja *db, const fj_draft *draft, const fj_found *found, bo
   fj_segment_publish(active, draft, size); /* D1 */
   db->index.last_timestamp = draft->timestamp;
   if (!is_new && db->iterators.first != NULL)
-    fj_iterators_note(&db->iterators, found->segment, found->offset);
+    fj_iterators_note(&db->iterators, found->segment, found->offset, found->record.timestamp);
   if (draft->kind == FJ_KIND_TOMBSTONE) {
     db->deletes++;
     fj_index_delete(&db->index, found->place);
@@ -169,7 +168,8 @@ freyja_status freyja_put_ttl(freyja *db, const void *key, size_t key_size, const
                              size_t value_size, uint64_t ttl, freyja_error *error) {
   uint8_t flags = flags_for(ttl);
   freyja_status status = fj_store_check_write(db, error);
-  if (status == FREYJA_OK) status = check_sizes(db, flags, key_size, value_size, error);
+  if (status == FREYJA_OK)
+    status = fj_store_check_sizes(db, flags, key_size, value_size, error);
   if (status != FREYJA_OK) return status;
   fj_draft draft = make_draft(db, FJ_KIND_PUT, flags, key, key_size, value, value_size);
   status = place_draft(db, &draft, ttl, error);
@@ -195,7 +195,8 @@ freyja_status freyja_insert_ttl(freyja *db, const void *key, size_t key_size,
                                 freyja_error *error) {
   uint8_t flags = flags_for(ttl);
   freyja_status status = fj_store_check_write(db, error);
-  if (status == FREYJA_OK) status = check_sizes(db, flags, key_size, value_size, error);
+  if (status == FREYJA_OK)
+    status = fj_store_check_sizes(db, flags, key_size, value_size, error);
   if (status != FREYJA_OK) return status;
   fj_draft draft = make_draft(db, FJ_KIND_PUT, flags, key, key_size, value, value_size);
   if ((status = place_draft(db, &draft, ttl, error)) != FREYJA_OK) return status;
@@ -214,7 +215,7 @@ freyja_status freyja_delete(freyja *db, const void *key, size_t key_size,
   freyja_status status = fj_store_check_write(db, error);
   /* A key that came into a larger segment may have no room for its tombstone in those of now.
    */
-  if (status == FREYJA_OK) status = check_sizes(db, 0, key_size, 0, error);
+  if (status == FREYJA_OK) status = fj_store_check_sizes(db, 0, key_size, 0, error);
   if (status != FREYJA_OK) return status;
   fj_draft draft = make_draft(db, FJ_KIND_TOMBSTONE, 0, key, key_size, NULL, 0);
   if ((status = place_draft(db, &draft, 0, error)) != FREYJA_OK) return status;
@@ -253,7 +254,7 @@ freyja_status freyja_cas_ttl(freyja *db, const void *key, size_t key_size,
   if (desired == NULL) ttl = 0;
   freyja_status status = fj_store_check_write(db, error);
   if (status == FREYJA_OK)
-    status = check_sizes(db, flags_for(ttl), key_size, value.size, error);
+    status = fj_store_check_sizes(db, flags_for(ttl), key_size, value.size, error);
   if (status != FREYJA_OK) return status;
   fj_draft draft = make_draft(db, kind, flags_for(ttl), key, key_size, value.data, value.size);
   if ((status = place_draft(db, &draft, ttl, error)) != FREYJA_OK) return status;

@@ -13,10 +13,10 @@ local LAYERS = {
   { "record", "findings", "lock" },
   { "segment", "append" },
   { "manifest", "keydir", "scan", "torn" },
-  { "detour", "index", "folder", "inspect", "leftovers" },
+  { "detour", "index", "segments", "folder", "inspect", "leftovers" },
   { "recovery", "sorted", "audit", "builder", "salvage" },
   { "iterator", "reader", "repair" },
-  { "store", "bootstrap", "read", "write", "expire", "report" },
+  { "store", "bootstrap", "read", "write", "expire", "report", "rewrite", "swap" },
   { "verify", "backup" },
 }
 

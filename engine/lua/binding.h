@@ -19,6 +19,7 @@
 /* The kinds of userdata, compared by address; their names are those of the metatables. */
 extern const char fjl_store_kind[];    /* user value 1: the path */
 extern const char fjl_iterator_kind[]; /* user value 1: the store's userdata */
+extern const char fjl_rewrite_kind[];  /* user values: the store's userdata, the record */
 extern const char fjl_problems_kind[]; /* never seen by a program */
 
 /* Owns what the engine handed out, and releases it at the latest when the Lua state
@@ -28,6 +29,7 @@ struct fjl_handle {
   fjl_handle *next, **link;  /* in the list of the Lua state's handles */
   freyja *db;                /* of a store; NULL once closed */
   freyja_iterator *iterator; /* of an iterator; NULL once closed */
+  freyja_rewrite *rewrite;   /* of a rewrite; NULL once closed */
   unsigned char *block;      /* of a list of problems: from the state's allocator; or NULL */
   size_t block_size;         /* bytes */
   bool has_object;           /* as far as handle.c knows */
@@ -78,6 +80,7 @@ int fjl_raise_plain(lua_State *L, freyja_status status, const char *message);
 /* Make the metatables. Stack: 0. */
 void fjl_create_store(lua_State *L);
 void fjl_create_iterator(lua_State *L);
+void fjl_create_rewrite(lua_State *L);
 void fjl_create_problems(lua_State *L);
 
 /* The store of the object at index 1; raises if it is closed. */
@@ -93,7 +96,7 @@ int fjl_cas(lua_State *L);
 int fjl_delete(lua_State *L);
 
 /* Methods of stores: db:get_many; db:each, db:keys and db:count; db:stats and db:segments;
- * db:verify and db:backup. */
+ * db:verify and db:backup; db:rewrite. */
 int fjl_get_many(lua_State *L);
 int fjl_each(lua_State *L);
 int fjl_keys(lua_State *L);
@@ -102,6 +105,7 @@ int fjl_stats(lua_State *L);
 int fjl_segments(lua_State *L);
 int fjl_verify(lua_State *L);
 int fjl_backup(lua_State *L);
+int fjl_rewrite(lua_State *L);
 
 /* The module's function repair. */
 int fjl_repair(lua_State *L);

@@ -169,6 +169,7 @@ void fjl_create_store(lua_State *L) {
                                      {"segments", fjl_segments},
                                      {"verify", fjl_verify},
                                      {"backup", fjl_backup},
+                                     {"rewrite", fjl_rewrite},
                                      {"close", db_close},
                                      {NULL, NULL}};
   (void)luaL_newmetatable(L, fjl_store_kind);

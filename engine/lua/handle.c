@@ -12,6 +12,7 @@
 
 const char fjl_store_kind[] = "freyja.db";
 const char fjl_iterator_kind[] = "freyja.iterator";
+const char fjl_rewrite_kind[] = "freyja.rewrite";
 const char fjl_problems_kind[] = "freyja.problems";
 
 /* A userdata in the registry. Its user value 1 is a table whose weak keys are the objects
@@ -65,6 +66,7 @@ static bool close_lost(lua_State *L, fjl_handles *handles) {
     next = handle->next;
     if (handle->has_object) continue;
     freyja_iterator_close(handle->iterator);
+    freyja_rewrite_close(handle->rewrite);
     (void)freyja_close(handle->db, NULL);
     unlink_and_free(L, handles, handle);
     any = true;
@@ -133,7 +135,7 @@ fjl_object *fjl_push_object(lua_State *L, const char *kind) {
   fjl_handles *handles = push_handles(L);
   if (handles->ended) (void)fjl_raise_plain(L, FREYJA_CLOSED, "the Lua state is being closed");
   if (handles->count >= handles->sweep_count) (void)fjl_sweep(L);
-  fjl_object *object = lua_newuserdatauv(L, sizeof *object, 1);
+  fjl_object *object = lua_newuserdatauv(L, sizeof *object, 2);
   *object = (fjl_object){.kind = kind};
   luaL_setmetatable(L, kind);
   (void)lua_getiuservalue(L, -2, 1);

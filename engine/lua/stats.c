@@ -45,6 +45,7 @@ int fjl_stats(lua_State *L) {
   set_integer(L, "bytes", stats.bytes);
   set_integer(L, "live_bytes", stats.live_bytes);
   set_integer(L, "dead_bytes", stats.dead_bytes);
+  set_integer(L, "pending_bytes", stats.pending_bytes);
   set_integer(L, "index_bytes", stats.index_bytes);
   set_integer(L, "generation", stats.generation);
   set_integer(L, "puts", stats.puts);

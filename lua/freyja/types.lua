@@ -6,7 +6,7 @@
 --- library does; any call of a store raises freyja.Error `closed` after its close; and in a forked child
 --- `forked`, but for close, stats, segments, #db, count without a prefix, and iterators begun before.
 
----@alias freyja.Code  "conflict" is reserved: nothing raises it yet
+---@alias freyja.Code
 ---| "io"|"corrupt"|"full"|"locked"|"readonly"|"poisoned"
 ---| "forked"|"closed"|"conflict"|"limit"|"memory"|"format"
 
@@ -45,6 +45,7 @@
 ---@field bytes integer         of headers and records, without what is reserved
 ---@field live_bytes integer    of the records that keys point to
 ---@field dead_bytes integer
+---@field pending_bytes integer of files that merges have replaced and that iterators still read
 ---@field index_bytes integer   memory of the key directory
 ---@field generation integer    grows with each rotation
 ---@field puts integer          records written since the open
@@ -187,8 +188,59 @@ function store:verify() end
 ---@param options? freyja.BackupOptions
 function store:backup(path, options) end
 
+---Begins to copy what is live of some sealed segments to new ones, which take their place. Until it
+---is committed nothing has happened. One at a time; the store may be used meanwhile.
+---Raises: limit (an id that is unknown, stands twice, or is of the segment being written), conflict
+---(another rewrite is open), corrupt (damage would be lost with the old files), readonly, poisoned,
+---forked, closed, memory.
+---@param ids integer[]  of segments, in any order
+---@return freyja.Rewrite rewrite  to be closed
+function store:rewrite(ids) end
+
 ---Syncs and releases everything; a second time does nothing.
 function store:close() end
+
+---@class freyja.Record
+---@field key string
+---@field value string       may be replaced before the record is kept
+---@field timestamp integer
+
+---@class freyja.Progress
+---@field bytes integer    of the records in the segments
+---@field done integer     of those, how many were read
+---@field written integer  bytes of the copies
+---@field outputs integer  segments that they are in
+
+---@class freyja.Rewrite
+local rewrite = {}
+
+---Does a part of the work. Raises: corrupt, io, full, memory, closed, and those of store:put; before
+---the commit that ends the rewrite, and nothing has happened.
+---@param bytes? integer  to read; 4 MiB
+---@return boolean more  false when all is copied; after the commit, when all is done
+function rewrite:step(bytes) end
+
+---In place of step: for a generic for. A record that is neither kept nor dropped is kept.
+---@return fun(rewrite: freyja.Rewrite): freyja.Record?
+---@return freyja.Rewrite
+function rewrite:records() end
+
+---@param record freyja.Record  the last that records gave
+function rewrite:keep(record) end
+
+---Deletes its key, unless it is written again meanwhile.
+---@param record freyja.Record  the last that records gave
+function rewrite:drop(record) end
+
+---Copies what is left and puts the new segments in place of the old ones, durably. What then remains
+---is done by step, or by close.
+function rewrite:commit() end
+
+---@return freyja.Progress
+function rewrite:progress() end
+
+---What is not committed has not happened. Also at the end of its scope, and by the collector.
+function rewrite:close() end
 
 ---@class freyja
 ---@field version string

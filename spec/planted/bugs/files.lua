@@ -171,7 +171,7 @@ bug("the_last_mark_is_not_synced", "marks",
   [[return fj_segment_sync(segment, segment->tail, error); /* the mark itself */]],
   [[return FREYJA_OK;]])
 
-bug("newest_is_not_counted", "api", [[segment->newest = timestamp;]], "")
+bug("newest_is_not_counted", "api", [[if (timestamp > segment->newest) segment->newest = timestamp;]], "")
 
 -- Errors -----------------------------------------------------------------------------------------
 
@@ -360,15 +360,15 @@ bug("any_number_of_files_may_be_missing", "forged",
   [[if (status != FREYJA_OK || out->missing > 0) return status;]],
   [[if (status != FREYJA_OK) return status; out->missing = 0;]])
 
-bug("temporaries_stay", "open", [[bool goes = strcmp(name, "MANIFEST.tmp") == 0 ||]], [[bool goes =]])
+bug("temporaries_stay", "open", [[bool goes = strcmp(name, "MANIFEST.tmp") == 0;]], [[bool goes = false;]])
 
 bug("others_files_are_removed", "recovery", [[if (ours) return FREYJA_OK;]],
   [[if (!ours) *out = FJ_NOT_BEGUN;
   return FREYJA_OK;]])
 
 bug("data_that_no_manifest_names_goes", "damage",
-  [[if (ours) *out = size > FJ_SEGMENT_HEADER ? FJ_BEGUN : FJ_NOT_BEGUN;]],
-  [[if (ours) *out = FJ_NOT_BEGUN;]])
+  [[else if (ours) *out = size > FJ_SEGMENT_HEADER ? FJ_BEGUN : FJ_NOT_BEGUN;]],
+  [[else if (ours) *out = FJ_NOT_BEGUN;]])
 
 bug("records_behind_a_sealed_end_are_nothing", "damage",
   [[if (found) *out = (fj_witness){.id = entry->id, .end = entry->size};]], "")
@@ -376,7 +376,8 @@ bug("records_behind_a_sealed_end_are_nothing", "damage",
 bug("data_without_a_header_is_nothing", "repair", [[if (found) *out = FJ_BEGUN;]], "")
 
 bug("segments_are_removed", "recovery",
-  [[if (!fj_segment_parse_name(name, id) || is_named(visit->manifest, *id)) return false;]],
+  [[if (!fj_segment_parse_name(name, id) || fj_manifest_names(visit->manifest, *id))
+    return false;]],
   [[if (!fj_segment_parse_name(name, id)) return false;]])
 
 in_file "engine/torn.c"

@@ -98,7 +98,7 @@ bug("an_iterator_forgets_the_record_before_it", "model",
   [[if (segment == it->scan.segment) return offset > it->scan.offset;]])
 
 bug("an_iterator_forgets_what_was_replaced", "model",
-  [[return fj_positions_has(&it->changed, position);]], [[return false;]])
+  [[if (!*live) *live = fj_positions_has(&it->changed, version_of(record->timestamp));]], "")
 
 bug("an_iterator_ends_over_damage", "damage",
   [[if (!it->hides) return FREYJA_END;]], [[return FREYJA_END;]])
@@ -122,7 +122,7 @@ bug("an_iterator_gives_what_is_in_doubt", "damage",
 bug("an_iterator_holds_no_segment", "capi", [[segment->references++;]], "")
 
 bug("an_iterator_s_segments_are_leaked", "api",
-  [[for (uint32_t i = 0; i < it->pin_count; i++) fj_segment_release(it->pins[i].segment);]], "")
+  [[fj_segment_release(it->pins[i].segment);]], "")
 
 bug("the_first_iterator_is_lost", "model",
   [[if (list->first != NULL) list->first->previous = it;]], "")

@@ -97,7 +97,7 @@ bug("a_key_may_be_longer", "limits",
   [[if (size <= FREYJA_KEY_SIZE_MAX + 1) return FREYJA_OK;]])
 
 bug("a_tombstone_may_be_too_long", "limits",
-  [[if (status == FREYJA_OK) status = check_sizes(db, 0, key_size, 0, error);]],
+  [[if (status == FREYJA_OK) status = fj_store_check_sizes(db, 0, key_size, 0, error);]],
   [[if (status == FREYJA_OK) status = check_key(db, key_size, error);]])
 
 bug("a_record_may_be_longer", "limits",

@@ -10,8 +10,9 @@
  * c close and open again, k be killed and open again, v be killed, look read-only, open
  * again, l put a large value, i insert, x compare and swap, b back up, by links, B by copies,
  * 1 2 3 a sync fails and its pages stay dirty, are taken for clean, are dropped; then close
- * and open again; 4 the sync of the directory fails with which a rotation ends, and the new
- * entry is taken for clean; then close and open again.
+ * and open again; m merge all sealed segments, M every other one; 4 the sync of the directory
+ * fails with which a rotation ends, and the new entry is taken for clean; then close and open
+ * again.
  *
  * At each moment a number of writes were acknowledged, and some of them were promised to
  * survive a loss of power (what was written under sync = "always", or before a sync, a
@@ -86,7 +87,9 @@ static const char *const written[] = {
     "pokdslkrcpkp", "pvpvpv",       "lvlodvlv",     "povkpvco",     "pbob",
     "plrbpB",       "Bpb",          "llbllB",       "prdbrpBk",     "ps12pc",
     "psp1p2p3p",    "oso2o3odkp",   "lsl2lkl3l",    "prp2rp3s",     "p4pko",
-    "pl4c4pv4p"};
+    "pl4c4pv4p",    "prm",          "prdrm",        "podrprM",      "prordrMc",
+    "llrolrmk",     "prprdrMdrm",   "pdrpdrMcom",   "prmrmvMc",     "prpmd1rm2o",
+    "prorMbodrmB",  "lrlrdM4pm4k"};
 
 /* For files that are read, copied and written again in pieces of 64 and 256 KiB: what a failed
  * sync left, torn tails, backups. */
@@ -454,6 +457,22 @@ static bool fail_rotation(run *r) {
   return open_store(r, false);
 }
 
+/* Merges all sealed segments, or every other one. What they hold stays the same, and all that
+ * was written before is durable when it is done. */
+static bool merge(run *r, bool all, freyja_status *status, freyja_error *error) {
+  freyja_segment segments[32];
+  uint64_t ids[32];
+  size_t count = 0, there = freyja_get_segments(r->db, segments, 32);
+  freyja_rewrite *rewrite = NULL;
+  for (size_t i = 0; i < there; i++)
+    if (segments[i].sealed && (all || i % 2 == 0)) ids[count++] = segments[i].id;
+  if (count == 0) return false;
+  *status = freyja_rewrite_open(r->db, ids, count, &rewrite, error);
+  if (*status == FREYJA_OK) *status = freyja_rewrite_commit(rewrite, error);
+  freyja_rewrite_close(rewrite);
+  return true;
+}
+
 static bool do_operation(run *r, char operation) {
   freyja_error error;
   freyja_status status = FREYJA_OK;
@@ -481,6 +500,10 @@ static bool do_operation(run *r, char operation) {
     break;
   case 'r':
     status = freyja_rotate(r->db, &error);
+    break;
+  case 'm':
+  case 'M':
+    if (!merge(r, operation == 'm', &status, &error)) return true;
     break;
   case 'c':
     if (!close_on(r->disk, r->db)) return false;

@@ -198,7 +198,7 @@ static uint64_t apply_all(uint64_t (*hash_of)(uint64_t i), freyja_error *error,
   fj_index index;
   uint64_t i = 0;
   fj_index_create(&index, &dir, &identity, FREYJA_IO_SYSCALL, true, 64);
-  if (fj_index_grow(&index, error) != FREYJA_OK ||
+  if (fj_index_grow(&index, 1, error) != FREYJA_OK ||
       fj_segment_assume(&index.pool, 1, 1, 1 << 30, &segment, error) != FREYJA_OK)
     exit(1);
   fj_index_add(&index, segment);

@@ -2,21 +2,23 @@
  * durable. What it demands (engine/FORMAT.md, section 1):
  *
  * O1  No record is written to a segment before a MANIFEST that names it is durable and the
- *     records of all older segments are.
- * O2  No MANIFEST takes its place before it is durable itself, and with it each file that it
- *     names: its entry, its header, and all of it if it is sealed.
- * O3  No data file is removed while the MANIFEST, as it is or as it is durable, names it.
- * O4  No MANIFEST is written to in place, or removed (but for one that never was durable: of
- *     a store that could not be made).
- * O5  A file that a MANIFEST seals, as it is or as it is durable, never changes again, by
- *     whatever name it is reached; of the active one only bytes that are durable in lost/ are
- *     cut (but for those of a write that failed).
- * O6  A MANIFEST that takes the place of another is of the same store, of the next generation,
- *     and goes on from it: what it names comes first and in the same order, and what is sealed
- *     stays as it is. */
+ *     records of all older segments are; but the outputs of a merge are written first and
+ * named then. O2  No MANIFEST takes its place before it is durable itself, and with it each
+ * file that it names: its entry, its header, and all of it if it is sealed. O3  No data file
+ * is removed while the MANIFEST, as it is or as it is durable, names it. O4  No MANIFEST is
+ * written to in place, or removed (but for one that never was durable: of a store that could
+ * not be made). O5  A file that a MANIFEST seals, as it is or as it is durable, never changes
+ * again, by whatever name it is reached; of the active one only bytes that are durable in
+ * lost/ are cut (but for those of a write that failed). O6  A MANIFEST that takes the place of
+ * another is of the same store, of the next generation, and goes on from it: what it names
+ * comes in the same order, and what is sealed stays as it is. What is missing was sealed and
+ * is retired. New ones are the last, or, where some are missing, stand in the place of the
+ * last of those.
+ * O7  No MANIFEST retires a segment before all records of the log are durable. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "calls.h"
@@ -51,14 +53,22 @@ static manifest read_manifest(const sim_bytes *bytes) {
   return m;
 }
 
+#define RETIRED 1u /* in place of a size: no segment any more */
+
 static uint64_t id_in(const manifest *m, uint32_t i) { return fj_get64(m->at + 16 * i); }
 static uint64_t size_in(const manifest *m, uint32_t i) { return fj_get64(m->at + 16 * i + 8); }
 
 /* The place of a segment in the MANIFEST; -1 if it is not named. */
 static int64_t rank_in(const manifest *m, uint64_t id) {
   for (uint32_t i = 0; i < m->count; i++)
-    if (id_in(m, i) == id) return i;
+    if (id_in(m, i) == id && size_in(m, i) != RETIRED) return i;
   return -1;
+}
+
+static bool has_retired(const manifest *m, uint64_t id) {
+  for (uint32_t i = 0; i < m->count; i++)
+    if (id_in(m, i) == id && size_in(m, i) == RETIRED) return true;
+  return false;
 }
 
 static manifest manifest_now(const sim_disk *disk, const sim_node *dir) {
@@ -111,10 +121,15 @@ static void check_record(sim_disk *disk, const sim_node *dir, uint64_t id) {
   manifest durable = manifest_durable(disk, dir);
   if (now.at == NULL && durable.at == NULL) return; /* a directory that is being made */
   int64_t rank = rank_in(&durable, id);
+  uint32_t index = node_of_segment(&dir->entries, id);
+  if (rank < 0 && rank_in(&now, id) < 0 && index != UINT32_MAX &&
+      fj_segment_kind_of(disk->nodes[index].now.at) == FJ_SEGMENT_MERGED)
+    return;
   if (rank < 0)
     sim_order_break(
         disk, "O1: %" PRIu64 ".data gets records before a durable MANIFEST names it", id);
   for (int64_t i = 0; i < rank; i++) {
+    if (size_in(&durable, (uint32_t)i) == RETIRED) continue;
     uint32_t older = node_of_segment(&dir->entries, id_in(&durable, (uint32_t)i));
     if (older != UINT32_MAX && is_pending(disk, older, FJ_SEGMENT_HEADER, UINT64_MAX))
       sim_order_break(disk,
@@ -171,18 +186,64 @@ static void check_named(sim_disk *disk, const sim_node *dir, const manifest *bef
     sim_order_break(disk, "O2: a MANIFEST seals %" PRIu64 ".data before it is synced", id);
 }
 
+/* The segments of a MANIFEST, without what is retired. */
+static manifest without_retired(const manifest *m, uint8_t *room) {
+  manifest out = {m->head, room, 0};
+  for (uint32_t i = 0; i < m->count; i++)
+    if (size_in(m, i) != RETIRED) memcpy(room + 16 * out.count++, m->at + 16 * i, 16);
+  return out;
+}
+
+/* Whether the segments of `m` are those of `before`, each as it was or sealed now, or retired
+ * if it was sealed, and with new ones where they may be. */
+static bool has_successors(const manifest *before, const manifest *m, const manifest *all) {
+  uint32_t k = 0, merged = 0; /* of m: the next to come; how many new ones came before it */
+  bool gap = false;           /* what was there before the new ones is missing */
+  for (uint32_t i = 0; i < before->count; i++) {
+    uint64_t id = id_in(before, i), size = size_in(before, i);
+    if (rank_in(m, id) < 0) {
+      if (size == 0 || !has_retired(all, id)) return false;
+      gap = true;
+      continue;
+    }
+    for (; k < m->count && id_in(m, k) != id; k++, merged++)
+      if (!gap || rank_in(before, id_in(m, k)) >= 0) return false;
+    if (k == m->count || (size != 0 && size_in(m, k) != size)) return false;
+    /* What is merged ends with a segment that is missing. */
+    if (merged > 0 && rank_in(m, id_in(before, i - 1)) >= 0) return false;
+    if (merged > 0) gap = false;
+    merged = 0;
+    k++;
+  }
+  return k >= m->count || !gap;
+}
+
 /* Whether `m` goes on from `before`. */
 static bool is_successor(const manifest *before, const manifest *m) {
-  if (m->count < before->count) return false;
   /* hash bits, store id and hash seed, then the generation */
   if (memcmp(m->head + 12, before->head + 12, 28) != 0) return false;
   if (fj_get64(m->head + 40) != fj_get64(before->head + 40) + 1) return false;
-  for (uint32_t i = 0; i < before->count; i++) {
-    uint64_t size = size_in(before, i);
-    if (id_in(m, i) != id_in(before, i)) return false;
-    if (size != 0 && size_in(m, i) != size) return false;
+  uint8_t *room = malloc(16 * ((size_t)before->count + m->count) + 1);
+  if (room == NULL) abort();
+  manifest old = without_retired(before, room);
+  manifest new = without_retired(m, room + 16 * old.count);
+  bool right = has_successors(&old, &new, m);
+  free(room);
+  return right;
+}
+
+/* O7 */
+static void check_retired(sim_disk *disk, const sim_node *dir, const manifest *before,
+                          const manifest *m) {
+  bool any = false;
+  for (uint32_t i = 0; i < m->count; i++)
+    any = any || (size_in(m, i) == RETIRED && rank_in(before, id_in(m, i)) >= 0);
+  for (uint32_t i = 0; any && i < before->count; i++) {
+    uint32_t node = node_of_segment(&dir->entries, id_in(before, i));
+    if (node != UINT32_MAX && is_pending(disk, node, FJ_SEGMENT_HEADER, UINT64_MAX))
+      sim_order_break(disk, "O7: segments are retired before %" PRIu64 ".data is synced",
+                      id_in(before, i));
   }
-  return true;
 }
 
 static void check_manifest(sim_disk *disk, const sim_unit *unit) {
@@ -195,9 +256,11 @@ static void check_manifest(sim_disk *disk, const sim_unit *unit) {
   if (m.at == NULL) return;
   manifest before = manifest_now(disk, dir);
   for (uint32_t i = 0; i < m.count; i++)
-    check_named(disk, dir, &before, id_in(&m, i), size_in(&m, i));
+    if (size_in(&m, i) != RETIRED)
+      check_named(disk, dir, &before, id_in(&m, i), size_in(&m, i));
   if (before.at != NULL && !is_successor(&before, &m))
     sim_order_break(disk, "O6: a MANIFEST does not go on from the one before");
+  if (before.at != NULL) check_retired(disk, dir, &before, &m);
 }
 
 static void check_removal(sim_disk *disk, const sim_unit *unit) {

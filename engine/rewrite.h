@@ -1,0 +1,77 @@
+/* rewrite.h - merging: sealed segments are read in the log's order, what is live of them is
+ * copied to new segments, and one MANIFEST puts those in their place. Then the slots move, and
+ * the old files go.
+ *
+ * Records only ever move up: the outputs stand where the highest of the inputs stood.
+ *
+ * W1  Until the MANIFEST names the outputs nothing points to them; from then on nothing but
+ *     slots that have not moved yet, and iterators, needs the inputs.
+ * W2  Before that MANIFEST is written, the active segment is durable: what made a record dead
+ *     must not be lost when the record is.
+ * W3  The records of the outputs are those of the inputs, in their order: each is a copy with
+ *     the same timestamp, or a tombstone with it in place of a record that was dropped.
+ * W4  A tombstone is left out only if its key is there again, or if no segment below the
+ *     outputs may have a record of the key.
+ * W5  A tombstone of which another key has the hash, when it is copied, is flagged: it may
+ * pass that key's record. A put needs no new flag: of two live keys with one hash, the one
+ *     that was written later has it. */
+#ifndef FJ_REWRITE_H
+#define FJ_REWRITE_H
+
+#include "store.h"
+
+typedef enum fj_rewrite_state {
+  FJ_REWRITE_COPYING,
+  FJ_REWRITE_COPIED, /* all is read, and the outputs are durable */
+  FJ_REWRITE_MOVING, /* committed: slots are moving */
+  FJ_REWRITE_DONE,
+  FJ_REWRITE_FAILED, /* nothing happened */
+} fj_rewrite_state;
+
+struct freyja_rewrite {
+  freyja *db; /* NULL once the store is closed */
+  const fj_os *os;
+  fj_rewrite_state state;
+  fj_segment **inputs; /* in the log's order; a reference and a pin each */
+  uint32_t input_count;
+  fj_segment **outputs; /* a reference each, until the index takes it over */
+  uint32_t output_count, output_room;
+  uint64_t now;         /* what has expired then is not copied */
+  uint64_t bytes, done; /* of the inputs: to read, and read; in either pass */
+  uint64_t written;     /* bytes of records that were copied */
+
+  /* Reading the inputs: to copy them, then to move their slots. */
+  uint32_t current;
+  fj_scan scan;
+  bool scanning;
+  /* Reading the outputs beside them, in the second pass. */
+  uint32_t output;
+  fj_scan copies;
+  bool comparing;
+
+  /* The record that freyja_rewrite_next has given and that waits to be kept or dropped. */
+  bool waits;
+  fj_record record;
+  uint64_t key_hash;
+};
+
+/* The next record of the inputs at rewrite->scan: OK, or END behind the last. `check`: a live
+ * put's value too. Faults: CORRUPT, IO, MEMORY. */
+freyja_status fj_rewrite_read(freyja_rewrite *rewrite, fj_record *record, uint64_t *key_hash,
+                              freyja_error *error);
+
+/* The slot that points to the record at rewrite->scan; false if none does. */
+bool fj_rewrite_find(const freyja_rewrite *rewrite, uint64_t key_hash, fj_place *place);
+
+/* Puts the copied outputs in the place of the inputs, durably. Faults: those of
+ * freyja_rewrite_commit. */
+freyja_status fj_rewrite_swap(freyja_rewrite *rewrite, freyja_error *error);
+
+/* Moves slots until so many bytes of the inputs are passed: OK, or END when all have moved.
+ * Faults: IO, CORRUPT, MEMORY; it can be tried again. */
+freyja_status fj_rewrite_move(freyja_rewrite *rewrite, uint64_t bytes, freyja_error *error);
+
+/* Gives up all that the rewrite holds; the outputs' files go, unless it is committed. */
+void fj_rewrite_abandon(freyja_rewrite *rewrite);
+
+#endif

@@ -1,0 +1,103 @@
+/* segments.c - the segments of an index: by number, which positions tell, and by rank, which
+ * is the log's order. See index.h. */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "index.h"
+
+freyja_status fj_index_grow(fj_index *index, uint32_t more, freyja_error *error) {
+  uint64_t needed = (uint64_t)index->slot_count + more;
+  if (needed <= index->capacity) return FREYJA_OK;
+  if (needed > FJ_SLOTS_MAX)
+    return fj_fail_at(error, FREYJA_LIMIT, index->dir, NULL, "a store has at most %u segments",
+                      FJ_SLOTS_MAX);
+  const fj_os *os = index->dir->os;
+  uint32_t capacity = index->capacity == 0 ? 16 : index->capacity * 2;
+  if (capacity < needed) capacity = (uint32_t)needed;
+  fj_segment **slots = os->allocate(os->context, capacity * sizeof *slots);
+  fj_segment **ranks = os->allocate(os->context, capacity * sizeof *ranks);
+  if (slots == NULL || ranks == NULL) {
+    os->release(os->context, slots);
+    os->release(os->context, ranks);
+    return fj_fail_memory(error, "add a segment");
+  }
+  if (index->slot_count > 0) memcpy(slots, index->slots, index->slot_count * sizeof *slots);
+  if (index->count > 0) memcpy(ranks, index->ranks, index->count * sizeof *ranks);
+  os->release(os->context, index->slots);
+  os->release(os->context, index->ranks);
+  index->slots = slots;
+  index->ranks = ranks;
+  index->capacity = capacity;
+  return FREYJA_OK;
+}
+
+/* Gives the segment the lowest number that is free. */
+static void number(fj_index *index, fj_segment *segment) {
+  uint32_t slot = 0;
+  if (index->slot_count == index->slots_used) slot = index->slot_count;
+  while (slot < index->slot_count && index->slots[slot] != NULL) slot++;
+  assert(slot < index->capacity);
+  if (slot == index->slot_count) index->slot_count++;
+  index->slots_used++;
+  index->slots[slot] = segment;
+  segment->slot = slot;
+}
+
+void fj_index_add(fj_index *index, fj_segment *segment) {
+  number(index, segment);
+  segment->rank = index->count;
+  index->ranks[index->count++] = segment;
+}
+
+fj_segment *fj_index_segment(const fj_index *index, uint64_t id) {
+  for (uint32_t i = 0; i < index->count; i++)
+    if (index->ranks[i]->id == id) return index->ranks[i];
+  return NULL;
+}
+
+void fj_index_swap(fj_index *index, fj_segment *const *inputs, uint32_t input_count,
+                   fj_segment *const *outputs, uint32_t output_count) {
+  assert(input_count > 0);
+  assert(index->slot_count + output_count <= index->capacity);
+  uint32_t last = inputs[input_count - 1]->rank;
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < input_count; i++) inputs[i]->retired = true;
+  /* Those before the place of the last input move down, those behind it to behind the outputs.
+   */
+  for (uint32_t i = 0; i <= last; i++)
+    if (!index->ranks[i]->retired) index->ranks[kept++] = index->ranks[i];
+  uint32_t behind = index->count - last - 1;
+  memmove(index->ranks + kept + output_count, index->ranks + last + 1,
+          behind * sizeof *index->ranks);
+  for (uint32_t i = 0; i < output_count; i++) {
+    number(index, outputs[i]);
+    index->ranks[kept + i] = outputs[i];
+  }
+  index->count = kept + output_count + behind;
+  for (uint32_t i = 0; i < index->count; i++) index->ranks[i]->rank = i;
+  for (uint32_t i = 0; i < input_count; i++) inputs[i]->rank = kept;
+  index->retired += input_count;
+  index->swaps++;
+}
+
+static void drop(fj_index *index, fj_segment *segment) {
+  index->slots[segment->slot] = NULL;
+  index->slots_used--;
+  index->retired--;
+  fj_segment_detach(segment);
+  fj_segment_release(segment);
+}
+
+void fj_index_reap(fj_index *index) {
+  const fj_os *os = index->dir->os;
+  for (uint32_t i = 0; i < index->slot_count && index->retired > 0; i++) {
+    fj_segment *segment = index->slots[i];
+    if (segment == NULL || !segment->retired || segment->pins > 0 || segment->live_keys > 0)
+      continue;
+    char name[FJ_NAME_MAX];
+    fj_segment_name(name, segment->id);
+    int code = os->unlink(os->context, index->dir->fd, name);
+    if (code == 0 || code == -ENOENT) drop(index, segment);
+  }
+}

@@ -1,0 +1,235 @@
+/* swap.c - the end of a rewrite: its outputs take the place of its inputs, slots move, files
+ * go. See rewrite.h. */
+#include <assert.h>
+#include <string.h>
+
+#include "rewrite.h"
+
+/* ---- the MANIFEST ------------------------------------------------------------- */
+
+static bool is_input(const freyja_rewrite *rewrite, uint64_t id) {
+  for (uint32_t i = 0; i < rewrite->input_count; i++)
+    if (rewrite->inputs[i]->id == id) return true;
+  return false;
+}
+
+/* The list of segments with the outputs in it. */
+static void put_entries(const freyja_rewrite *rewrite, fj_manifest *made) {
+  const fj_manifest *old = &rewrite->db->manifest;
+  uint64_t last = rewrite->inputs[rewrite->input_count - 1]->id;
+  for (uint32_t i = 0; i < old->count; i++) {
+    uint64_t id = old->entries[i].id;
+    if (!is_input(rewrite, id)) made->entries[made->count++] = old->entries[i];
+    for (uint32_t k = 0; id == last && k < rewrite->output_count; k++)
+      made->entries[made->count++] =
+          (fj_manifest_entry){rewrite->outputs[k]->id, rewrite->outputs[k]->tail};
+  }
+  for (uint32_t i = 0; i < old->retired_count; i++)
+    made->retired[made->retired_count++] = old->retired[i];
+  for (uint32_t i = 0; i < rewrite->input_count; i++)
+    made->retired[made->retired_count++] = rewrite->inputs[i]->id;
+}
+
+/* Writes the MANIFEST with the outputs in place of the inputs. */
+static freyja_status write_manifest(freyja_rewrite *rewrite, freyja_error *error) {
+  freyja *db = rewrite->db;
+  const fj_os *os = rewrite->os;
+  const fj_manifest *old = &db->manifest;
+  fj_manifest made = *old;
+  made.count = made.retired_count = 0;
+  uint64_t entries = (uint64_t)old->count + rewrite->output_count;
+  uint64_t retired = (uint64_t)old->retired_count + rewrite->input_count;
+  made.entries = os->allocate(os->context, (size_t)entries * sizeof *made.entries);
+  made.retired = os->allocate(os->context, (size_t)retired * sizeof *made.retired);
+  bool replaced = false;
+  freyja_status status = FREYJA_OK;
+  if (made.entries == NULL || made.retired == NULL)
+    status = fj_fail_memory(error, "merge segments");
+  else if (entries + retired > FJ_SEGMENTS_MAX)
+    status = fj_fail_at(error, FREYJA_LIMIT, &db->dir, NULL, "a store has at most %u segments",
+                        FJ_SEGMENTS_MAX);
+  if (status == FREYJA_OK) {
+    put_entries(rewrite, &made);
+    status = fj_store_write_manifest(db, &made, &replaced, error);
+  }
+  if (status == FREYJA_OK) {
+    fj_manifest_clear(&db->dir, &db->manifest);
+    db->manifest = made;
+    return FREYJA_OK;
+  }
+  os->release(os->context, made.entries);
+  os->release(os->context, made.retired);
+  /* Either of the two may be there after a crash: the files of both stay. */
+  if (replaced) db->poisoned = true;
+  return status;
+}
+
+freyja_status fj_rewrite_swap(freyja_rewrite *rewrite, freyja_error *error) {
+  freyja *db = rewrite->db;
+  freyja_status status = fj_store_check_write(db, error);
+  if (status == FREYJA_OK) status = fj_index_grow(&db->index, rewrite->output_count, error);
+  if (status == FREYJA_OK) status = fj_store_sync(db, error); /* W2 */
+  if (status == FREYJA_OK) status = write_manifest(rewrite, error);
+  if (status != FREYJA_OK) return status;
+  fj_index_swap(&db->index, rewrite->inputs, rewrite->input_count, rewrite->outputs,
+                rewrite->output_count);
+  for (uint32_t i = 0; i < rewrite->output_count; i++) {
+    rewrite->outputs[i]->references++; /* one is the index's now */
+    rewrite->outputs[i]->pins++;
+  }
+  rewrite->state = FJ_REWRITE_MOVING;
+  rewrite->current = rewrite->output = 0;
+  rewrite->done = 0;
+  return FREYJA_OK;
+}
+
+/* ---- moving slots ------------------------------------------------------------- */
+
+/* The copy that comes next in the outputs: OK, or END behind the last. */
+static freyja_status read_copy(freyja_rewrite *rewrite, fj_record *copy, uint64_t *key_hash,
+                               freyja_error *error) {
+  while (rewrite->output < rewrite->output_count) {
+    fj_segment *segment = rewrite->outputs[rewrite->output];
+    if (!rewrite->comparing)
+      fj_scan_open(&rewrite->copies, segment, FJ_SEGMENT_HEADER, segment->tail);
+    rewrite->comparing = true;
+    fj_scan_found found = FJ_SCAN_BAD;
+    freyja_status status = fj_scan_next(&rewrite->copies, &found, copy, key_hash, error);
+    if (status != FREYJA_OK || found == FJ_SCAN_RECORD) return status;
+    if (found == FJ_SCAN_BAD) {
+      char name[FJ_NAME_MAX];
+      fj_segment_name(name, segment->id);
+      return fj_fail_at(error, FREYJA_CORRUPT, &rewrite->db->dir, name,
+                        "a record at offset %llu fails verification",
+                        (unsigned long long)rewrite->copies.offset);
+    }
+    fj_scan_close(&rewrite->copies);
+    rewrite->comparing = false;
+    rewrite->output++;
+  }
+  return FREYJA_END;
+}
+
+/* The record at the scan, to which `place` points, was dropped. */
+static freyja_status delete_slot(freyja_rewrite *rewrite, const fj_record *record,
+                                 fj_place place, freyja_error *error) {
+  freyja *db = rewrite->db;
+  if (db->iterators.first != NULL) {
+    freyja_status status = fj_iterators_reserve(&db->iterators, error);
+    if (status != FREYJA_OK) return status;
+    fj_iterators_note(&db->iterators, rewrite->scan.segment, rewrite->scan.offset,
+                      record->timestamp);
+  }
+  fj_index_delete(&db->index, place);
+  return FREYJA_OK;
+}
+
+/* Moves the slot of the next record of the inputs, if one points to it (W3). */
+static freyja_status move_next(freyja_rewrite *rewrite, freyja_error *error) {
+  fj_record record, copy;
+  uint64_t hash = 0, copy_hash = 0;
+  freyja_status status = fj_rewrite_read(rewrite, &record, &hash, error);
+  if (status != FREYJA_OK) return status;
+  freyja_status other = read_copy(rewrite, &copy, &copy_hash, error);
+  if (other != FREYJA_OK && other != FREYJA_END) return other;
+  bool copied = other == FREYJA_OK && copy.timestamp == record.timestamp && copy_hash == hash;
+  fj_place place;
+  if (record.kind == FJ_KIND_PUT && fj_rewrite_find(rewrite, hash, &place)) {
+    if (copied && copy.kind == FJ_KIND_PUT)
+      fj_index_replace(&rewrite->db->index, place,
+                       fj_word_make(rewrite->copies.segment->slot, rewrite->copies.offset,
+                                    copy.size, copy.flags));
+    else status = delete_slot(rewrite, &record, place, error);
+  }
+  if (status != FREYJA_OK) return status;
+  if (copied) fj_scan_skip(&rewrite->copies, &copy);
+  rewrite->done += record.size;
+  fj_scan_skip(&rewrite->scan, &record);
+  return FREYJA_OK;
+}
+
+/* Gives up what is open of the inputs and outputs. */
+static void stop_reading(freyja_rewrite *rewrite) {
+  if (rewrite->scanning) fj_scan_close(&rewrite->scan);
+  if (rewrite->comparing) fj_scan_close(&rewrite->copies);
+  rewrite->scanning = rewrite->comparing = false;
+}
+
+static void release_inputs(freyja_rewrite *rewrite) {
+  for (uint32_t i = 0; i < rewrite->input_count; i++) {
+    rewrite->inputs[i]->pins--;
+    fj_segment_release(rewrite->inputs[i]);
+  }
+  rewrite->input_count = 0;
+}
+
+static void release_outputs(freyja_rewrite *rewrite) {
+  for (uint32_t i = 0; i < rewrite->output_count; i++) {
+    if (rewrite->state >= FJ_REWRITE_MOVING) rewrite->outputs[i]->pins--;
+    fj_segment_release(rewrite->outputs[i]);
+  }
+  rewrite->output_count = 0;
+}
+
+freyja_status fj_rewrite_move(freyja_rewrite *rewrite, uint64_t bytes, freyja_error *error) {
+  uint64_t until = bytes > UINT64_MAX - rewrite->done ? UINT64_MAX : rewrite->done + bytes;
+  freyja_status status = FREYJA_OK;
+  while (status == FREYJA_OK && rewrite->done < until) status = move_next(rewrite, error);
+  if (status != FREYJA_END) return status;
+  stop_reading(rewrite);
+  release_inputs(rewrite);
+  release_outputs(rewrite);
+  rewrite->state = FJ_REWRITE_DONE;
+  fj_index_reap(&rewrite->db->index);
+  return FREYJA_END;
+}
+
+/* ---- giving up ---------------------------------------------------------------- */
+
+void fj_rewrite_abandon(freyja_rewrite *rewrite) {
+  stop_reading(rewrite);
+  for (uint32_t i = 0; i < rewrite->output_count && rewrite->state < FJ_REWRITE_MOVING; i++) {
+    char name[FJ_NAME_MAX];
+    fj_segment_name(name, rewrite->outputs[i]->id);
+    if (!rewrite->db->poisoned && fj_store_is_process(rewrite->db))
+      (void)rewrite->os->unlink(rewrite->os->context, rewrite->db->dir.fd, name);
+  }
+  release_inputs(rewrite);
+  release_outputs(rewrite);
+}
+
+void fj_store_end_rewrite(freyja *db) {
+  freyja_rewrite *rewrite = db->rewrite;
+  if (rewrite == NULL) return;
+  fj_rewrite_abandon(rewrite);
+  rewrite->db = NULL;
+  db->rewrite = NULL;
+}
+
+freyja_status fj_store_settle(freyja *db, freyja_error *error) {
+  freyja_rewrite *rewrite = db->rewrite;
+  if (rewrite == NULL || rewrite->state != FJ_REWRITE_MOVING) return FREYJA_OK;
+  freyja_status status = fj_rewrite_move(rewrite, UINT64_MAX, error);
+  return status == FREYJA_END ? FREYJA_OK : status;
+}
+
+void freyja_rewrite_close(freyja_rewrite *rewrite) {
+  if (rewrite == NULL) return;
+  freyja *db = rewrite->db;
+  const fj_os *os = rewrite->os;
+  if (db != NULL && rewrite->state == FJ_REWRITE_MOVING && fj_store_is_process(db))
+    (void)fj_rewrite_move(rewrite, UINT64_MAX, NULL);
+  if (db != NULL) fj_store_end_rewrite(db);
+  os->release(os->context, rewrite->inputs);
+  os->release(os->context, rewrite->outputs);
+  os->release(os->context, rewrite);
+}
+
+void freyja_rewrite_progress(const freyja_rewrite *rewrite, freyja_progress *out) {
+  memset(out, 0, sizeof *out);
+  out->bytes = rewrite->bytes;
+  bool copying = rewrite->state < FJ_REWRITE_COPIED;
+  out->done = copying ? rewrite->done : rewrite->bytes;
+  out->written = rewrite->written;
+  out->outputs = rewrite->output_count;
+}

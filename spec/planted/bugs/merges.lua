@@ -1,0 +1,107 @@
+--- Bugs in what merges segments.
+
+local in_file, bug = ...
+
+in_file "engine/rewrite.c"
+
+bug("a_moved_tombstone_is_not_flagged", "merge",
+  [[if (collides) draft.flags |= FJ_FLAG_COLLIDES;]], [[(void)collides;]])
+
+bug("a_copy_loses_its_flag", "merge",
+  [[.kind = FJ_KIND_PUT,
+  .flags = record->flags};]],
+  [[.kind = FJ_KIND_PUT};]])
+
+bug("a_copy_gets_a_new_timestamp", "merge",
+  [[.timestamp = record->timestamp,
+  .kind = FJ_KIND_PUT,]],
+  [[.timestamp = record->timestamp + 1,
+  .kind = FJ_KIND_PUT,]])
+
+bug("tombstones_are_never_needed", "merge",
+  [[return last + 1 > rewrite->input_count;]], [[(void)last; return false;]])
+
+bug("tombstones_are_always_needed", "merge",
+  [[return last + 1 > rewrite->input_count;]], [[(void)last; return true;]])
+
+bug("a_tombstone_of_what_is_back_is_kept", "merge",
+  [[if (status == FREYJA_OK && !back)]], [[if (status == FREYJA_OK)]])
+
+bug("merges_copy_values_unseen", "rewrite",
+  [[if (status == FREYJA_OK && !rewrite->waits)
+  status = fail_record(rewrite, "a value", error);]],
+  [[rewrite->waits = true;]])
+
+bug("damaged_segments_are_merged", "rewrite",
+  [[if (!segment->damaged && !(index->has_unknown && index->unknown_rank >= segment->rank))]],
+  [[if (!(index->has_unknown && index->unknown_rank > segment->rank))]])
+
+bug("segments_below_damage_are_merged", "rewrite",
+  [[if (!segment->damaged && !(index->has_unknown && index->unknown_rank >= segment->rank))]],
+  [[if (!segment->damaged)]])
+
+bug("an_id_may_stand_twice", "rewrite",
+  [[if (i > 0 && sorted[i] == sorted[i - 1])]], [[if (i > count)]])
+
+bug("two_rewrites_at_once", "rewrite", [[if (db->rewrite != NULL)]], [[if (false)]])
+
+bug("outputs_are_not_synced", "crash",
+  [[freyja_status status = fj_segment_trim(output, &poison, error);]],
+  [[freyja_status status = FREYJA_OK; (void)error; (void)poison;]])
+
+in_file "engine/swap.c"
+
+bug("the_log_is_not_synced_before_a_merge_counts", "crash",
+  [[if (status == FREYJA_OK) status = fj_store_sync(db, error); /* W2 */]], "")
+
+bug("merged_files_are_not_retired", "crash",
+  [[made->retired[made->retired_count++] = rewrite->inputs[i]->id;]], [[(void)made;]])
+
+bug("a_merge_forgets_older_retired_files", "rewrite",
+  [[made->retired[made->retired_count++] = old->retired[i];]], [[(void)made;]])
+
+bug("merged_files_stay", "rewrite", [[fj_index_reap(&rewrite->db->index);]], "")
+
+bug("dropped_records_stay", "rewrite",
+  [[else status = delete_slot(rewrite, &record, place, error);]],
+  [[else if (record.size == 0) status = delete_slot(rewrite, &record, place, error);]])
+
+bug("outputs_stay_when_a_rewrite_is_given_up", "rewrite",
+  [[(void)rewrite->os->unlink(rewrite->os->context, rewrite->db->dir.fd, name);]],
+  [[(void)name;]])
+
+bug("iterators_are_not_told_of_dropped_records", "merge",
+  [[fj_iterators_note(&db->iterators, rewrite->scan.segment, rewrite->scan.offset,
+  record->timestamp);]], [[(void)record;]])
+
+in_file "engine/segments.c"
+
+bug("files_go_that_iterators_read", "merge",
+  [[if (segment == NULL || !segment->retired || segment->pins > 0 || segment->live_keys > 0)]],
+  [[if (segment == NULL || !segment->retired || segment->live_keys > 0)]])
+
+bug("outputs_come_first", "merge", [[if (!index->ranks[i]->retired) index->ranks[kept++] = index->ranks[i];]],
+  [[if (!index->ranks[i]->retired && i > last) index->ranks[kept++] = index->ranks[i];]])
+
+in_file "engine/iterator.c"
+
+bug("iterators_lose_what_was_moved", "merge",
+  [[if (!*live && moved) status = is_record(it, place.slot, record, live, error);]],
+  [[if (!*live && moved && it->list == NULL) status = is_record(it, place.slot, record, live, error);]])
+
+bug("iterators_trust_ranks_after_a_merge", "merge",
+  [[if (it->moves || it->swaps != it->index->swaps) return true;]], "")
+
+bug("an_iterator_made_while_slots_move", "merge",
+  [[it->moves = index->retired > 0;]], [[it->moves = false;]])
+
+in_file "engine/leftovers.c"
+
+bug("outputs_of_an_interrupted_merge_stay", "rewrite",
+  [[goes = what == FJ_NOT_BEGUN || what == FJ_MERGED ||]], [[goes = what == FJ_NOT_BEGUN ||]])
+
+bug("outputs_go_though_inputs_are_missing", "rewrite",
+  [[if (visit.merged != 0 && out->id == 0 && !is_complete(dir, manifest)) out->id = visit.merged;]], "")
+
+bug("retired_files_stay", "rewrite",
+  [[(what == FJ_BEGUN && fj_manifest_has_retired(visit->manifest, id));]], [[false;]])

@@ -1,0 +1,275 @@
+local freyja = require "freyja"
+local lfs = require "lfs"
+local store = require "spec.support.store"
+local tmp = require "spec.support.tmp"
+
+local contents <const>, error_of <const> = store.contents, store.error_of
+
+local function fill(db, from, to)
+  for i = from, to do db:put("key" .. i % 50, ("value %d "):format(i):rep(20)) end
+end
+
+local function sealed(db)
+  local ids = {}
+  for _, segment in ipairs(db:segments()) do
+    if segment.sealed then ids[#ids + 1] = segment.id end
+  end
+  return ids
+end
+
+local function data_files(path)
+  local count = 0
+  for _, name in ipairs(tmp.list(path)) do count = count + (name:match "^%d+%.data$" and 1 or 0) end
+  return count
+end
+
+for _, io_mode in ipairs { "mmap", "syscall" } do
+  describe("a rewrite, with io = " .. io_mode, function()
+    local dir, path, db
+    require("spec.support.leaks").watch(before_each, after_each, function()
+      dir = tmp.fast_dir()
+      path = dir.path .. "/db"
+      db = assert(freyja.open(path, { io = io_mode, segment_size = 16384 }))
+    end, function()
+      db:close()
+      getmetatable(dir).__close(dir)
+    end)
+
+    it("gives the space of what is dead back and changes nothing else", function()
+      fill(db, 1, 1000)
+      db:delete "key7"
+      local before, was = contents(db), db:stats()
+      do
+        local rewrite <close> = db:rewrite(sealed(db))
+        while rewrite:step(1000) do fill(db, 1001, 1001) end
+        assert.equal(before.key8, db:get "key8")
+        rewrite:commit()
+        while rewrite:step(1000) do assert.equal(before.key8, db:get "key8") end
+      end
+      before.key1 = db:get "key1"
+      assert.same(before, contents(db))
+      assert.is_true(db:stats().bytes < was.bytes // 2)
+      assert.equal(0, db:stats().pending_bytes)
+      assert.equal(#db:segments(), data_files(path))
+      assert.is_true(db:verify().ok)
+      db:close()
+      db = assert(freyja.open(path, { io = io_mode }))
+      assert.same(before, contents(db))
+      assert.is_true(db:verify().ok)
+    end)
+
+    it("has not happened unless it is committed", function()
+      fill(db, 1, 500)
+      local before, files = contents(db), data_files(path)
+      do
+        local rewrite <close> = db:rewrite(sealed(db))
+        for record in rewrite:records() do rewrite:drop(record) end
+        assert.is_true(data_files(path) >= files)
+      end
+      assert.same(before, contents(db))
+      assert.equal(files, data_files(path))
+    end)
+
+    it("keeps, changes and drops records", function()
+      fill(db, 1, 500)
+      db:rotate()
+      local expected = contents(db)
+      do
+        local rewrite <close> = db:rewrite(sealed(db))
+        for record in rewrite:records() do
+          assert.equal(expected[record.key], record.value)
+          if record.key < "key2" then
+            expected[record.key] = nil
+            rewrite:drop(record)
+          elseif record.key < "key3" then
+            record.value = record.value:upper()
+            expected[record.key] = record.value
+            rewrite:keep(record)
+          elseif record.key < "key4" then
+            rewrite:keep(record)
+          end
+        end
+        rewrite:commit()
+      end
+      assert.same(expected, contents(db))
+      db:close()
+      db = assert(freyja.open(path, { io = io_mode }))
+      assert.same(expected, contents(db))
+    end)
+
+    it("lets a write that comes meanwhile win", function()
+      fill(db, 1, 200)
+      db:rotate()
+      do
+        local rewrite <close> = db:rewrite(sealed(db))
+        for record in rewrite:records() do
+          if record.key == "key1" then db:put("key1", "newer") end
+          if record.key == "key2" then db:delete "key2" end
+          if record.key ~= "key3" then rewrite:drop(record) else rewrite:keep(record) end
+        end
+        db:put("key4", "newest")
+        rewrite:commit()
+        db:put("key5", "after")
+      end
+      assert.same({ key1 = "newer", key3 = db:get "key3", key4 = "newest", key5 = "after" }, contents(db))
+    end)
+
+    it("is not seen by iterators, whose files stay until they end", function()
+      fill(db, 1, 300)
+      db:rotate()
+      local before, seen = contents(db), {}
+      local nextly, iterator, _, closing = db:each()
+      for _ = 1, 10 do
+        local k, v = nextly(iterator)
+        seen[k] = v
+      end
+      do
+        local rewrite <close> = db:rewrite(sealed(db))
+        rewrite:commit()
+      end
+      fill(db, 301, 350)
+      assert.is_true(db:stats().pending_bytes > 0)
+      for k, v in nextly, iterator, nil, closing do seen[k] = v end
+      assert.same(before, seen)
+      assert.equal(0, db:stats().pending_bytes)
+      assert.equal(#db:segments(), data_files(path))
+    end)
+
+    it("removes at the next open what was left when its process ended", function()
+      fill(db, 1, 300)
+      db:rotate()
+      local before = contents(db)
+      local nextly, iterator = db:each()
+      nextly(iterator)
+      do
+        local rewrite <close> = db:rewrite(sealed(db))
+        rewrite:commit()
+      end
+      local copy = dir.path .. "/copy"
+      tmp.copy_dir(path, copy) -- with all the files, as after kill -9
+      assert.is_true(data_files(copy) > #db:segments())
+      local again <close> = assert(freyja.open(copy, { io = io_mode }))
+      assert.same(before, contents(again))
+      assert.equal(#again:segments(), data_files(copy))
+    end)
+
+    it("leaves nothing when its process ends before the commit", function()
+      fill(db, 1, 300)
+      local before = contents(db)
+      local copy = dir.path .. "/copy"
+      do
+        local rewrite <close> = db:rewrite(sealed(db))
+        while rewrite:step(1000) do end
+        tmp.copy_dir(path, copy)
+      end
+      assert.is_true(data_files(copy) > #db:segments())
+      local again <close> = assert(freyja.open(copy, { io = io_mode }))
+      assert.same(before, contents(again))
+      assert.equal(#again:segments(), data_files(copy))
+    end)
+
+    it("does not throw away what an older MANIFEST names no more", function()
+      fill(db, 1, 300)
+      db:rotate()
+      local old = tmp.read(path .. "/MANIFEST")
+      local before = contents(db)
+      do
+        local rewrite <close> = db:rewrite(sealed(db))
+        rewrite:commit()
+      end
+      db:close()
+      local newer, files = tmp.read(path .. "/MANIFEST"), tmp.list(path)
+      tmp.write(path .. "/MANIFEST", old)
+      local refused, err = freyja.open(path, { io = io_mode })
+      assert.is_nil(refused)
+      assert.equal("corrupt", err.code)
+      assert.same(files, tmp.list(path))
+      tmp.write(path .. "/MANIFEST", newer)
+      db = assert(freyja.open(path, { io = io_mode }))
+      assert.same(before, contents(db))
+    end)
+
+    it("refuses damaged segments, and those below damage", function()
+      fill(db, 1, 300)
+      local ids = sealed(db)
+      db:close()
+      store.flip(path .. "/" .. ids[2] .. ".data", 200 * 8)
+      db = assert(freyja.open(path, { io = io_mode }))
+      local bytes = tmp.read(path .. "/" .. ids[2] .. ".data")
+      local err = error_of(db.rewrite, db, ids)
+      assert.equal("corrupt", err.code)
+      assert.matches(ids[2] .. ".data", err.path, 1, true)
+      assert.equal("corrupt", error_of(db.rewrite, db, { ids[2] }).code)
+      assert.equal(bytes, tmp.read(path .. "/" .. ids[2] .. ".data"))
+      local rewrite <close> = db:rewrite { ids[3], ids[4] }
+      rewrite:commit()
+    end)
+
+    it("says what is wrong with the ids", function()
+      fill(db, 1, 100)
+      local ids = sealed(db)
+      local active = db:segments()[#db:segments()].id
+      for _, row in ipairs {
+        { { 99999 }, "limit", "segment 99999 is not one of the store" },
+        { { ids[1], ids[1] }, "limit", "stands twice" },
+        { { active }, "limit", "is being written" },
+        { {}, "limit", "no segments to merge" },
+        { { -1 }, "limit", "is not one of the store" },
+      } do
+        local err = error_of(db.rewrite, db, row[1])
+        assert.equal(row[2], err.code)
+        assert.matches(row[3], err.message, 1, true)
+      end
+      local many = {}
+      for i = 1, 1000000 do many[i] = i end
+      assert.equal("limit", error_of(db.rewrite, db, many).code)
+      assert.matches("list of segments' ids expected", error_of(db.rewrite, db, { "x" }))
+      assert.matches("table expected", error_of(db.rewrite, db, 1))
+      local rewrite <close> = db:rewrite(ids)
+      assert.equal("conflict", error_of(db.rewrite, db, ids).code)
+      assert.is_not_nil(rewrite)
+    end)
+
+    it("takes only the record that it is at", function()
+      fill(db, 1, 100)
+      local rewrite <close> = db:rewrite(sealed(db))
+      local nextly = rewrite:records()
+      local first = nextly(rewrite)
+      assert.matches("not the record", error_of(rewrite.keep, rewrite, { key = "x", value = "y" }))
+      rewrite:keep(first)
+      assert.matches("not the record", error_of(rewrite.drop, rewrite, first))
+      local second = nextly(rewrite)
+      second.value = 1
+      assert.matches("not a string", error_of(rewrite.keep, rewrite, second))
+      second.value = ("x"):rep(20000)
+      assert.equal("limit", error_of(rewrite.keep, rewrite, second).code)
+      rewrite:drop(second)
+    end)
+
+    it("turns inert when its store closes", function()
+      fill(db, 1, 100)
+      local rewrite = db:rewrite(sealed(db))
+      rewrite:step(100)
+      db:close()
+      for _, name in ipairs { "step", "commit" } do assert.equal("closed", error_of(rewrite[name], rewrite).code) end
+      rewrite:close()
+      rewrite:close()
+      assert.equal("closed", error_of(rewrite.step, rewrite).code)
+      assert.matches("closed", tostring(rewrite))
+      db = assert(freyja.open(path, { io = io_mode }))
+      assert.equal(#db:segments(), data_files(path))
+    end)
+  end)
+end
+
+it("a rewrite is refused by a store opened for reading", function()
+  local dir <close> = tmp.dir()
+  assert(lfs.mkdir(dir.path .. "/db"))
+  do
+    local db <close> = assert(freyja.open(dir.path .. "/db"))
+    fill(db, 1, 10)
+    db:rotate()
+  end
+  local db <close> = assert(freyja.open(dir.path .. "/db", { readonly = true }))
+  assert.equal("readonly", error_of(db.rewrite, db, { 1 }).code)
+end)
