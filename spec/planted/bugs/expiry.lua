@@ -62,13 +62,14 @@ bug("what_has_expired_replaces_nothing", "expiry",
   [[if (is_over(index, record)) return FREYJA_OK;
   if (record->kind == FJ_KIND_TOMBSTONE) {]])
 
-bug("a_damaged_expiry_is_believed", "expiry", [[return check_other(index, found, error);]],
-  [[return FREYJA_OK;]], "fj_index_look(")
+bug("a_damaged_expiry_is_believed", "expiry", [[return fj_index_examine(index, found, 0, error);]],
+  [[bool possible = false;
+  return fj_index_fetch(index, found, 0, false, &possible, error);]], "fj_index_look(")
 
 in_file "engine/expire.c"
 
 bug("iterators_are_not_told_of_what_expires", "expiry",
-  [[fj_iterators_note(&db->iterators, found.segment, found.offset);]], "")
+  [[fj_iterators_note(&db->iterators, found.segment, found.offset, found.record.timestamp);]], "")
 
 bug("what_expires_later_is_not_expected", "expiry", [[index->soonest = sweep.soonest;]],
   [[index->soonest = UINT64_MAX;]])
@@ -82,8 +83,9 @@ bug("a_slot_behind_one_that_goes_is_passed", "expiry",
 in_file "engine/iterator.c"
 
 bug("an_iterator_goes_by_the_clock", "expiry",
-  [[if (record->kind == FJ_KIND_PUT && !fj_record_is_due(record, it->time) &&]],
-  [[if (record->kind == FJ_KIND_PUT && !fj_record_is_due(record, fj_clock_now(&it->index->clock)) &&]])
+  [[if (record->kind != FJ_KIND_PUT || fj_record_is_due(record, it->time)) return FREYJA_OK;]],
+  [[uint64_t now = fj_clock_now(&it->index->clock);
+  if (record->kind != FJ_KIND_PUT || fj_record_is_due(record, now)) return FREYJA_OK;]])
 
 bug("an_iterator_shows_what_has_expired", "expiry",
   [[it->time = fj_clock_now(&index->clock);]], [[it->time = 0;]])

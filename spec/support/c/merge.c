@@ -16,11 +16,13 @@
 #define STEPS 3000
 #define RUNS 60
 #define SEGMENTS_MAX 64
+#define TICK 100000u /* microseconds that pass with each step */
 
 /* What a key's value may be: that of a write, by its number; 0: absent. */
 typedef struct version {
   unsigned write;
-  bool changed; /* by a rewrite: another value for the same write */
+  bool changed;    /* by a rewrite: another value for the same write */
+  uint64_t expiry; /* by the disk's clock; 0: never */
 } version;
 
 typedef struct walk {
@@ -79,6 +81,10 @@ static bool is_value(version v, const void *data, size_t size) {
 
 static bool same(version a, version b) { return a.write == b.write && a.changed == b.changed; }
 
+static bool is_there(const run *r, version v) {
+  return v.write != 0 && (v.expiry == 0 || v.expiry > r->disk->clock);
+}
+
 /* ---- reading ----------------------------------------------------------------- */
 
 static bool check_key(run *r, unsigned key) {
@@ -91,8 +97,8 @@ static bool check_key(run *r, unsigned key) {
   version possible[2] = {r->now[key], r->now[key]};
   if (r->moving && r->decided[key]) possible[1] = r->later[key];
   for (unsigned i = 0; i < 2; i++)
-    if (status == FREYJA_OK ? possible[i].write != 0 && is_value(possible[i], value, size)
-                            : possible[i].write == 0)
+    if (status == FREYJA_OK ? is_there(r, possible[i]) && is_value(possible[i], value, size)
+                            : !is_there(r, possible[i]))
       return true;
   char text[96];
   (void)snprintf(text, sizeof text, "key %u is %.*s, not that of write %u", key,
@@ -126,6 +132,8 @@ static bool begin_walk(run *r, walk *w) {
   freyja_iterator_options options = {.order =
                                          w->in_order ? FREYJA_ORDER_KEY : FREYJA_ORDER_LOG};
   memcpy(w->then, r->now, sizeof w->then);
+  for (unsigned key = 0; key < KEYS; key++)
+    if (!is_there(r, w->then[key])) w->then[key].write = 0;
   memset(w->given, 0, sizeof w->given);
   if (freyja_iterator_open(r->db, &options, &w->iterator, &error) == FREYJA_OK) return true;
   return wrong("iterate", error.message);
@@ -202,15 +210,18 @@ static bool write_key(run *r, bool puts) {
   size_t size = make_key(key, name);
   freyja_error error;
   freyja_status status;
-  version v = {puts ? ++r->writes : 0, false};
+  version v = {puts ? ++r->writes : 0, false, 0};
+  uint64_t ttl = puts && below(r, 4) == 0 ? TICK * (1 + below(r, 500)) : 0;
+  if (ttl != 0) v.expiry = r->disk->clock + ttl;
   if (r->moving && r->decided[key] && !same(r->now[key], r->later[key])) return true;
-  if (puts) status = freyja_put(r->db, name, size, value, make_value(v, value), &error);
+  if (puts)
+    status = freyja_put_ttl(r->db, name, size, value, make_value(v, value), ttl, &error);
   else status = freyja_delete(r->db, name, size, &error);
   if (freyja_is_fault(status)) return wrong("write", error.message);
-  if (!puts && (status == FREYJA_OK) != (r->now[key].write != 0))
+  if (!puts && (status == FREYJA_OK) != is_there(r, r->now[key]))
     return wrong("delete", "whether the key was there");
-  r->now[key] = v;
-  r->decided[key] = false;
+  if (status == FREYJA_OK) r->now[key] = v;
+  if (status == FREYJA_OK) r->decided[key] = false;
   return true;
 }
 
@@ -257,7 +268,8 @@ static bool decide(run *r) {
                         memcmp(name, entry.key.data, entry.key.size) != 0))
     key++;
   if (key == KEYS) return wrong("next", "a key that there never was");
-  if (!is_value(r->now[key], entry.value.data, entry.value.size))
+  if (entry.expiry != r->now[key].expiry ||
+      !is_value(r->now[key], entry.value.data, entry.value.size))
     return wrong("next", "a record that is not live");
   unsigned what = below(r, 4);
   r->decided[key] = what < 2;
@@ -298,6 +310,7 @@ static bool work_on(run *r) {
 /* ---- a run -------------------------------------------------------------------- */
 
 static bool step(run *r) {
+  r->disk->clock += TICK;
   unsigned what = below(r, 100);
   walk *w = &r->walks[below(r, ITERATORS)];
   bool ended = false, right = true;
