@@ -273,9 +273,9 @@ static freyja_status find_live(freyja_rewrite *rewrite, uint64_t until, freyja_e
     freyja_status status = fj_rewrite_read(rewrite, record, &rewrite->key_hash, error);
     if (status != FREYJA_OK) return status;
     /* A value that has expired hides older ones as a tombstone does, also when its slot is
-     * gone.
-     */
-    if (record->kind == FJ_KIND_TOMBSTONE || fj_record_is_due(record, rewrite->now)) {
+     * gone, as it may be from the moment on at which it is due. */
+    uint64_t now = fj_clock_now(&rewrite->db->index.clock);
+    if (record->kind == FJ_KIND_TOMBSTONE || fj_record_is_due(record, now)) {
       bool back = false, collides = false;
       status = is_back(rewrite, record, rewrite->key_hash, &back, &collides, error);
       if (status == FREYJA_OK && !back)
@@ -363,7 +363,6 @@ freyja_status freyja_rewrite_open(freyja *db, const uint64_t *ids, size_t count,
   memset(rewrite, 0, sizeof *rewrite);
   rewrite->db = db;
   rewrite->os = os;
-  rewrite->now = fj_clock_now(&db->index.clock);
   db->rewrite = rewrite;
   status = choose_inputs(rewrite, ids, count, error);
   if (status == FREYJA_OK) *out = rewrite;

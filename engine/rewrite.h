@@ -36,7 +36,6 @@ struct freyja_rewrite {
   uint32_t input_count;
   fj_segment **outputs; /* a reference each, until the index takes it over */
   uint32_t output_count, output_room;
-  uint64_t now;         /* what has expired then is not copied */
   uint64_t bytes, done; /* of the inputs: to read, and read; in either pass */
   uint64_t written;     /* bytes of records that were copied */
 

@@ -14,7 +14,7 @@
 #define VALUE_MAX 96 /* bytes */
 #define ITERATORS 3
 #define STEPS 3000
-#define RUNS 60
+#define RUNS 150
 #define SEGMENTS_MAX 64
 #define TICK 100000u /* microseconds that pass with each step */
 
@@ -113,10 +113,15 @@ static bool check_all(run *r) {
   return true;
 }
 
+static void note_problem(void *argument, const freyja_problem *problem) {
+  (void)argument;
+  (void)wrong(problem->path, problem->message);
+}
+
 static bool verify(run *r) {
   freyja_report report;
   freyja_error error;
-  if (freyja_verify(r->db, NULL, NULL, &report, &error) != FREYJA_OK)
+  if (freyja_verify(r->db, note_problem, NULL, &report, &error) != FREYJA_OK)
     return wrong("verify", error.message);
   return report.problems == 0 || wrong("verify", "it found something");
 }

@@ -14,7 +14,7 @@ local function describe(s)
       insert = "db text text writing", cas = "db text nilable nilable writing", get_many = "db list",
       each = "db choice", keys = "db choice",
       count = "db optional", sync = "db", rotate = "db", stats = "db", segments = "db", close = "db",
-      verify = "db", backup = "db text options",
+      verify = "db", backup = "db text options", rewrite = "db list",
     },
     of_stores = { __gc = "db", __close = "db", __tostring = "db", __len = "db" },
     of_iterators = { __gc = "it", __close = "it", __tostring = "it" },
