@@ -31,6 +31,7 @@ describe("README.md", function()
       -- A piece that opens the store itself gets none.
       local opens = text:find("freyja.open", 1, true)
       local db = not opens and assert(freyja.open "people.db") or nil
+      if db then db:put("ada", "1815") end
       local printed = {}
       local env = setmetatable({
         db = db, freyja = freyja, key = "ada", value = "1815", main = function() error "wrong" end,
