@@ -1,10 +1,12 @@
 /* backup.c - a second store with the same content (freyja_backup): sealed files by hard links
- * where that can be (S3), else copied; of the active file what is published. The MANIFEST
- * comes last (folder.h). */
+ * where that can be (S3), else copied, and likewise their hint files, which are replaced but
+ * never written to; of the active file what is published. The MANIFEST comes last (folder.h).
+ */
 #include <errno.h>
 #include <string.h>
 
 #include "folder.h"
+#include "hint.h"
 #include "store.h"
 
 #define CHUNK (256u << 10) /* bytes copied at a time */
@@ -111,6 +113,23 @@ static freyja_status sync_link(const fj_backup *backup, const char *name,
   return status;
 }
 
+/* Links or copies the hint file of a sealed segment. What cannot be had of it is not missed.
+ */
+static void take_hint(const fj_backup *backup, const fj_segment *segment) {
+  const fj_os *os = segment->os;
+  char name[FJ_NAME_MAX];
+  fj_hint_name(name, segment->id);
+  if (!segment->hinted) return;
+  if (backup->links) {
+    if (os->link(os->context, backup->db->dir.fd, name, backup->folder.dir.fd) == 0) {
+      (void)sync_link(backup, name, NULL);
+      return;
+    }
+    (void)os->unlink(os->context, backup->folder.dir.fd, name);
+  }
+  (void)copy_file(backup, segment, name, UINT64_MAX, NULL);
+}
+
 /* `size`: that of the file in the backup's MANIFEST. */
 static freyja_status take_file(const fj_backup *backup, const fj_segment *segment,
                                uint64_t size, freyja_error *error) {
@@ -170,6 +189,7 @@ static freyja_status fill(const fj_backup *backup, fj_manifest *made, freyja_err
     if (entry.size == FJ_SEGMENT_HEADER && !segment->sealed && !segment->damaged) continue;
     status = take_file(backup, segment, entry.size, error);
     if (status == FREYJA_OK) made->entries[made->count++] = entry;
+    if (status == FREYJA_OK && segment->sealed) take_hint(backup, segment);
   }
   return status;
 }

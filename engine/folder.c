@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "hint.h"
 #include "lock.h"
 
 #define DEPTH_MAX 4096u /* directories above one another: a path of PATH_MAX has no more */
@@ -155,9 +156,11 @@ void fj_folder_abandon(fj_folder *folder, const fj_manifest *manifest) {
   bool removed = fj_manifest_remove(&folder->dir);
   if (folder->named && (!removed || fj_sync_dir(os, folder->dir.fd) != 0)) return;
   for (uint32_t i = 0; i < manifest->count; i++) {
-    char name[FJ_NAME_MAX];
+    char name[FJ_NAME_MAX], hint[FJ_NAME_MAX];
     fj_segment_name(name, manifest->entries[i].id);
+    fj_hint_name(hint, manifest->entries[i].id);
     (void)os->unlink(os->context, folder->dir.fd, name);
+    (void)os->unlink(os->context, folder->dir.fd, hint);
   }
   (void)os->unlink(os->context, folder->dir.fd, fj_lock_name);
   (void)fj_sync_dir(os, folder->dir.fd);

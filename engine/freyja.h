@@ -228,6 +228,16 @@ FREYJA_API freyja_status freyja_sync(freyja *db, freyja_error *error);
 /* Seals the active segment and begins a new one; does nothing if it is empty. */
 FREYJA_API freyja_status freyja_rotate(freyja *db, freyja_error *error);
 
+/* Writes the hint file of the sealed segment `id` (freyja_segment), anew if there is one:
+ * where the latest record of each of its keys is, so that the next open need not read the data
+ * file. Reads all of that, and puts 16 bytes a key into the file `id`.hint; takes at most 16
+ * MiB of memory, and under FREYJA_IO_SYSCALL the largest record of the segment. A hint says
+ * nothing that the data file does not: without it, or where it does not fit, an open is
+ * slower. Faults: CORRUPT (bytes of the data file fail verification; it has no hint then, so
+ * that each open tells of them), LIMIT (there is no such segment, or it is not sealed), IO,
+ * FULL, READONLY, POISONED, FORKED, MEMORY; none of them changes anything. */
+FREYJA_API freyja_status freyja_hint(freyja *db, uint64_t id, freyja_error *error);
+
 /* ---- iterating -------------------------------------------------------- */
 
 typedef struct freyja_iterator freyja_iterator;
@@ -325,14 +335,18 @@ FREYJA_API void freyja_rewrite_progress(const freyja_rewrite *rewrite, freyja_pr
 
 /* What the last open found and did. */
 typedef struct freyja_recovery {
-  uint64_t records;       /* valid records read, tombstones included */
+  uint64_t records;       /* valid records read in data files, tombstones included */
   uint64_t bytes_cut;     /* torn bytes at the log's end, moved to lost/; read-only: found */
-  uint64_t files_scanned; /* data files */
+  uint64_t files_scanned; /* data files; of the others the hint files were read */
+  uint64_t hints_used;    /* hint files */
+  uint64_t hints_ignored; /* hint files that are there and do not fit, or are damaged: their
+                             data files were scanned */
   uint64_t damaged;       /* spans of bytes that fail verification, or that the disk could not
                              read, and were left in place; not what was damaged since */
   double milliseconds;    /* time that the open took */
   freyja_error damage;    /* the first damage, with file and offset: CORRUPT, or IO if it could
                              not be read; status OK if none */
+  freyja_error hint; /* the first hint file that was ignored, and why; status OK if none */
 } freyja_recovery;
 
 typedef struct freyja_stats {
@@ -374,6 +388,7 @@ typedef struct freyja_segment {
   uint64_t expires; /* when the first of its put records expires, or has; 0: none does */
   bool sealed;      /* false for the one being written */
   bool damaged;     /* some of its bytes fail verification */
+  bool has_hint;    /* a hint file that the open has used, or that was written since */
 } freyja_segment;
 
 /* Cheap: no input or output, but when values have expired since they were counted last:
@@ -417,7 +432,8 @@ typedef struct freyja_report {
 
 /* Checks all that the formats and the index allow to check, and goes on behind each problem:
  * the MANIFEST, read again, against the one in memory; of each data file its header, its
- * size, the two sums and the padding of each record, what lies behind the log's end; of the
+ * size, the two sums and the padding of each record, what lies behind the log's end; each hint
+ * file against its data file, if that is whole; of the
  * index that it is well-formed and says of each key what the log says, with the segments'
  * statistics. Not covered: LOCK, lost/, names that a store does not know, leftovers that the
  * next open removes, and a mark whose own check does not hold, since a kill may leave one.
@@ -425,9 +441,9 @@ typedef struct freyja_report {
  * Reads the files by system calls whatever options.io is, but through the page cache: what
  * it holds may be better than the disk. Writes nothing; works on read-only handles, and on
  * poisoned ones. A file that cannot be read is a problem found. visit may be NULL. Takes
- * memory for the largest record and 16 bytes for each of a million tombstones at most; more
- * tombstones cost a further reading each million.
- * OK when the check was made, whatever it found; faults: MEMORY, FORKED. */
+ * memory for the largest record, 16 bytes for each of a million tombstones at most, and where
+ * there are hint files 16 MiB; more tombstones cost a further reading each million. OK when
+ * the check was made, whatever it found; faults: MEMORY, FORKED. */
 FREYJA_API freyja_status freyja_verify(freyja *db, freyja_visit_problem visit, void *argument,
                                        freyja_report *out, freyja_error *error);
 

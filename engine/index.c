@@ -205,6 +205,15 @@ static freyja_status fetch_for(fj_index *index, fj_found *found, const void *key
   return status;
 }
 
+/* Whether the key's record, in the first slot of its hash, may have expired and stand before
+ * another key's. Of two live keys of one hash one is flagged; but the other one may have been
+ * written when this one was forgotten already, and a hint file may have brought its slot back
+ * since. If it is to live again it must be flagged. */
+static bool revives(const fj_place *place) {
+  const fj_slot *slot = place->slot; /* there is one more: K4 */
+  return fj_word_expires(slot->word) && slot[1].word != 0 && slot[1].hash == slot->hash;
+}
+
 freyja_status fj_index_find(fj_index *index, const void *key, size_t key_size, uint64_t hash,
                             bool whole, fj_found *found, freyja_error *error) {
   found->block = NULL;
@@ -221,9 +230,12 @@ freyja_status fj_index_find(fj_index *index, const void *key, size_t key_size, u
       return fail_damaged(index, found->segment, found->offset, "a record", error);
     if (has_key(&found->record, key, key_size)) {
       uint64_t seed = fj_record_seed(found->segment->seed, found->offset);
-      if (!fj_record_check_header(&found->record, seed, hash))
+      /* A tombstone (I1) only by a hint file that was made up. */
+      if (!fj_record_check_header(&found->record, seed, hash) ||
+          found->record.kind != FJ_KIND_PUT)
         return fail_damaged(index, found->segment, found->offset, "a record", error);
-      found->collides = found->collides || fj_word_collides(found->word);
+      found->collides =
+          found->collides || fj_word_collides(found->word) || revives(&found->place);
       return FREYJA_OK;
     }
     /* Another key has our hash, unless it is ours, damaged. */
@@ -290,9 +302,8 @@ static bool needs_no_look(const fj_found *found, const fj_record *record) {
   return alone && (record->flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);
 }
 
-/* Whether the slot at found->place is of the record's key, by looking at its record. */
-static freyja_status same_key(fj_index *index, fj_found *found, const fj_record *record,
-                              bool *same, freyja_error *error) {
+freyja_status fj_index_same_key(fj_index *index, fj_found *found, const fj_record *record,
+                                bool *same, freyja_error *error) {
   bool possible = false;
   found->word = found->place.slot->word;
   *same = false;
@@ -333,7 +344,7 @@ freyja_status fj_index_apply(fj_index *index, fj_segment *segment, uint64_t offs
   bool same = more && needs_no_look(&found, record);
   uint64_t compared = 0, passed = fj_index_passed(&found.place, hash);
   for (; more && !same; compared++) {
-    status = same_key(index, &found, record, &same, error);
+    status = fj_index_same_key(index, &found, record, &same, error);
     fj_found_release(&found);
     if (status != FREYJA_OK) return status;
     if (!same) more = fj_keydir_next(&found.place);

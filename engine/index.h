@@ -41,6 +41,7 @@ typedef struct fj_index {
   uint64_t soonest; /* no record that a slot points to expires before; UINT64_MAX: none does */
   uint64_t applied; /* bytes of the records that were read in the log's order, */
   uint64_t searched; /* and what finding their places here has cost, in bytes looked at */
+  uint64_t hint_applied, hint_searched; /* the same of the entries of hints (hinted.h) */
 
   fj_damage *damage; /* damage_count, at most FJ_DAMAGE_MAX of them */
   uint32_t damage_room;
@@ -175,6 +176,11 @@ static inline uint64_t fj_index_passed(const fj_place *place, uint64_t hash) {
  * Faults: MEMORY, IO, LIMIT (fj_index_charge). */
 freyja_status fj_index_apply(fj_index *index, fj_segment *segment, uint64_t offset,
                              const fj_record *record, uint64_t key_hash, freyja_error *error);
+
+/* Whether the slot at found->place, of the same hash, is of the record's key, by looking at
+ * its record. fj_found_release in any case. Faults: MEMORY, IO. */
+freyja_status fj_index_same_key(fj_index *index, fj_found *found, const fj_record *record,
+                                bool *same, freyja_error *error);
 
 /* Remembers damage. `why` may be NULL: then a text is made. */
 void fj_index_add_damage(fj_index *index, fj_segment *segment, uint64_t offset, uint64_t size,

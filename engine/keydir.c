@@ -199,6 +199,21 @@ freyja_status fj_keydir_reserve(fj_keydir *keydir, uint64_t hash, fj_place *plac
   return status;
 }
 
+void fj_keydir_expect(fj_keydir *keydir, uint64_t more) {
+  if (more > (uint64_t)CAPACITY_MAX * FJ_SHARDS - keydir->count) return;
+  while (keydir->old.slots != NULL)
+    if (!move_next(keydir)) return; /* only hashes that are hardly random */
+  if (keydir->count + more <= keydir->count_max) return;
+  bool first = keydir->region.slots == NULL;
+  uint64_t capacity = (keydir->count + more) / FJ_SHARDS / 13 * 16 + 2 * 16; /* as fill() */
+  uint64_t least = next_capacity(keydir->region.capacity);
+  if (begin_region(keydir, capacity < least ? least : capacity, NULL) != FREYJA_OK) return;
+  for (uint32_t i = 0; first && i < FJ_SHARDS; i++)
+    keydir->shards[i] = shard_in(&keydir->region, i, 0);
+  while (keydir->old.slots != NULL)
+    if (!move_next(keydir)) return;
+}
+
 /* ---- changing ------------------------------------------------------------ */
 
 void fj_keydir_insert(fj_keydir *keydir, fj_place place, uint64_t hash, uint64_t word) {

@@ -169,6 +169,10 @@ static inline uint64_t fj_keydir_bytes(const fj_keydir *keydir) {
 freyja_status fj_keydir_reserve(fj_keydir *keydir, uint64_t hash, fj_place *place,
                                 freyja_error *error);
 
+/* Grows at once, if it has to, so that `more` slots find room: for a load of many. Without the
+ * memory for that nothing changes. Places are no longer valid. */
+void fj_keydir_expect(fj_keydir *keydir, uint64_t more);
+
 /* Adds a slot at the place that fj_keydir_reserve returned. */
 void fj_keydir_insert(fj_keydir *keydir, fj_place place, uint64_t hash, uint64_t word);
 

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "hint.h"
 #include "scan.h"
 
 #define MISSING_MORE 1000u /* so many more data files are missing than there are: too many */
@@ -206,10 +207,14 @@ static int visit_leftover(void *argument, const char *name) {
   fj_leftover what = FJ_NOT_OURS;
   uint64_t id = 0;
   /* Others may have files in the folder that end in .tmp: a store is made in any. */
-  bool goes = strcmp(name, "MANIFEST.tmp") == 0;
-  if (!goes && is_leftover(visit, name, &id, &what))
+  bool goes = strcmp(name, "MANIFEST.tmp") == 0 || fj_hint_is_temporary(name);
+  if (!goes && is_leftover(visit, name, &id, &what)) {
+    char hint[FJ_NAME_MAX];
+    fj_hint_name(hint, id);
     goes = what == FJ_NOT_BEGUN || what == FJ_MERGED ||
            (what == FJ_BEGUN && fj_manifest_has_retired(visit->manifest, id));
+    if (goes) (void)os->unlink(os->context, visit->dir->fd, hint);
+  }
   if (goes) (void)os->unlink(os->context, visit->dir->fd, name);
   return visit->status != FREYJA_OK;
 }

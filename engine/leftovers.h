@@ -43,10 +43,10 @@ freyja_status fj_leftovers_find(const fj_dir *dir, const fj_manifest *manifest,
 freyja_status fj_leftovers_check(const fj_dir *dir, const fj_manifest *manifest,
                                  freyja_error *error);
 
-/* After fj_leftovers_check has said OK: removes the temporary MANIFEST and the data files that
- * are not begun, outputs of merges that never counted, or retired; those of the latter that
- * are gone for good are taken from the manifest. Files that cannot be removed stay. Faults:
- * IO, MEMORY. */
+/* After fj_leftovers_check has said OK: removes the temporary MANIFEST, temporary hints and
+ * the data files that are not begun, outputs of merges that never counted, or retired; those
+ * of the latter that are gone for good are taken from the manifest. Files that cannot be
+ * removed stay. Faults: IO, MEMORY. */
 freyja_status fj_leftovers_clean(const fj_dir *dir, fj_manifest *manifest,
                                  freyja_error *error);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "detour.h"
+#include "hinted.h"
 #include "torn.h"
 
 #define REWRITE_CHUNK (256u << 10) /* bytes */
@@ -119,6 +120,16 @@ static freyja_status distrust_tail(fj_segment *segment, freyja_error *error) {
   return FREYJA_OK;
 }
 
+/* Loads the segment from its hint file, if it has one that can be used. */
+static freyja_status load_hint(fj_index *index, fj_segment *segment, bool *loaded,
+                               freyja_recovery *result, freyja_error *error) {
+  freyja_error why;
+  freyja_status status = fj_hinted_load(index, segment, loaded, &why, error);
+  if (*loaded) result->hints_used++;
+  else if (why.status != FREYJA_OK && result->hints_ignored++ == 0) result->hint = why;
+  return status;
+}
+
 static freyja_status recover_segment(fj_index *index, const fj_manifest_entry *entry,
                                      uint64_t limit, freyja_recovery *result,
                                      freyja_error *error) {
@@ -129,6 +140,10 @@ static freyja_status recover_segment(fj_index *index, const fj_manifest_entry *e
   status = fj_segment_open(&index->pool, entry->id, entry->size, limit, &segment, &why, error);
   if (status != FREYJA_OK) return status;
   fj_index_add(index, segment);
+  bool loaded = false;
+  if (segment->sealed && !segment->damaged && segment->limit == entry->size)
+    status = load_hint(index, segment, &loaded, result, error);
+  if (status != FREYJA_OK || loaded) return status;
   result->files_scanned++;
   uint64_t size = entry->size == 0 ? FJ_SEGMENT_HEADER : entry->size;
   if (segment->missing) {

@@ -1,5 +1,5 @@
-/* recovery.h - from what lies in a directory to an index: reads the segments
- * that the MANIFEST names, oldest first, finds the log's end, cuts a torn tail. */
+/* recovery.h - from what lies in a directory to an index: reads the segments that the MANIFEST
+ * names, or their hint files, oldest first, finds the log's end, cuts a torn tail. */
 #ifndef FJ_RECOVERY_H
 #define FJ_RECOVERY_H
 

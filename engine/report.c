@@ -22,6 +22,7 @@ static void fill_segment(const fj_segment *segment, freyja_segment *out) {
   out->expires = segment->expires;
   out->sealed = segment->sealed;
   out->damaged = segment->damaged;
+  out->has_hint = segment->hinted;
 }
 
 size_t freyja_get_segments(freyja *db, freyja_segment *out, size_t capacity) {

@@ -22,17 +22,21 @@ void fj_segment_name(char name[FJ_NAME_MAX], uint64_t id) {
   (void)snprintf(name, FJ_NAME_MAX, "%" PRIu64 ".data", id);
 }
 
-bool fj_segment_parse_name(const char *name, uint64_t *id) {
+const char *fj_segment_parse_id(const char *name, uint64_t *id) {
   uint64_t value = 0;
   const char *p = name;
-  if (*p < '1' || *p > '9') return false;
+  if (*p < '1' || *p > '9') return "";
   for (; *p >= '0' && *p <= '9'; p++) {
     uint64_t digit = (uint64_t)(*p - '0');
-    if (value > (UINT64_MAX - digit) / 10) return false;
+    if (value > (UINT64_MAX - digit) / 10) return "";
     value = value * 10 + digit;
   }
   *id = value;
-  return strcmp(p, ".data") == 0;
+  return p;
+}
+
+bool fj_segment_parse_name(const char *name, uint64_t *id) {
+  return strcmp(fj_segment_parse_id(name, id), ".data") == 0;
 }
 
 /* ---- header ------------------------------------------------------------- */
@@ -118,8 +122,8 @@ static void compare_header(fj_segment *segment, const uint8_t *header, const cha
                            freyja_error *why) {
   uint8_t right[FJ_SEGMENT_HEADER];
   segment->kind = fj_segment_kind_of(header);
-  encode_header(right, &segment->pool->identity, segment->kind, segment->id,
-                fj_get64(header + 48));
+  segment->created = fj_get64(header + 48);
+  encode_header(right, &segment->pool->identity, segment->kind, segment->id, segment->created);
   const fj_field *wrong = find_wrong(header, right);
   bool valid = memcmp(header, magic, sizeof magic) == 0 &&
                fj_get64(header + 56) == fj_hash(header, 56, 0);
@@ -313,7 +317,8 @@ freyja_status fj_segment_create(fj_pool *pool, fj_segment_kind kind, uint64_t *n
   if (code != 0) goto fail;
   created = true;
   segment->kind = kind;
-  encode_header(header, &pool->identity, kind, segment->id, os->now(os->context));
+  segment->created = os->now(os->context);
+  encode_header(header, &pool->identity, kind, segment->id, segment->created);
   freyja_slice part = {header, sizeof header};
   doing = "write";
   if ((code = fj_write(os, segment->file, &part, 1, 0)) != 0) goto fail;

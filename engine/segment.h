@@ -42,12 +42,14 @@ typedef struct fj_segment {
   fj_pool *pool;       /* what the segments of a store share; NULL once it is closed */
   uint64_t id;         /* of the file */
   uint64_t seed;       /* of the sums in it */
+  uint64_t created;    /* microseconds since the epoch, as its header says */
   uint32_t slot;       /* in the store's segment table: part of positions */
   uint32_t rank;       /* 0 is the oldest */
   uint32_t references; /* the table's, and those of views, iterators and rewrites */
-  uint32_t pins;       /* iterators and rewrites that may have to open the file again */
-  int file;            /* -1 when not open */
-  uint8_t *map;        /* NULL when there is no mapping (syscall mode, or no room for it) */
+  uint32_t pins; /* iterators, rewrites, hints being written: they may have to open the file
+                    again */
+  int file;      /* -1 when not open */
+  uint8_t *map;  /* NULL when there is no mapping (syscall mode, or no room for it) */
   uint64_t map_size;
   uint64_t tail;         /* S1 */
   uint64_t reserved;     /* S2; end of the blocks that the file is known to have */
@@ -65,6 +67,8 @@ typedef struct fj_segment {
   bool damaged;       /* some of its bytes fail verification */
   bool missing;       /* the file is not there or not ours: nothing to read */
   bool unmarked;      /* its header is damaged, so that its mark is not believed */
+  bool hinted;        /* it has a hint file that fits it */
+  bool hinting;       /* its hint file is being written */
   uint8_t mark_slot;  /* where the next mark goes: 0 or 1 */
 
   /* Statistics; live_* are the store's to change. */
@@ -98,6 +102,10 @@ void fj_segment_name(char name[FJ_NAME_MAX], uint64_t id);
 /* Whether these bytes, fewer than a header has, may be how the header of a data file begins
  * that a crash has cut off: our magic number, or zeros in its place. */
 bool fj_segment_is_begun(const uint8_t *bytes, size_t size);
+
+/* The decimal number that the name begins with, and what follows that; "" if there is none, or
+ * one that no name of ours has. */
+const char *fj_segment_parse_id(const char *name, uint64_t *id);
 
 /* The number in a name that fj_segment_name makes; false for other names. */
 bool fj_segment_parse_name(const char *name, uint64_t *id);

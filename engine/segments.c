@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "hint.h"
 #include "index.h"
 
 freyja_status fj_index_grow(fj_index *index, uint32_t more, freyja_error *error) {
@@ -95,8 +96,10 @@ void fj_index_reap(fj_index *index) {
     fj_segment *segment = index->slots[i];
     if (segment == NULL || !segment->retired || segment->pins > 0 || segment->live_keys > 0)
       continue;
-    char name[FJ_NAME_MAX];
+    char name[FJ_NAME_MAX], hint[FJ_NAME_MAX];
     fj_segment_name(name, segment->id);
+    fj_hint_name(hint, segment->id);
+    (void)os->unlink(os->context, index->dir->fd, hint); /* first: it is nothing by itself */
     int code = os->unlink(os->context, index->dir->fd, name);
     if (code == 0 || code == -ENOENT) drop(index, segment);
   }

@@ -1,5 +1,5 @@
 /* verify.c - checking an open store against its files (freyja_verify): the MANIFEST, each data
- * file by an inspection, the index by an audit.
+ * file by an inspection, its hint file by what it must be, the index by an audit.
  *
  * Timestamps are checked as far as a merge will leave them: of two records of a key the one
  * that comes later in the log is the newer one, and none is newer than the store's newest.
@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "audit.h"
+#include "hintcheck.h"
 #include "inspect.h"
 #include "store.h"
 #include "torn.h"
@@ -194,7 +195,9 @@ static freyja_status verify_segment(fj_verification *v, const fj_segment *segmen
   if (file == NULL) return FREYJA_OK;
   v->findings.report->files++;
   verify_marks(v, file, segment, name, file->tail);
-  return verify_end(v, file, segment, name, file->tail, error);
+  status = verify_end(v, file, segment, name, file->tail, error);
+  if (status != FREYJA_OK || !segment->sealed || unknown > 0 || file->damaged) return status;
+  return fj_hint_compare(file, &v->findings, error);
 }
 
 /* ---- the whole ---------------------------------------------------------------- */

@@ -185,6 +185,8 @@ describe("the Lua API", function()
       { "each", { { order = "up" } }, "bad argument #1 to 'each' %(option 'order' must be \"log\" or \"key\"%)" },
       { "keys", { { prefix = {} } }, "bad argument #1 to 'keys' %(option 'prefix' must be a string%)" },
       { "count", { {} }, "bad argument #1 to 'count' %(string expected, got table%)" },
+      { "hint", { "k" }, "bad argument #1 to 'hint' %(number expected, got string%)" },
+      { "hint", { 1.5 }, "bad argument #1 to 'hint' %(number has no integer representation%)" },
     }
     for _, row in ipairs(rows) do
       local name, arguments, message = table.unpack(row)
@@ -228,7 +230,7 @@ describe("the Lua API", function()
     db:close()
     db:close()
     for name in pairs(getmetatable(db).__index) do
-      local ok, err = pcall(db[name], db, "k", "v", name == "cas" and "w" or nil)
+      local ok, err = pcall(db[name], db, "1", "v", name == "cas" and "w" or nil)
       if name ~= "close" then
         assert.is_false(ok, name)
         assert.equal("closed", err.code, name)

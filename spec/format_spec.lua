@@ -1,16 +1,16 @@
 -- Goal: engine/FORMAT.md is true: its example record is what the store writes, and files can be
 -- read by what it says alone.
--- Method: the hex dump of section 6 is parsed out of the document and decoded; that it is what the
+-- Method: the hex dump of section 7 is parsed out of the document and decoded; that it is what the
 -- engine writes is shown by spec/support/c/capi.c, with the same bytes. A store's own files are
 -- decoded by spec/support/record.lua, written from the document.
 local freyja = require "freyja"
 local record = require "spec.support.record"
 local tmp = require "spec.support.tmp"
 
---- The bytes of the examples of section 6.
+--- The bytes of the examples of section 7.
 local function examples()
   local document = tmp.read "engine/FORMAT.md"
-  local section = assert(document:match "## 6%. An example(.-)## 7")
+  local section = assert(document:match "## 7%. An example(.-)## 8")
   local found = {}
   for hex in section:gmatch "```\n(.-)```" do
     found[#found + 1] = hex:gsub("%s+", ""):gsub("%x%x", function(byte) return string.char(tonumber(byte, 16)) end)

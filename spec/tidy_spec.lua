@@ -12,11 +12,11 @@ local LAYERS = {
   { "clock", "error", "hash", "positions" },
   { "record", "findings", "lock" },
   { "segment", "append" },
-  { "manifest", "keydir", "scan", "torn" },
-  { "detour", "index", "segments", "folder", "inspect", "leftovers" },
-  { "recovery", "sorted", "audit", "builder", "salvage" },
+  { "manifest", "keydir", "scan", "torn", "hint" },
+  { "detour", "index", "segments", "folder", "inspect", "leftovers", "gather" },
+  { "recovery", "hinted", "hintwriter", "hintcheck", "sorted", "audit", "builder", "salvage" },
   { "iterator", "reader", "repair" },
-  { "store", "bootstrap", "read", "write", "expire", "report", "rewrite", "swap" },
+  { "store", "bootstrap", "read", "write", "expire", "report", "maintain", "rewrite", "swap" },
   { "verify", "backup" },
 }
 

@@ -146,6 +146,16 @@ static int db_rotate(lua_State *L) {
   return 0;
 }
 
+/* db:hint(id) */
+static int db_hint(lua_State *L) {
+  freyja_error error;
+  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
+  lua_Integer id = luaL_checkinteger(L, 2);
+  freyja *db = fjl_open_store(L, store);
+  if (freyja_hint(db, (uint64_t)id, &error) != FREYJA_OK) return fjl_raise(L, &error);
+  return 0;
+}
+
 void fjl_create_store(lua_State *L) {
   static const luaL_Reg meta[] = {{"__gc", db_collect},
                                   {"__close", db_leave},
@@ -165,6 +175,7 @@ void fjl_create_store(lua_State *L) {
                                      {"count", fjl_count},
                                      {"sync", db_sync},
                                      {"rotate", db_rotate},
+                                     {"hint", db_hint},
                                      {"stats", fjl_stats},
                                      {"segments", fjl_segments},
                                      {"verify", fjl_verify},

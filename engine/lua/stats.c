@@ -16,18 +16,25 @@ static void set_string(lua_State *L, const char *key, const char *value) {
   lua_setfield(L, -2, key);
 }
 
+static void set_error(lua_State *L, const char *key, const freyja_error *error) {
+  if (error->status == FREYJA_OK) return;
+  fjl_push_error(L, error);
+  lua_setfield(L, -2, key);
+}
+
 /* Stack: +1. */
 static void push_recovery(lua_State *L, const freyja_recovery *recovery) {
-  lua_createtable(L, 0, 6);
+  lua_createtable(L, 0, 9);
   set_integer(L, "records", recovery->records);
   set_integer(L, "bytes_cut", recovery->bytes_cut);
   set_integer(L, "files_scanned", recovery->files_scanned);
+  set_integer(L, "hints_used", recovery->hints_used);
+  set_integer(L, "hints_ignored", recovery->hints_ignored);
   set_integer(L, "damaged", recovery->damaged);
   lua_pushnumber(L, recovery->milliseconds);
   lua_setfield(L, -2, "milliseconds");
-  if (recovery->damage.status == FREYJA_OK) return;
-  fjl_push_error(L, &recovery->damage);
-  lua_setfield(L, -2, "damage");
+  set_error(L, "damage", &recovery->damage);
+  set_error(L, "hint", &recovery->hint);
 }
 
 static void set_sync(lua_State *L, const freyja_stats *stats) {
@@ -79,6 +86,7 @@ static void push_segment(lua_State *L, const freyja_segment *segment) {
   if (segment->expires != 0) set_integer(L, "expires", segment->expires);
   set_boolean(L, "sealed", segment->sealed);
   set_boolean(L, "damaged", segment->damaged);
+  set_boolean(L, "has_hint", segment->has_hint);
 }
 
 /* db:segments() -> list of tables, oldest first. The figures are copied into a

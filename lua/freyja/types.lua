@@ -32,12 +32,15 @@
 ---@field order? "log"|"key"   "log"; "key" sorts bytewise first: memory for all keys that match
 
 ---@class freyja.Recovery  what the open found and did; it does not change afterwards
----@field records integer        valid records read, tombstones included
+---@field records integer        valid records read in data files, tombstones included
 ---@field bytes_cut integer      torn bytes at the log's end, moved to lost/; read-only: found, not cut
----@field files_scanned integer
+---@field files_scanned integer  data files that were read
+---@field hints_used integer     hint files that were read in their place
+---@field hints_ignored integer  hint files that do not fit, or are damaged: their data files were read
 ---@field damaged integer        spans that fail verification, left in place; not what was damaged since the open
 ---@field milliseconds number    that the open took
 ---@field damage? freyja.Error   the first of them; nil if there are none
+---@field hint? freyja.Error     the first hint file that was ignored, and why; nil if there are none
 
 ---@class freyja.Stats
 ---@field keys integer
@@ -74,6 +77,7 @@
 ---@field expires? integer    when the first of its put records expires, or has; nil: none does
 ---@field sealed boolean      false for the one being written
 ---@field damaged boolean     some of its bytes fail verification
+---@field has_hint boolean    the open has used its hint file, or one was written since
 
 ---@class freyja.BackupOptions
 ---@field links? boolean  true: sealed data files become hard links where that is possible
@@ -169,6 +173,13 @@ function store:sync() end
 
 ---Seals the data file being written and begins another.
 function store:rotate() end
+
+---Writes the hint file of a sealed data file, anew if there is one, so that the next open need not read the
+---data file. Takes at most 16 MiB of memory, and with io = "syscall" the largest record of it.
+---Raises, changing nothing: limit (no such segment, or not sealed), corrupt (the data file is damaged), io,
+---full, readonly, poisoned, forked, closed, memory.
+---@param id integer  of a segment
+function store:hint(id) end
 
 ---@return freyja.Stats
 function store:stats() end

@@ -14,7 +14,7 @@ local function bug(name, test, find, replace, within)
   }
 end
 
-for _, part in ipairs { "files", "store", "index", "copies", "merges", "expiry" } do
+for _, part in ipairs { "files", "store", "index", "copies", "merges", "expiry", "hints" } do
   assert(loadfile("spec/planted/bugs/" .. part .. ".lua"))(in_file, bug)
 end
 

@@ -360,7 +360,13 @@ bug("any_number_of_files_may_be_missing", "forged",
   [[if (status != FREYJA_OK || out->missing > 0) return status;]],
   [[if (status != FREYJA_OK) return status; out->missing = 0;]])
 
-bug("temporaries_stay", "open", [[bool goes = strcmp(name, "MANIFEST.tmp") == 0;]], [[bool goes = false;]])
+bug("temporaries_stay", "open",
+  [[bool goes = strcmp(name, "MANIFEST.tmp") == 0 || fj_hint_is_temporary(name);]],
+  [[bool goes = fj_hint_is_temporary(name);]])
+
+bug("hints_temporaries_stay", "hint",
+  [[bool goes = strcmp(name, "MANIFEST.tmp") == 0 || fj_hint_is_temporary(name);]],
+  [[bool goes = strcmp(name, "MANIFEST.tmp") == 0;]])
 
 bug("others_files_are_removed", "recovery", [[if (ours) return FREYJA_OK;]],
   [[if (!ours) *out = FJ_NOT_BEGUN;

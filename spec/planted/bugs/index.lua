@@ -13,7 +13,8 @@ bug("keys_of_a_size_are_equal", "collision",
 bug("a_collision_is_not_noticed", "collision", [[found->collides = true;]], "")
 
 bug("a_flag_is_not_kept", "collision",
-  [[found->collides = found->collides || fj_word_collides(found->word);]], "")
+  [[found->collides || fj_word_collides(found->word) || revives(&found->place);]],
+  [[found->collides || revives(&found->place);]])
 
 bug("flagged_records_are_taken_for_one", "collision",
   [[return alone && (record->flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);]],

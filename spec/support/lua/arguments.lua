@@ -14,7 +14,7 @@ local function describe(s)
       insert = "db text text writing", cas = "db text nilable nilable writing", get_many = "db list",
       each = "db choice", keys = "db choice",
       count = "db optional", sync = "db", rotate = "db", stats = "db", segments = "db", close = "db",
-      verify = "db", backup = "db text options", rewrite = "db list",
+      verify = "db", backup = "db text options", rewrite = "db list", hint = "db id",
     },
     of_stores = { __gc = "db", __close = "db", __tostring = "db", __len = "db" },
     of_iterators = { __gc = "it", __close = "it", __tostring = "it" },
@@ -26,13 +26,16 @@ local function describe(s)
   s.kinds = {
     db = { takes = { db = true, ["disguised store"] = true } },
     it = { takes = { it = true, ["disguised iterator"] = true } },
-    text = { takes = { string = true, number = true } },
-    nilable = { takes = { string = true, number = true, ["nil"] = true } },
-    optional = { takes = { string = true, number = true, ["nil"] = true }, may_miss = true },
-    choice = { takes = { string = true, number = true, ["nil"] = true, empty = true }, may_miss = true },
+    text = { takes = { string = true, number = true, fraction = true } },
+    nilable = { takes = { string = true, number = true, fraction = true, ["nil"] = true } },
+    optional = { takes = { string = true, number = true, fraction = true, ["nil"] = true }, may_miss = true },
+    choice = {
+      takes = { string = true, number = true, fraction = true, ["nil"] = true, empty = true }, may_miss = true,
+    },
     options = { takes = { ["nil"] = true, empty = true }, may_miss = true },
     writing = { takes = { ["nil"] = true, empty = true }, may_miss = true },
     target = { takes = {} },
+    id = { takes = { number = true } },
     list = { takes = { empty = true, options = true, error = true } }, -- tables of no elements
     error = { takes = { table = true, empty = true, options = true, error = true } }, -- any table prints
   }
@@ -57,7 +60,7 @@ local function before(s)
   end
   local of_stores, of_iterators = s.holders.of_stores, s.holders.of_iterators
   s.values = {
-    { "nil", nil }, { "boolean", true }, { "boolean", false }, { "number", 1 }, { "number", 0.5 },
+    { "nil", nil }, { "boolean", true }, { "boolean", false }, { "number", 1 }, { "fraction", 0.5 },
     { "string", "text" }, { "empty", {} }, { "table", { 1, 2, {} } }, { "options", { unknown = 1 } },
     { "options", { prefix = {} } }, { "options", { order = 1 } }, { "function", print }, { "function", open },
     { "thread", coroutine.create(print) }, { "userdata", io.stderr }, { "light userdata", debug.upvalueid(open, 1) },
@@ -67,7 +70,7 @@ local function before(s)
   }
   s.good = {
     db = s.db, it = it, text = "s1", nilable = "s1", optional = s.path .. ".4", list = { "s1" },
-    choice = "s", error = err, options = {}, writing = { ttl = 1000 }, target = { to = s.path .. ".5" },
+    choice = "s", error = err, options = {}, id = 1, writing = { ttl = 1000 }, target = { to = s.path .. ".5" },
   }
 end
 
@@ -128,7 +131,7 @@ local function run(s)
     hash_bits = "number", io = "none",
   } do
     for _, value in ipairs(s.values) do
-      if value[2] ~= nil and (value[1] ~= right or value[2] == 0.5) then
+      if value[2] ~= nil and value[1] ~= right then
         count = count + 1
         local ok, message = pcall(require "freyja".open, s.path .. ".4", { [name] = value[2] })
         assert(not ok and message:find(("option '%s' must be"):format(name), 1, true), name .. " " .. tostring(message))
@@ -140,7 +143,7 @@ local function run(s)
   for _, write in ipairs { s.db.put, s.db.insert, function(db, k, v, o) return db:cas(k, v, v, o) end } do
     for _, value in ipairs(s.values) do
       local ttl = value[2]
-      if ttl ~= nil and value[1] ~= "number" then
+      if ttl ~= nil and value[1] ~= "number" and value[1] ~= "fraction" then
         count = count + 1
         local ok, message = pcall(write, s.db, "s1", "s1", { ttl = ttl })
         assert(not ok and message:find("option 'ttl' must be", 1, true), tostring(message))

@@ -261,6 +261,11 @@ operation("sync and rotate", function(s)
   s.db:rotate()
 end)
 
+operation("hint", function(s)
+  s.db:rotate()
+  s.db:hint(s.db:segments()[1].id)
+end)
+
 operation("open and close", function(s)
   local freyja = require "freyja"
   local path = s.path .. ".3"

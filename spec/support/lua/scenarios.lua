@@ -374,6 +374,18 @@ scenario("sync and rotate", {
   end,
 })
 
+scenario("hint", {
+  before = function(s)
+    s.begin "s1"
+    s.db:rotate()
+  end,
+  run = function(s)
+    local id = s.db:segments()[1].id
+    s.db:hint(id)
+    assert(s.db:segments()[1].has_hint)
+  end,
+})
+
 scenario("close, and close again", {
   before = function(s)
     s.begin("s1", "m1")

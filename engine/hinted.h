@@ -1,0 +1,43 @@
+/* hinted.h - loading a segment into the index from its hint file, without reading its records:
+ * with the result that reading them would have.
+ *
+ * Why it has that. Applying records in the log's order (fj_index_apply) leaves of each key
+ * what its last record says; an entry is the last record of its key in the segment, and there
+ * is one of each. Entries come by their hashes, not in the log's order, so the question is
+ * only whether one that stands for another key is ever moved. Keys of different index hashes
+ * have nothing to do with each other.
+ *
+ * An entry that finds slots of its index hash is compared with their keys in the log, and then
+ * moves its own key's alone, in whatever order: but where all 64 bits of the hash make the
+ * index hash, neither entry nor slot is flagged `collides`, and the slot is the only one.
+ *
+ * There entries of one hash come in the log's order, and the slot is taken for the key's. Let
+ * it be another's, X. Of two keys of one hash that are live at the same time, the record of
+ * one at least is flagged (FORMAT.md, section 3). So when the entry's record was written, X
+ * was not live, or not by the record of this slot. What ended that record is another one of X,
+ * and it is in this segment, or the slot would not be here. X's last record in this segment is
+ * not before the entry's, or the slot would be as that says. So its entry comes behind this
+ * one and says what becomes of X. (Where a merge has moved records, the later one that it has
+ * made sure of may be in a later segment.)
+ *
+ * What has expired gets a slot here, and none by reading: whoever reads it or counts keys
+ * finds out (expire.c), as when it expires in an open store. It is no live key: to take its
+ * slot for another key's does no harm.
+ *
+ * Where damage hides records of earlier segments, which of two keys of one hash is kept may
+ * differ; both are then in doubt and raise CORRUPT (fj_index_prove). */
+#ifndef FJ_HINTED_H
+#define FJ_HINTED_H
+
+#include "hint.h"
+#include "index.h"
+
+/* Loads a sealed segment without known damage, whose file has the size that the MANIFEST gives
+ * and which is the newest of the index, if it has a hint that can be used: then *loaded, its
+ * statistics are set, and the segment's tail is its end. Otherwise it is to be read, whatever
+ * was loaded so far (reading applies all of its records once more); if there is a hint, *why
+ * says what is wrong with it (else it is empty). Faults: those of fj_index_apply. */
+freyja_status fj_hinted_load(fj_index *index, fj_segment *segment, bool *loaded,
+                             freyja_error *why, freyja_error *error);
+
+#endif

@@ -1,0 +1,97 @@
+--- Bugs to plant in hint files: writing, checking and loading them; see spec/planted/bugs.lua.
+
+local in_file, bug = ...
+
+-- Format and checks ------------------------------------------------------------------------------
+
+in_file "engine/hint.c"
+
+bug("hint_header_check_is_not_looked_at", "hint",
+  [[if (fj_get64(header + 120) != fj_hash(header, 120, 0))]],
+  [[if (fj_get64(header + 120) == 0)]])
+
+bug("hint_entries_check_is_not_looked_at", "hint",
+  [[if (progress.check != check)]], [[if (progress.check == 0 && check != 0)]])
+
+bug("hint_of_another_file_is_used", "hint",
+  [[for (unsigned i = 0; i < FJ_HINT_HEADER; i += 8)]],
+  [[for (unsigned i = 0; i < 16; i += 8)]])
+
+bug("hint_blocks_are_searched_wrongly", "hints",
+  [[if (key_hash >= least) *low = key_hash > most ? end : hint->first;]],
+  [[if (key_hash >= least) *low = end;]])
+
+bug("near_hashes_are_taken", "hints",
+  [[if (!later || near || !fj_hint_is_possible(entry.word, progress->covered)) return i;]],
+  [[if (!later || !fj_hint_is_possible(entry.word, progress->covered)) return i;]])
+
+in_file "engine/hint.h"
+
+bug("hint_entries_reach_beyond_the_end", "hints",
+  [[size >= fj_record_prefix(fj_hint_flags(word)) && offset + size <= covered;]],
+  [[size >= fj_record_prefix(fj_hint_flags(word)) && offset <= covered;]])
+
+-- What is gathered -------------------------------------------------------------------------------
+
+in_file "engine/gather.c"
+
+bug("keys_of_one_hash_are_one_key", "hints",
+  [[*same = x->key.size == y->key.size && memcmp(x->key.data, y->key.data, x->key.size) == 0;]],
+  [[*same = true;]])
+
+bug("first_record_of_a_key_stays", "hint",
+  [[memmove(&g->entries[i - 1], &g->entries[i], (g->kept - i) * sizeof entry);]],
+  [[entry = g->entries[i - 1];]])
+
+bug("upper_hashes_are_lost", "hints",
+  [[if (g->high == UINT64_MAX) {]], [[if (g->high == UINT64_MAX || !g->first) {]])
+
+bug("a_cut_leaves_out_an_entry", "hints",
+  [[g->high = entries[keep].hash - 1;]], [[g->high = entries[keep].hash;]])
+
+bug("damaged_value_gets_a_hint", "hint",
+  [[if (!valid) return fail_damaged(g, g->scan.offset, "a value", error);]], "")
+
+-- What is written --------------------------------------------------------------------------------
+
+in_file "engine/hintwriter.c"
+
+bug("hint_is_not_synced", "faults", [[int code = fj_sync(os, w->file);]], [[int code = 0;]])
+
+bug("hint_temporary_is_left", "hints",
+  [[(void)os->unlink(os->context, w->segment->pool->dir->fd, name);]], "")
+
+-- What is loaded ---------------------------------------------------------------------------------
+
+in_file "engine/hinted.c"
+
+bug("hint_slots_are_not_looked_at", "hints",
+  [[return alone && index->keydir.hash_mask == UINT64_MAX && !fj_word_collides(slot->word) &&]],
+  [[return alone && !fj_word_collides(slot->word) &&]])
+
+bug("hint_flag_is_not_looked_at", "hints",
+  [[(entry->word & FJ_HINT_COLLIDES) == 0;]], [[true;]])
+
+bug("hint_deletes_nothing", "hint", [[if (same) fj_index_delete(index, place);]], "")
+
+bug("hint_has_no_timestamps", "hint",
+  [[if (counts->newest > index->last_timestamp) index->last_timestamp = counts->newest;]], "")
+
+in_file "engine/recovery.c"
+
+bug("hint_of_a_damaged_file_is_used", "hint",
+  [[if (segment->sealed && !segment->damaged && segment->limit == entry->size)]],
+  [[if (segment->sealed && !segment->missing)]])
+
+in_file "engine/folder.c"
+
+bug("a_backup_that_failed_leaves_hints", "hint",
+  [[(void)os->unlink(os->context, folder->dir.fd, hint);]], "")
+
+in_file "engine/index.c"
+
+bug("what_comes_back_is_not_flagged", "hints",
+  [[found->collides || fj_word_collides(found->word) || revives(&found->place);]],
+  [[found->collides || fj_word_collides(found->word);]])
+
+bug("tombstones_have_values", "hints", [[found->record.kind != FJ_KIND_PUT)]], [[false)]])
