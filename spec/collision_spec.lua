@@ -67,6 +67,49 @@ describe("keys whose hashes collide", function()
     end)
   end
 
+  -- A record is compared with those before it only if one of them says that its hash is not
+  -- enough: that has to hold for whatever order merges leave.
+  it("stay different keys when merges take away what stood between their records", function()
+    local dir <close> = tmp.dir()
+    local options = { hash_bits = 1 }
+    local function step(write)
+      local db <close> = assert(freyja.open(dir.path, options))
+      write(db)
+      db:rotate()
+      local segments = db:segments()
+      return segments[#segments - 1].id
+    end
+    local function merge(ids)
+      local db <close> = assert(freyja.open(dir.path, options))
+      local rewrite <close> = db:rewrite(ids)
+      rewrite:commit()
+    end
+    -- Of three keys two have the same bit.
+    for _, pair in ipairs { { "k1", "k2" }, { "k1", "k3" }, { "k2", "k3" } } do
+      local a, b = pair[1], pair[2]
+      local first = step(function(db)
+        db:put(a, "1")
+        db:put(b, "2")
+        db:delete(a)
+      end)
+      local second = step(function(db) db:put(a, "3") end)
+      local third = step(function(db) db:put(b, "4") end)
+      merge { first } -- now a is the first of the two
+      local fourth = step(function(db) db:put(a, "5") end)
+      merge { second } -- and now b
+      do
+        local db <close> = assert(freyja.open(dir.path, options))
+        assert.equal("5", db:get(a))
+        assert.equal("4", db:get(b))
+      end
+      local last = step(function(db)
+        db:delete(a)
+        db:delete(b)
+      end)
+      merge { third, fourth, last }
+    end
+  end)
+
   it("keep the width of the hash that the store was made with", function()
     local dir <close> = tmp.dir()
     do

@@ -201,8 +201,53 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       assert.matches(ids[2] .. ".data", err.path, 1, true)
       assert.equal("corrupt", error_of(db.rewrite, db, { ids[2] }).code)
       assert.equal(bytes, tmp.read(path .. "/" .. ids[2] .. ".data"))
-      local rewrite <close> = db:rewrite { ids[3], ids[4] }
+      do
+        local rewrite <close> = db:rewrite { ids[1] } -- a damaged value hides nothing below it
+        rewrite:commit()
+      end
+      db:close()
+      store.flip(path .. "/" .. ids[3] .. ".data", 132 * 8) -- a header: nobody can tell of which key
+      db = assert(freyja.open(path, { io = io_mode }))
+      local below = db:segments()[1].id
+      err = error_of(db.rewrite, db, { below })
+      assert.equal("corrupt", err.code)
+      assert.matches("segment " .. below .. " cannot be merged", err.message, 1, true)
+      local rewrite <close> = db:rewrite { ids[4], ids[5] }
       rewrite:commit()
+    end)
+
+    it("does not make a damaged value a whole one, when that was damaged since the store was opened", function()
+      fill(db, 1, 100)
+      local value = ("x"):rep(100)
+      db:put("damaged", value)
+      db:rotate()
+      local ids, files = sealed(db), data_files(path)
+      local file = ("%s/%d.data"):format(path, ids[#ids])
+      store.flip(file, (tmp.read(file):find(value, 1, true) - 1) * 8)
+      do
+        local rewrite <close> = db:rewrite(ids)
+        local err = error_of(rewrite.commit, rewrite)
+        assert.equal("corrupt", err.code)
+        assert.equal(file, err.path)
+      end
+      assert.equal("corrupt", error_of(db.get, db, "damaged").code)
+      assert.equal(files, data_files(path))
+      assert.matches("value 99 ", db:get "key49", 1, true)
+    end)
+
+    it("leaves no tombstone where nothing is left that it hides", function()
+      fill(db, 1, 200)
+      for key in pairs(contents(db)) do db:delete(key) end
+      db:rotate()
+      do
+        local rewrite <close> = db:rewrite(sealed(db))
+        rewrite:commit()
+      end
+      assert.equal(1, #db:segments())
+      assert.equal(0, db:segments()[1].tombstones)
+      db:close()
+      db = assert(freyja.open(path, { io = io_mode }))
+      assert.same({}, contents(db))
     end)
 
     it("says what is wrong with the ids", function()

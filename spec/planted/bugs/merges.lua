@@ -26,7 +26,7 @@ bug("expired_values_are_merged_away", "merge",
 bug("tombstones_are_never_needed", "merge",
   [[return last + 1 > rewrite->input_count;]], [[(void)last; return false;]])
 
-bug("tombstones_are_always_needed", "merge",
+bug("tombstones_are_always_needed", "rewrite",
   [[return last + 1 > rewrite->input_count;]], [[(void)last; return true;]])
 
 bug("a_tombstone_of_what_is_back_is_kept", "merge",
@@ -67,11 +67,11 @@ bug("a_merge_forgets_older_retired_files", "rewrite",
 
 bug("merged_files_stay", "rewrite", [[fj_index_reap(&rewrite->db->index);]], "")
 
-bug("dropped_records_stay", "rewrite",
+bug("dropped_records_stay", "merge",
   [[else status = delete_slot(rewrite, &record, place, error);]],
   [[else if (record.size == 0) status = delete_slot(rewrite, &record, place, error);]])
 
-bug("outputs_stay_when_a_rewrite_is_given_up", "rewrite",
+bug("outputs_stay_when_a_rewrite_is_given_up", "merge",
   [[(void)rewrite->os->unlink(rewrite->os->context, rewrite->db->dir.fd, name);]],
   [[(void)name;]])
 

@@ -89,7 +89,7 @@ static const char *const written[] = {
     "psp1p2p3p",    "oso2o3odkp",   "lsl2lkl3l",    "prp2rp3s",     "p4pko",
     "pl4c4pv4p",    "prm",          "prdrm",        "podrprM",      "prordrMc",
     "llrolrmk",     "prprdrMdrm",   "pdrpdrMcom",   "prmrmvMc",     "prpmd1rm2o",
-    "prorMbodrmB",  "lrlrdM4pm4k"};
+    "prorMbodrmB",  "lrlrdM4pm4k",  "prom"};
 
 /* For files that are read, copied and written again in pieces of 64 and 256 KiB: what a failed
  * sync left, torn tails, backups. */
