@@ -156,6 +156,22 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       end
     end)
 
+    it("finds a mark behind the log's end", function()
+      local file, copy = path .. "/2.data", dir.path .. "/copy"
+      reopen()
+      tmp.copy_dir(path, copy)
+      local other <close> = assert(freyja.open(copy, { io = io_mode, sync = "always" }))
+      for i = 1, 2 do other:put("a write of the copy", ("x"):rep(i)) end
+      other:close()
+      local marks = tmp.read(copy .. "/2.data"):sub(MARKS + 1, MARKS_END)
+      for slot = 0, 1 do
+        local old = patch(file, MARKS + 16 * slot, marks:sub(16 * slot + 1, 16 * slot + 16))
+        assert.matches("the log ends at", find(db:verify(), file, MARKS + 16 * slot).message)
+        patch(file, MARKS + 16 * slot, old)
+      end
+      assert_clean(db)
+    end)
+
     it("names the key of a damaged value and goes on behind each problem", function()
       flip(path .. "/1.data", (HEADER + 24 + 5 + 3) * 8)        -- a value: "twice", replaced since
       flip(path .. "/1.data", (HEADER + 40 + 2) * 8)            -- a header: "alone"

@@ -49,7 +49,7 @@ bug("the_second_piece_of_a_backup_goes_elsewhere", "crash",
 
 bug("a_backup_s_copy_is_not_synced", "crash", [[if (code == 0) code = fj_sync(os, to);]], "")
 
-bug("a_backup_s_link_is_not_synced", "crash", [[int code = fj_sync(os, file);]], [[int code = 0;]])
+bug("a_backup_s_link_is_not_synced", "brought", [[int code = fj_sync(os, file);]], [[int code = 0;]])
 
 bug("a_backup_goes_on_with_the_store_s_ids", "backup", [[made->next_id += steps[0];]], "")
 
@@ -109,7 +109,7 @@ bug("a_removed_position_cuts_others_off", "verify",
 
 in_file "engine/keydir.c"
 
-bug("an_index_without_order_passes", "audit",
+bug("an_index_without_order_passes", "keydir",
   [[else if (slot->hash < last) wrong = "the index is out of order (K1)";]], "")
 
 -- Repair ---------------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ bug("repair_believes_an_older_manifest", "repair",
 
 in_file "engine/lua/db.c"
 
-bug("closing_says_nothing", "api",
+bug("closing_says_nothing", "luastate",
   [[if (close_store(L, &error) != FREYJA_OK) return fjl_raise(L, &error);]],
   [[(void)close_store(L, &error);]])
 

@@ -219,7 +219,7 @@ bug("a_short_write_is_a_whole_one", "system", [[offset += (uint64_t)written;]], 
 
 bug("a_short_write_goes_on_at_the_same_place", "system", [[offset += (uint64_t)written;]], "")
 
-bug("the_lock_is_the_process_s", "open",
+bug("the_lock_is_the_process_s", "system",
   [[UNINTERRUPTED(code, fcntl(file, F_OFD_SETLK, &lock));]],
   [[UNINTERRUPTED(code, fcntl(file, F_SETLK, &lock));]])
 
@@ -261,7 +261,7 @@ bug("a_record_may_pass_the_end", "capi",
   [[return (out->flags & ~flags) == 0 && out->size <= available;]],
   [[return (out->flags & ~flags) == 0 && out->size <= available + 8;]])
 
-bug("unknown_flags_are_ignored", "capi",
+bug("unknown_flags_are_ignored", "forged",
   [[return (out->flags & ~flags) == 0 && out->size <= available;]],
   [[return out->size <= available;]])
 

@@ -136,7 +136,7 @@ bug("a_prefix_sorts_anywhere", "api",
 bug("in_key_order_values_are_not_checked", "damage",
   [[if (!header_only && !fj_record_check_value(record, seed)) return FREYJA_CORRUPT;]], "")
 
-bug("keys_run_over_their_chunk", "api",
+bug("keys_run_over_their_chunk", "luastate",
   [[if (chunk == NULL || CHUNK_SIZE - chunk->used < key.size) {]],
   [[if (chunk == NULL || CHUNK_SIZE - chunk->used < key.size / 2) {]])
 

@@ -28,7 +28,7 @@ bug("a_failed_open_leaks", "faults", [[(void)freyja_close(db, NULL);]], "")
 
 in_file "engine/lock.c"
 
-bug("writers_share", "open",
+bug("writers_share", "system",
   [[if (code == 0) code = os->lock(os->context, file, exclusive);]],
   [[if (code == 0) code = os->lock(os->context, file, false);]])
 
@@ -111,11 +111,11 @@ bug("a_record_must_be_shorter", "limits",
 bug("timestamps_stand_still", "system",
   [[draft->timestamp = now > last ? now : last + 1;]], [[draft->timestamp = now;]])
 
-bug("the_interval_never_ends", "crash",
+bug("the_interval_never_ends", "system",
   [[if (clean || now - db->last_sync < (uint64_t)db->options.sync_ms * 1000) return FREYJA_OK;]],
   [[return FREYJA_OK;]])
 
-bug("the_interval_is_in_seconds", "crash",
+bug("the_interval_is_in_seconds", "system",
   [[if (clean || now - db->last_sync < (uint64_t)db->options.sync_ms * 1000) return FREYJA_OK;]],
   [[if (clean || now - db->last_sync < (uint64_t)db->options.sync_ms * 1000000) return FREYJA_OK;]])
 

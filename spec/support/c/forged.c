@@ -203,8 +203,9 @@ static void test_tombstone(void) {
 }
 
 /* A record in the place of the put of "a", of as many bytes: of the empty key, flagged
- * `expires`. *damaged: how the store opens. */
-static freyja_status open_expiring(uint8_t kind, uint64_t expiry, bool *damaged) {
+ * `expires`, and by `flags`. *damaged: how the store opens. */
+static freyja_status open_flagged(uint8_t kind, uint8_t flags, uint64_t expiry,
+                                  bool *damaged) {
   sim_disk *disk = make_store();
   uint64_t hash_seed = 0, size = 0;
   uint64_t seed = fj_record_seed(seed_of(disk, 1, &hash_seed), FJ_SEGMENT_HEADER);
@@ -217,7 +218,7 @@ static freyja_status open_expiring(uint8_t kind, uint64_t expiry, bool *damaged)
   uint8_t *p = copy + FJ_SEGMENT_HEADER;
   memset(p + 8, 0, 6); /* no value and no key */
   p[14] = kind;
-  p[15] = FJ_FLAG_EXPIRES;
+  p[15] = FJ_FLAG_EXPIRES | flags;
   fj_put64(p + FJ_RECORD_HEADER, expiry);
   fj_put32(p + 4, fj_record_value_sum(NULL, 0, seed, fj_get64(p + 16)));
   fj_put32(p, fj_record_header_sum(p, seed, fj_hash(NULL, 0, hash_seed)));
@@ -229,6 +230,23 @@ static freyja_status open_expiring(uint8_t kind, uint64_t expiry, bool *damaged)
   if (freyja_close(db, NULL) != FREYJA_OK) exit(1);
   sim_disk_destroy(disk);
   return status;
+}
+
+static freyja_status open_expiring(uint8_t kind, uint64_t expiry, bool *damaged) {
+  return open_flagged(kind, 0, expiry, damaged);
+}
+
+/* What a flag that is not known says of a record nobody here can tell. */
+static void test_flags(void) {
+  bool right = true, damaged = false;
+  for (uint8_t flag = 4; flag != 0; flag = (uint8_t)(flag << 1)) {
+    freyja_status status = open_flagged(FJ_KIND_PUT, flag, UINT64_MAX, &damaged);
+    right = right && status == FREYJA_CORRUPT && damaged;
+  }
+  ok(right, "a record with an unknown flag is damage", "it is not");
+  ok(open_flagged(FJ_KIND_PUT, FJ_FLAG_COLLIDES, UINT64_MAX, &damaged) == FREYJA_OK &&
+         !damaged,
+     "one with all that are known is not", "it is");
 }
 
 static void test_expiry(void) {
@@ -286,6 +304,7 @@ int main(void) {
   test_missing();
   test_tombstone();
   test_expiry();
+  test_flags();
   test_search();
   return failures > 0;
 }

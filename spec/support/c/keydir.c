@@ -155,6 +155,31 @@ static void test_end(const fj_os *os) {
   fj_keydir_destroy(&keydir);
 }
 
+static void pass_slot(void *argument, const fj_slot *slot) {
+  (void)argument;
+  (void)slot;
+}
+
+/* Two slots that stand where each could, but not in the hashes' order: a search for the one
+ * ends at the other. */
+static void test_check(const fj_os *os) {
+  fj_keydir keydir;
+  fj_place place;
+  fj_keydir_create(&keydir, os, 64);
+  model_count = 0;
+  if (!add(&keydir, 1) || !add(&keydir, 2) || !find(&keydir, 1, model[0].word, &place))
+    exit(1);
+  fj_slot *slot = place.slot;
+  bool right = slot[1].hash == 2 && fj_keydir_check(&keydir, pass_slot, NULL) == NULL;
+  fj_slot first = slot[0];
+  slot[0] = slot[1];
+  slot[1] = first;
+  const char *wrong = fj_keydir_check(&keydir, pass_slot, NULL);
+  ok(right && wrong != NULL && strstr(wrong, "(K1)") != NULL,
+     "that neighbours are out of order is noticed");
+  fj_keydir_destroy(&keydir);
+}
+
 static void test_memory(const fj_os *os) {
   fj_keydir keydir;
   fj_keydir_create(&keydir, os, 64);
@@ -240,6 +265,7 @@ int main(void) {
   ok(discarded > 0, "a large one gives its old pages back as it grows");
   test_changes(&os, "hashes that crowd", crowded_hash, 400);
   test_end(&os);
+  test_check(&os);
   test_memory(&os);
   test_words();
   test_costs();

@@ -21,6 +21,9 @@ static const fj_os *real;
 static uint64_t clock_now;      /* microseconds */
 static int reserve_code;        /* what reserving says; 0: as it is */
 static int lock_code;           /* as above */
+static int lock_dir_code;       /* as above, for directories */
+static uint64_t monotonic_now;  /* microseconds; of those tests that go by it */
+static long syncs;              /* of files */
 static long files_open;         /* descriptors */
 static size_t transfer_max;     /* bytes that one read or write moves */
 static int maps_left = INT_MAX; /* mappings that there is room for */
@@ -41,7 +44,12 @@ static bool is_interrupted(void) {
   static unsigned calls;
   return interrupts && calls++ % 2 == 0;
 }
+static uint64_t s_monotonic(void *c) {
+  (void)c;
+  return monotonic_now;
+}
 static int s_sync(void *c, int file) {
+  syncs++;
   return is_interrupted() ? -EINTR : real->sync(c, file);
 }
 static int s_sync_dir(void *c, int dir) {
@@ -53,6 +61,9 @@ static int s_reserve(void *c, int file, uint64_t offset, uint64_t size) {
 }
 static int s_lock(void *c, int file, bool exclusive) {
   return lock_code != 0 ? -lock_code : real->lock(c, file, exclusive);
+}
+static int s_lock_dir(void *c, int dir, bool exclusive) {
+  return lock_dir_code != 0 ? -lock_dir_code : real->lock_dir(c, dir, exclusive);
 }
 static int s_open(void *c, int dir, const char *name, unsigned flags, int *file) {
   int code = real->open(c, dir, name, flags, file);
@@ -91,6 +102,7 @@ static fj_os make_table(void) {
   os.now = s_now;
   os.reserve = s_reserve;
   os.lock = s_lock;
+  os.lock_dir = s_lock_dir;
   os.open = s_open;
   os.open_dir = s_open_dir;
   os.close = s_close;
@@ -186,6 +198,73 @@ static void test_errors(const fj_os *os, freyja_io io) {
   ok(error.os_code == ENOLCK && strstr(error.path, "/LOCK") != NULL,
      "a file system without locks is told");
   lock_code = 0;
+}
+
+/* Whether opening the store is LOCKED, and the message says so. */
+static bool is_locked(const freyja_options *options, const char *text) {
+  freyja *db = NULL;
+  freyja_error error;
+  freyja_status status = freyja_open(path, options, &db, &error);
+  (void)freyja_close(db, NULL);
+  return status == FREYJA_LOCKED && strstr(error.message, text) != NULL;
+}
+
+/* Where directories cannot be locked, the file LOCK does it, within a process too. */
+static void test_no_dir_lock(const fj_os *os) {
+  static const int codes[] = {EOPNOTSUPP, ENOSYS, EBADF, EINVAL};
+  freyja_options writing, reading;
+  freyja_options_init(&writing);
+  writing.os = os;
+  reading = writing;
+  reading.readonly = true;
+  for (size_t c = 0; c < sizeof codes / sizeof *codes; c++) {
+    freyja *first = NULL, *second = NULL;
+    remove_store();
+    lock_dir_code = codes[c];
+    if (freyja_open(path, &writing, &first, NULL) != FREYJA_OK) exit(1);
+    ok(is_locked(&writing, "in this process") && is_locked(&reading, "in this process"),
+       "where folders cannot be locked, the file LOCK keeps others out");
+    (void)freyja_close(first, NULL);
+    first = NULL;
+    bool right = freyja_open(path, &reading, &first, NULL) == FREYJA_OK &&
+                 freyja_open(path, &reading, &second, NULL) == FREYJA_OK;
+    ok(right && is_locked(&writing, "open for reading"), "while readers share");
+    (void)freyja_close(first, NULL);
+    (void)freyja_close(second, NULL);
+  }
+  lock_dir_code = 0;
+}
+
+/* Under sync = milliseconds a write that comes so long after the first one that was not
+ * synced, and no earlier one, syncs what was written before it. */
+static void test_interval(const fj_os *table, freyja_io io) {
+  static const struct {
+    uint64_t passed; /* microseconds since the write before */
+    bool synced;
+  } writes[] = {{0, false},      {249999, false}, {1, true},      {1, false},
+                {249998, false}, {1, true},       {250000, true}, {900000, true}};
+  fj_os os = *table;
+  freyja_options options;
+  freyja *db = NULL;
+  bool right = true;
+  os.monotonic = s_monotonic;
+  freyja_options_init(&options);
+  options.io = io;
+  options.sync_mode = FREYJA_SYNC_INTERVAL;
+  options.sync_ms = 250;
+  options.os = &os;
+  remove_store();
+  monotonic_now = 1000000;
+  if (freyja_open(path, &options, &db, NULL) != FREYJA_OK) exit(1);
+  monotonic_now += 10000000; /* nothing waits for a sync meanwhile */
+  for (size_t i = 0; i < sizeof writes / sizeof *writes; i++) {
+    long before = syncs;
+    monotonic_now += writes[i].passed;
+    right = freyja_put(db, "k", 1, "v", 1, NULL) == FREYJA_OK && right;
+    right = right && (syncs > before) == writes[i].synced;
+  }
+  ok(right, "a write syncs those before it when they have waited so many milliseconds");
+  (void)freyja_close(db, NULL);
 }
 
 /* Where space cannot be reserved, all works by writes of its own. */
@@ -356,7 +435,9 @@ int main(void) {
     test_no_reserve(&os, (freyja_io)io);
     test_transfers(&os, (freyja_io)io);
     test_descriptors(&os, (freyja_io)io);
+    test_interval(&os, (freyja_io)io);
   }
+  test_no_dir_lock(&os);
   test_few_maps(&os);
   remove_store();
   test_size_limit(false);

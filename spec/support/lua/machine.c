@@ -244,11 +244,18 @@ static int machine_clock(lua_State *D) {
   return 0;
 }
 
+/* machine.fail_syncs(errno): syncs of files fail with it from now on; 0: they do not */
+static int machine_fail_syncs(lua_State *D) {
+  os_sync_code = (int)luaL_checkinteger(D, 1);
+  return 0;
+}
+
 int luaopen_machine(lua_State *L) {
   static const luaL_Reg functions[] = {{"run", machine_run},
                                        {"empty", machine_empty},
                                        {"open_files", machine_open_files},
                                        {"clock", machine_clock},
+                                       {"fail_syncs", machine_fail_syncs},
                                        {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;

@@ -3,7 +3,7 @@
 
 local machine = require "machine"
 
-local SUITES = { "arguments", "control", "endings", "finalizers", "expiry", "allocations" }
+local SUITES = { "arguments", "control", "endings", "finalizers", "expiry", "edges", "allocations" }
 
 return function(folder, wanted)
   local run = { size = "normal", good = true }

@@ -1,6 +1,8 @@
 /* os_wrap.c - see os_wrap.h. */
 #include "os_wrap.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "os.h"
@@ -8,6 +10,7 @@
 plan os_plan;
 os_held os_held_now;
 os_clock os_clock_now;
+int os_sync_code;
 
 const fj_os *__real_fj_os_real(void);
 const fj_os *__wrap_fj_os_real(void);
@@ -37,15 +40,21 @@ static void w_unmap(void *c, uint8_t *map, uint64_t size) {
   os_held_now.maps--;
   real->unmap(c, map, size);
 }
+static int w_sync(void *c, int file) {
+  return os_sync_code != 0 ? -os_sync_code : real->sync(c, file);
+}
 /* Before each block stands its size, so that it can be overwritten when it is given back: then
- * it shows if it is still read. */
+ * it shows if it is still read. Behind it stands what nobody may write to. */
 #define HEADER 16u
+static const uint8_t fence[16] = "behind a block";
 
 static void *w_allocate(void *c, size_t size) {
-  uint8_t *block = plan_fails(&os_plan) ? NULL : real->allocate(c, HEADER + size);
+  uint8_t *block =
+      plan_fails(&os_plan) ? NULL : real->allocate(c, HEADER + size + sizeof fence);
   if (block == NULL) return NULL;
   os_held_now.blocks++;
   memcpy(block, &size, sizeof size);
+  memcpy(block + HEADER + size, fence, sizeof fence);
   return block + HEADER;
 }
 static void w_release(void *c, void *block) {
@@ -53,6 +62,10 @@ static void w_release(void *c, void *block) {
   if (block == NULL) return;
   os_held_now.blocks--;
   memcpy(&size, (uint8_t *)block - HEADER, sizeof size);
+  if (memcmp((uint8_t *)block + size, fence, sizeof fence) != 0) {
+    printf("not ok luastate: written behind a block of %zu bytes\n", size);
+    abort();
+  }
   memset(block, 0xA5, size);
   real->release(c, (uint8_t *)block - HEADER);
 }
@@ -92,6 +105,7 @@ const fj_os *__wrap_fj_os_real(void) {
   os.open_dir = w_open_dir;
   os.open = w_open;
   os.close = w_close;
+  os.sync = w_sync;
   os.map = w_map;
   os.unmap = w_unmap;
   os.allocate = w_allocate;

@@ -1,7 +1,7 @@
 /* os_wrap.h - the operating system as the engine sees it in this program: the real one,
- * with what it hands out counted, with memory that can fail, and with clocks that can be
- * moved. The linker puts it in the place of fj_os_real (--wrap), so that the binding needs no
- * door for tests. */
+ * with what it hands out counted, with memory and syncs that can fail, and with clocks that
+ * can be moved. Who writes behind a block of memory ends the program. The linker puts it in
+ * the place of fj_os_real (--wrap), so that the binding needs no door for tests. */
 #ifndef OS_WRAP_H
 #define OS_WRAP_H
 
@@ -32,5 +32,8 @@ typedef struct os_clock {
 } os_clock;
 
 extern os_clock os_clock_now;
+
+/* An errno that syncs of files fail with; 0: they do what they should. */
+extern int os_sync_code;
 
 #endif
