@@ -120,11 +120,19 @@ static int core_open(lua_State *L) {
   return push_failure(L, &error);
 }
 
+/* is_store(value) -> boolean: whether it is a store, open or closed */
+static int core_is_store(lua_State *L) {
+  const fjl_object *object = lua_touserdata(L, 1);
+  lua_pushboolean(L, object != NULL && lua_rawlen(L, 1) == sizeof *object &&
+                         object->kind == fjl_store_kind);
+  return 1;
+}
+
 FREYJA_API int luaopen_freyja_core(lua_State *L);
 
 int luaopen_freyja_core(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"open", core_open}, {"repair", fjl_repair}, {NULL, NULL}};
+      {"open", core_open}, {"repair", fjl_repair}, {"is_store", core_is_store}, {NULL, NULL}};
   luaL_checkversion(L);
   fjl_create_handles(L);
   fjl_create_error(L);
@@ -135,5 +143,10 @@ int luaopen_freyja_core(lua_State *L) {
   luaL_newlib(L, functions);
   lua_pushliteral(L, FREYJA_VERSION);
   lua_setfield(L, -2, "version");
+  (void)luaL_getmetatable(L,
+                          fjl_store_kind); /* where the module adds what is written in Lua */
+  (void)lua_getfield(L, -1, "__index");
+  lua_setfield(L, -3, "methods");
+  lua_pop(L, 1);
   return 1;
 }

@@ -10,6 +10,10 @@
 -- @module freyja
 
 local core <const> = require "freyja.core"
+local maintenance <const> = require "freyja.maintenance"
+
+core.methods.merge = maintenance.merge
+core.methods.maintain = maintenance.maintain
 
 local M = {}
 

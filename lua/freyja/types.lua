@@ -208,6 +208,27 @@ function store:backup(path, options) end
 ---@return freyja.Rewrite rewrite  to be closed
 function store:rewrite(ids) end
 
+---@class freyja.MergeOptions
+---@field progress? fun(done: integer, bytes: integer)  after each step; an error in it ends the merge
+---@field step? integer  4 MiB; bytes
+
+---Rewrites segments as a whole. Raises as rewrite does.
+---@param ids integer[]  of sealed segments, in any order
+---@param options? freyja.MergeOptions
+---@return freyja.Progress
+function store:merge(ids, options) end
+
+---@class freyja.Policy  a module under freyja.policy, or one's own
+---@field name? string
+---@field plan? fun(segments: freyja.Segment[], settings: table): {ids: integer[], reason: string}[]
+---@field merge? fun(db: freyja.Store, settings: table)  the script that does it; without it the plan is merged
+
+---Merges what a policy asks for, once.
+---@param policy? string|freyja.Policy|function  "dead_ratio"; a module's name, a table, or a plan
+---@param settings? table  for it
+---@return {merges: integer, read: integer, written: integer}
+function store:maintain(policy, settings) end
+
 ---Syncs and releases everything; a second time does nothing.
 function store:close() end
 

@@ -14,7 +14,8 @@ local function describe(s)
       insert = "db text text writing", cas = "db text nilable nilable writing", get_many = "db list",
       each = "db choice", keys = "db choice",
       count = "db optional", sync = "db", rotate = "db", stats = "db", segments = "db", close = "db",
-      verify = "db", backup = "db text options", rewrite = "db list", hint = "db id",
+      verify = "db", backup = "db text options", rewrite = "db list", hint = "db id", merge = "db list",
+      maintain = "db policy",
     },
     of_stores = { __gc = "db", __close = "db", __tostring = "db", __len = "db" },
     of_iterators = { __gc = "it", __close = "it", __tostring = "it" },
@@ -36,6 +37,7 @@ local function describe(s)
     writing = { takes = { ["nil"] = true, empty = true }, may_miss = true },
     target = { takes = {} },
     id = { takes = { number = true } },
+    policy = { takes = { ["nil"] = true, ["function"] = true }, may_miss = true },
     list = { takes = { empty = true, options = true, error = true } }, -- tables of no elements
     error = { takes = { table = true, empty = true, options = true, error = true } }, -- any table prints
   }

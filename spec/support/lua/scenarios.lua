@@ -529,6 +529,40 @@ scenario("verify", {
   end,
 })
 
+scenario("rewrite", {
+  before = function(s)
+    s.begin("s1", "s2", "m1")
+    s.db:put("gone", "x")
+    s.db:rotate()
+    s.db:delete "gone"
+    s.db:put("s1", s.value("s1", 1))
+    s.db:rotate()
+  end,
+  run = function(s)
+    local rewrite <close> = s.db:rewrite { 1, 2 }
+    assert(tostring(rewrite):find "open")
+    for record in rewrite:records() do
+      if record.key == "s2" then rewrite:keep(record) end
+    end
+    rewrite:commit()
+    while rewrite:step(10) do assert(rewrite:progress().bytes > 0) end
+  end,
+  after = function(s) s.store() end,
+})
+
+scenario("merge and maintain", {
+  before = function(s)
+    s.begin("s1", "m1")
+    s.db:rotate()
+  end,
+  run = function(s)
+    s.db:merge({ 1 }, { step = 10, progress = function(done, bytes) assert(done <= bytes) end })
+    assert(s.db:maintain().merges == 0)
+    assert(not pcall(s.db.rewrite, s.db, { 99 }))
+  end,
+  after = function(s) s.store() end,
+})
+
 -- What a backup that failed has made is gone again.
 scenario("backup", {
   before = function(s)
