@@ -130,20 +130,41 @@ static freyja_status check_end(const fj_dir *dir, const fj_identity *identity,
   return status;
 }
 
-/* Whether all files that the MANIFEST names are there, as long as they are to be. What a merge
- * has made and not come to name may go only then: otherwise it may have replaced what is
- * missing, by a newer MANIFEST. */
-static bool is_complete(const fj_dir *dir, const fj_manifest *manifest) {
-  for (uint32_t i = 0; i < manifest->count; i++) {
-    uint8_t header[FJ_SEGMENT_HEADER];
-    char name[FJ_NAME_MAX];
-    uint64_t size = 0;
-    int64_t count = 0;
-    fj_segment_name(name, manifest->entries[i].id);
-    if (!read_header(dir, name, header, &count, &size)) return false;
-    if (size < FJ_SEGMENT_HEADER || size < manifest->entries[i].size) return false;
-  }
-  return true;
+/* What `code` of opening a data file says: that there is none (no fault). */
+static bool is_no_file(int code) {
+  return code == -ENOENT || code == -ELOOP || code == -EISDIR || code == -ENXIO ||
+         code == -ENODEV;
+}
+
+/* Whether the file that the entry names is there, as long as it is to be. */
+static freyja_status check_there(const fj_dir *dir, const fj_manifest_entry *entry,
+                                 bool *there, freyja_error *error) {
+  const fj_os *os = dir->os;
+  fj_os_stat st = {.size = 0};
+  char name[FJ_NAME_MAX];
+  int file = -1;
+  fj_segment_name(name, entry->id);
+  int code = os->open(os->context, dir->fd, name, 0, &file);
+  *there = false;
+  if (is_no_file(code)) return FREYJA_OK;
+  if (code != 0) return fj_fail_os(error, code, dir, name, "open");
+  code = os->stat(os->context, file, &st);
+  (void)os->close(os->context, file);
+  if (code != 0) return fj_fail_os(error, code, dir, name, "examine");
+  *there = st.regular && st.size >= FJ_SEGMENT_HEADER && st.size >= entry->size;
+  return FREYJA_OK;
+}
+
+/* Whether all files that the MANIFEST names are there. What a merge has made and not come to
+ * name may go only then: otherwise it may have replaced what is missing, by a newer MANIFEST.
+ */
+static freyja_status check_complete(const fj_dir *dir, const fj_manifest *manifest,
+                                    bool *complete, freyja_error *error) {
+  freyja_status status = FREYJA_OK;
+  *complete = true;
+  for (uint32_t i = 0; i < manifest->count && *complete && status == FREYJA_OK; i++)
+    status = check_there(dir, &manifest->entries[i], complete, error);
+  return status;
 }
 
 static int count_data(void *argument, const char *name) {
@@ -173,7 +194,11 @@ freyja_status fj_leftovers_find(const fj_dir *dir, const fj_manifest *manifest,
   int code = dir->os->list(dir->os->context, dir->fd, visit_unnamed, &visit);
   *out = visit.witness;
   if (code < 0) return fj_fail_os(error, code, dir, NULL, "list");
-  if (visit.merged != 0 && out->id == 0 && !is_complete(dir, manifest)) out->id = visit.merged;
+  if (visit.merged != 0 && out->id == 0 && visit.status == FREYJA_OK) {
+    bool complete = false;
+    visit.status = check_complete(dir, manifest, &complete, error);
+    if (visit.status == FREYJA_OK && !complete) out->id = visit.merged;
+  }
   for (uint32_t i = 0; i < manifest->count && out->id == 0; i++) {
     if (visit.status != FREYJA_OK) break;
     visit.status = check_end(dir, &manifest->identity, &manifest->entries[i], out, error);

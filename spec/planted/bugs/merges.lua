@@ -106,7 +106,7 @@ bug("outputs_of_an_interrupted_merge_stay", "rewrite",
   [[goes = what == FJ_NOT_BEGUN || what == FJ_MERGED ||]], [[goes = what == FJ_NOT_BEGUN ||]])
 
 bug("outputs_go_though_inputs_are_missing", "rewrite",
-  [[if (visit.merged != 0 && out->id == 0 && !is_complete(dir, manifest)) out->id = visit.merged;]], "")
+  [[if (visit.status == FREYJA_OK && !complete) out->id = visit.merged;]], "")
 
 bug("retired_files_stay", "rewrite",
   [[(what == FJ_BEGUN && fj_manifest_has_retired(visit->manifest, id));]], [[false;]])

@@ -279,6 +279,16 @@ static void iterate_in_order(trial *t) {
   for (int keys = 0; keys < 2; keys++) trial_iterate(t, FREYJA_ORDER_KEY, keys == 1, true);
 }
 
+static void merge_all(trial *t) {
+  trial_open(t);
+  trial_delete(t, 1);
+  trial_rotate(t);
+  trial_arm(t);
+  trial_merge(t);
+  trial_put(t, 2);
+  trial_rotate(t);
+}
+
 static void view(trial *t) {
   trial_open(t);
   trial_arm(t);
@@ -414,6 +424,8 @@ const scenario sim_scenarios[] = {
     {"iterate-key-write", make_store, iterate_in_order, ALWAYS, 0, 0},
     {"view", make_store, view, NONE, 0, 0},
     {"statistics", make_store, count, NONE, 0, 0},
+    {"merge", make_store, merge_all, NONE, 0, 0},
+    {"merge-always", make_store, merge_all, ALWAYS, 2, SIM_MAPPED_ONLY},
     {"verify", make_store, verify, NONE, 0, 0},
     {"verify-damaged", make_damaged_value, verify, NONE, 0, 0},
     {"verify-readonly", make_readonly, verify, NONE, 0, 0},

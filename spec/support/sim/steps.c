@@ -113,6 +113,42 @@ void trial_rotate(trial *t) {
   if (status == FREYJA_OK) t->promised = t->acknowledged;
 }
 
+/* The steps before the commit touch files that nobody needs yet, so that their faults poison
+ * nothing; those behind it only read. */
+static freyja_status merge_on(trial *t, freyja_rewrite *rewrite, trial_kind kind) {
+  freyja_status status = FREYJA_OK;
+  for (unsigned turn = 0; status == FREYJA_OK && t->why[0] == '\0'; turn++) {
+    trial_begin(t);
+    status = freyja_rewrite_step(rewrite, 700, &t->error);
+    trial_judge(t, kind, "rewrite_step", status);
+    if (turn == 1 && status == FREYJA_OK) trial_put(t, 3);
+  }
+  return status;
+}
+
+void trial_merge(trial *t) {
+  freyja_segment segments[64];
+  uint64_t ids[64];
+  size_t count = 0;
+  freyja_rewrite *rewrite = NULL;
+  if (!trial_runs(t)) return;
+  size_t there = freyja_get_segments(t->db, segments, 64);
+  for (size_t i = 0; i < there && i < 64; i++)
+    if (segments[i].sealed) ids[count++] = segments[i].id;
+  trial_begin(t);
+  freyja_status status = freyja_rewrite_open(t->db, ids, count, &rewrite, &t->error);
+  trial_judge(t, TRIAL_COPIES, "rewrite_open", status);
+  if (status == FREYJA_OK) status = merge_on(t, rewrite, TRIAL_COPIES);
+  if (status == FREYJA_END) {
+    trial_begin(t);
+    status = freyja_rewrite_commit(rewrite, &t->error);
+    trial_judge(t, TRIAL_WRITES_TO, "rewrite_commit", status);
+    if (status == FREYJA_OK) t->promised = t->acknowledged;
+    if (status == FREYJA_OK) (void)merge_on(t, rewrite, TRIAL_READS);
+  }
+  freyja_rewrite_close(rewrite);
+}
+
 /* ---- reading ---------------------------------------------------------- */
 
 /* Whether a read that raises CORRUPT is right. */
@@ -288,7 +324,9 @@ void trial_stats(trial *t) {
     keys += segments[i].live_keys;
   }
   if (t->disk->failure_count > 0) trial_wrong(t, "statistics call the operating system");
-  if (stats.segments != count || stats.bytes != bytes || stats.keys != keys)
+  /* Keys whose slots a merge could not move are in files that are no segments any more. */
+  bool moved = stats.pending_bytes == 0 ? stats.keys == keys : stats.keys >= keys;
+  if (stats.segments != count || stats.bytes != bytes || !moved)
     trial_wrong(t, "the segments' statistics do not add up");
   if (!t->broken && stats.keys != live)
     trial_wrong(t, "%d keys are counted, not %d", (int)stats.keys, (int)live);

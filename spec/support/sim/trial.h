@@ -119,6 +119,8 @@ void trial_iterate(trial *t, freyja_order order, bool keys_only, bool write);
 void trial_views(trial *t);
 void trial_stats(trial *t);
 void trial_verify(trial *t);
+/* Merges all sealed segments, by steps, with a write in between. */
+void trial_merge(trial *t);
 /* Makes a second store: one a trial. */
 void trial_backup(trial *t, bool copy);
 void trial_repair(trial *t); /* of the closed store */
