@@ -2,9 +2,9 @@
  * disk that this may leave is opened.
  *
  *   crash                       a fixed set, in seconds
- *   crash --all [SHARE]         every workload of up to four operations, and the written ones;
- *                               with a SHARE, kills at every so many moments only
- *   crash MODE WORKLOAD [SEED]  one, as a failure prints it
+ *   crash --all [SHARE]         every workload of up to four operations (three in modes that
+ * are others with larger records), and the written ones; with a SHARE, kills at every so many
+ * moments only crash MODE WORKLOAD [SEED]  one, as a failure prints it
  *
  * A workload is a string of operations: p put, o overwrite, d delete, s sync, r rotate,
  * c close and open again, k be killed and open again, v be killed, look read-only, open
@@ -611,7 +611,9 @@ static bool run_mode(size_t i, bool all) {
   for (size_t n = 0; right && n < samples; n++)
     right = run_large(&modes[i], 1 + i + n * MODES);
   if (samples > 0) return report(&modes[i], right);
-  size_t longest = all ? 4 : i < 2 ? 2 : 1;
+  size_t most =
+      modes[i].segment_size > FREYJA_SEGMENT_SIZE_MIN ? 3 : 4; /* as others, in pages */
+  size_t longest = all ? most : i < 2 ? 2 : 1;
   for (size_t length = 0; right && length <= longest; length++)
     right = run_all(&modes[i], length, 1 + i);
   if (right && all) right = run_written(&modes[i], 0, 1, 1 + i);
