@@ -45,12 +45,12 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
         assert.equal(before.key8, db:get "key8")
         rewrite:commit()
         while rewrite:step(1000) do assert.equal(before.key8, db:get "key8") end
+        assert.equal(0, db:stats().pending_bytes)
+        assert.equal(#db:segments(), data_files(path))
       end
       before.key1 = db:get "key1"
       assert.same(before, contents(db))
       assert.is_true(db:stats().bytes < was.bytes // 2)
-      assert.equal(0, db:stats().pending_bytes)
-      assert.equal(#db:segments(), data_files(path))
       assert.is_true(db:verify().ok)
       db:close()
       db = assert(freyja.open(path, { io = io_mode }))
@@ -141,7 +141,7 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       local before = contents(db)
       local nextly, iterator = db:each()
       nextly(iterator)
-      do
+      for _ = 1, 2 do -- the second one remembers what the first has left
         local rewrite <close> = db:rewrite(sealed(db))
         rewrite:commit()
       end
@@ -201,18 +201,20 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       assert.matches(ids[2] .. ".data", err.path, 1, true)
       assert.equal("corrupt", error_of(db.rewrite, db, { ids[2] }).code)
       assert.equal(bytes, tmp.read(path .. "/" .. ids[2] .. ".data"))
-      do
-        local rewrite <close> = db:rewrite { ids[1] } -- a damaged value hides nothing below it
-        rewrite:commit()
-      end
       db:close()
       store.flip(path .. "/" .. ids[3] .. ".data", 132 * 8) -- a header: nobody can tell of which key
       db = assert(freyja.open(path, { io = io_mode }))
-      local below = db:segments()[1].id
-      err = error_of(db.rewrite, db, { below })
+      err = error_of(db.rewrite, db, { ids[1] })
       assert.equal("corrupt", err.code)
-      assert.matches("segment " .. below .. " cannot be merged", err.message, 1, true)
-      local rewrite <close> = db:rewrite { ids[4], ids[5] }
+      assert.matches("segment " .. ids[1] .. " cannot be merged", err.message, 1, true)
+      do
+        local rewrite <close> = db:rewrite { ids[4], ids[5] }
+        rewrite:commit()
+      end
+      store.flip(path .. "/" .. ids[3] .. ".data", 132 * 8)
+      db:close()
+      db = assert(freyja.open(path, { io = io_mode }))
+      local rewrite <close> = db:rewrite { ids[1] } -- a damaged value hides nothing
       rewrite:commit()
     end)
 

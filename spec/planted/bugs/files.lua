@@ -332,7 +332,7 @@ bug("all_behind_what_cannot_be_read_is_passed_over", "damage",
 
 in_file "engine/index.c"
 
-bug("what_lies_behind_a_record_must_be_readable", "damage",
+bug("what_lies_behind_a_record_must_be_readable", "capi",
   [[if (status != FREYJA_OK && fj_is_unreadable(&fault) && want > FJ_RECORD_HEADER) {]],
   [[if (0) {]])
 
