@@ -132,6 +132,26 @@ describe("the Lua API", function()
     db:each()
     collectgarbage()
     assert.equal(0, db:stats().iterators)
+    local nextly, iterator <const> = db:each() -- kept, and never closed
+    while nextly(iterator) do assert.equal(1, db:stats().iterators) end
+    assert.equal(0, db:stats().iterators)
+  end)
+
+  it("keeps a store open as long as there is an iterator of it", function()
+    local other <close> = tmp.dir()
+    local nextly, iterator = (function()
+      local store = assert(freyja.open(other.path))
+      store:put("k", "v")
+      return store:each()
+    end)()
+    collectgarbage()
+    collectgarbage()
+    assert.equal("k", (nextly(iterator)))
+    assert.is_nil(nextly(iterator))
+    iterator = nil -- luacheck: ignore 311
+    collectgarbage()
+    collectgarbage()
+    assert(freyja.open(other.path)):close()
   end)
 
   it("shows an iterator the store as it was, whatever is written in the loop", function()

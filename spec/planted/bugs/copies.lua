@@ -150,7 +150,7 @@ in_file "engine/lua/each.c"
 
 bug("a_break_releases_nothing", "api", [[{"__close", iterator_close},]], "")
 
-bug("an_iterator_does_not_keep_its_store", "luastate",
+bug("an_iterator_does_not_keep_its_store", "api",
   [[(void)lua_setiuservalue(L, -2, 1);]], [[lua_pop(L, 1);]])
 
 bug("an_ended_iterator_is_not_released", "api", [[(void)iterator_close(L);]], "")
