@@ -52,13 +52,19 @@ static bool is_checked(const content *c) {
   return fj_get64(c->bytes + 56) == fj_hash(c->bytes, 56, 0);
 }
 
+/* Whether it is the field that says of which kind the file is, and says one that there is:
+ * only the check tells that it is another. */
+static bool is_kind(const content *c, uint64_t field) {
+  return field == 12 && fj_get32(c->bytes + 12) <= 1;
+}
+
 /* The field of the header that is the first damaged one; 128 if none is. When the file was
  * made is known to nobody: that it is damaged shows in the check. */
 static uint64_t field_of(const img_file *file, const content *c) {
   static const uint64_t fields[] = {0, 8, 12, 16, 32, 40, 48};
   if (!is_readable(c, 0, 128)) return 0;
   for (uint32_t i = 0; i + 1 < sizeof fields / sizeof *fields; i++)
-    if (differs(file, c, fields[i], fields[i + 1])) return fields[i];
+    if (differs(file, c, fields[i], fields[i + 1]) && !is_kind(c, fields[i])) return fields[i];
   if (!is_checked(c)) return 56;
   return differs(file, c, 96, 128) ? 96 : 128;
 }
