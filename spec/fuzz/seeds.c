@@ -15,16 +15,18 @@
 
 #define INPUT_MAX 32768u
 
-/* What to do to a new store: p put, o overwrite, d delete, l put a large value, r rotate,
- * s sync, c close and open again, k be killed and open again. What follows a colon is done to
- * the files then: K killed, not closed; T bytes behind the log's end; V a damaged value,
- * H a damaged header of a record, F one of a file, M a missing file, A a file without end. */
+/* What to do to a new store: p put, o overwrite, e overwrite by a value that expires, w wait
+ * until it has, d delete, l put a large value, r rotate, s sync, c close and open again, k be
+ * killed and open again. What follows a colon is done to the files then: K killed, not closed;
+ * T bytes behind the log's end; V a damaged value, H a damaged header of a record, F one of a
+ * file, M a missing file, A a file without end. */
 static const char *const workloads[] = {
-    "",        "p",      "ppp",      "ppodp",       "pprpp",        "prprpr",
-    "lll",     "pplppd", "ppkpp",    "pcpcp",       "pp:K",         "pppr:K",
-    "pplp:KT", "ppo:T",  "pppp:V",   "pppp:H",      "ppprppp:V",    "ppprppp:H",
-    "ppp:F",   "prp:F",  "prprp:M",  "prp:A",       "psppp:KV",     "pspsppp:KH",
-    "llll:V",  "pdpdpd", "oooooodd", "ppprpppdrpo", "ppppppsdddd:K"};
+    "",        "p",        "ppp",      "ppodp",       "pprpp",         "prprpr",
+    "lll",     "pplppd",   "ppkpp",    "pcpcp",       "pp:K",          "pppr:K",
+    "pplp:KT", "ppo:T",    "pppp:V",   "pppp:H",      "ppprppp:V",     "ppprppp:H",
+    "ppp:F",   "prp:F",    "prprp:M",  "prp:A",       "psppp:KV",      "pspsppp:KH",
+    "llll:V",  "pdpdpd",   "oooooodd", "ppprpppdrpo", "ppppppsdddd:K", "pepe",
+    "poeweo",  "perewprp", "eeee:K",   "pee:V",       "peeewr:H",      "oeweoe:KT"};
 
 /* What is done after opening (operations.h): all of the operations, some of them twice. */
 static const uint8_t operations[] = {0,  1,   5,  2,  2,  3,  3,  9,  6, 0,   7, 2,   0,
@@ -36,6 +38,8 @@ static const uint8_t operations[] = {0,  1,   5,  2,  2,  3,  3,  9,  6, 0,   7,
 static const uint8_t collisions[] = {3, 0, 1, 10, 8, 2, 20, 8, 3, 5, 12, 1, 8, 2, 30, 0, 4, 4};
 static const uint8_t damages[] = {1, 0, 1, 10, 16, 2, 20, 32, 3, 5, 0,
                                   2, 9, 6, 3,  0,  7, 4,  7,  5, 3};
+static const uint8_t expiring[] = {1, 0, 1, 10, 3, 1, 60, 3, 2, 70, 11, 3, 200, 3, 4, 0,
+                                   3, 5, 1, 3,  6, 2, 67, 7, 9, 40, 3,  7, 65,  4, 2};
 static const uint8_t longer[] = {0, 128, 1, 60, 0, 254, 3, 0, 200, 9, 64, 5, 2, 40, 4, 200};
 
 static const char *folder;
@@ -67,11 +71,17 @@ static void must(freyja_status status) {
 static freyja *step(sim_disk *disk, freyja *db, char what, uint8_t turn) {
   static const uint8_t value[1500] = "value";
   size_t size = 0;
-  const uint8_t *key = fuzz_key(what == 'o' || what == 'd' ? 1 : (uint8_t)(turn % 5), &size);
+  const uint8_t *key = fuzz_key(strchr("oed", what) != NULL ? 1 : (uint8_t)(turn % 5), &size);
   switch (what) {
   case 'p':
   case 'o':
     must(freyja_put(db, key, size, value, 5u + turn, NULL));
+    break;
+  case 'e':
+    must(freyja_put_ttl(db, key, size, value, 3u + turn, 1000, NULL));
+    break;
+  case 'w':
+    disk->clock += 1000;
     break;
   case 'l':
     must(freyja_put(db, key, size, value, sizeof value, NULL));
@@ -203,6 +213,18 @@ static void write_store(size_t index) {
   sim_disk_destroy(disk);
 }
 
+/* What expires, among the others. */
+static void write_expiring(const fuzz_file *files) {
+  fuzz_image image = {.options = 2, .count = 4, .rest = {operations, sizeof operations}};
+  memcpy(image.files, files, 4 * sizeof *files);
+  image.files[0].at = expiring;
+  image.files[0].size = sizeof expiring;
+  write_image("store", "e1", &image);
+  image.count = 3;
+  write_image("data", "e1", &image);
+  write_image("log", "e1", &image);
+}
+
 static void write_recipes(void) {
   static const uint8_t manifest[] = {0, 0, 1, 0, 2, 0, 3, 0};
   static const uint8_t narrow[] = {1, 0, 1, 0, 2, 0, 3, 0};
@@ -228,6 +250,7 @@ static void write_recipes(void) {
   write_image("manifest", "r1", &image);
   image.files[0].at = narrow;
   write_image("manifest", "r2", &image);
+  write_expiring(files);
 }
 
 int main(int count, char **arguments) {

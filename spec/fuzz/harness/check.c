@@ -64,7 +64,7 @@ bool fuzz_drain(freyja_iterator *iterator, fuzz_view *view) {
     freyja_status status = freyja_iterator_next(iterator, &entry, &error);
     if (status == FREYJA_OK) {
       fuzz_view_add(view, entry.key.data, entry.key.size, entry.value.data, entry.value.size,
-                    entry.timestamp);
+                    entry.timestamp, entry.expiry);
       continue;
     }
     if (status == FREYJA_END) return before.status == FREYJA_OK;

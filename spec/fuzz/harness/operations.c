@@ -8,6 +8,7 @@
 #include "log.h"
 #include "mend.h"
 #include "recipe.h"
+#include "store.h"
 
 #define OPERATIONS_MAX 48u /* in one input */
 #define VALUE_MAX 4096u
@@ -33,6 +34,20 @@ static freyja_slice take_value(fuzz_input *input, uint8_t value[VALUE_MAX]) {
   return slice;
 }
 
+/* ---- time ------------------------------------------------------------------------ */
+
+static uint64_t fuzz_now(const fuzz_store *s) { return fj_clock_now(&s->db->index.clock); }
+
+/* The time of a store with these records when it is opened next. */
+static uint64_t next_now(const fuzz_store *s, uint64_t newest) {
+  return s->disk->clock > newest ? s->disk->clock : newest;
+}
+
+/* What the model says of the key, as of now. */
+static const fuzz_item *see(const fuzz_store *s, freyja_slice key) {
+  return fuzz_view_see(&s->model, key.data, key.size, fuzz_now(s));
+}
+
 /* ---- writing ------------------------------------------------------------------ */
 
 /* Whether a write succeeded; a fault is checked for whether it can be. */
@@ -54,15 +69,27 @@ static void expect_known(freyja_status status, bool known, freyja_status if_know
               known ? "" : " not");
 }
 
-static void do_put(fuzz_store *s, fuzz_input *input) {
+/* A key has a value now, that expires so many microseconds from now, or never (0). */
+static void set(fuzz_store *s, freyja_slice key, freyja_slice value, uint64_t ttl) {
+  uint64_t expiry = ttl == 0 ? 0 : fuzz_now(s) + ttl;
+  fuzz_view_set(&s->model, key.data, key.size, value.data, value.size, expiry);
+  s->bytes += 40 + key.size + value.size;
+}
+
+/* How long a value lives, by its size: about as long as FUZZ_WAIT waits. */
+static uint64_t ttl_of(const freyja_slice *value) {
+  return (uint64_t)(value->size % 64 + 1) << 16;
+}
+
+static void do_put(fuzz_store *s, fuzz_input *input, bool expires) {
   uint8_t bytes[VALUE_MAX];
   freyja_error error;
   freyja_slice key = take_key(s, input);
   freyja_slice value = take_value(input, bytes);
-  freyja_status status = freyja_put(s->db, key.data, key.size, value.data, value.size, &error);
-  if (!wrote(s, status, &error)) return;
-  fuzz_view_set(&s->model, key.data, key.size, value.data, value.size);
-  s->bytes += 32 + key.size + value.size;
+  uint64_t ttl = expires ? ttl_of(&value) : 0;
+  freyja_status status =
+      freyja_put_ttl(s->db, key.data, key.size, value.data, value.size, ttl, &error);
+  if (wrote(s, status, &error)) set(s, key, value, ttl);
 }
 
 static void do_insert(fuzz_store *s, fuzz_input *input) {
@@ -70,20 +97,19 @@ static void do_insert(fuzz_store *s, fuzz_input *input) {
   freyja_error error;
   freyja_slice key = take_key(s, input);
   freyja_slice value = take_value(input, bytes);
-  bool known = fuzz_view_find(&s->model, key.data, key.size) != NULL;
+  uint64_t ttl = value.size % 3 == 0 ? ttl_of(&value) : 0;
+  bool known = see(s, key) != NULL;
   freyja_status status =
-      freyja_insert(s->db, key.data, key.size, value.data, value.size, &error);
+      freyja_insert_ttl(s->db, key.data, key.size, value.data, value.size, ttl, &error);
   bool written = wrote(s, status, &error);
   if (s->whole || known) expect_known(status, known, FREYJA_EXISTS, FREYJA_OK);
-  if (!written) return;
-  fuzz_view_set(&s->model, key.data, key.size, value.data, value.size);
-  s->bytes += 32 + key.size + value.size;
+  if (written) set(s, key, value, ttl);
 }
 
 static void do_delete(fuzz_store *s, fuzz_input *input) {
   freyja_error error;
   freyja_slice key = take_key(s, input);
-  bool known = fuzz_view_find(&s->model, key.data, key.size) != NULL;
+  bool known = see(s, key) != NULL;
   freyja_status status = freyja_delete(s->db, key.data, key.size, &error);
   bool written = wrote(s, status, &error);
   if (s->whole || known) expect_known(status, known, FREYJA_OK, FREYJA_NOTFOUND);
@@ -100,20 +126,22 @@ static void do_cas(fuzz_store *s, fuzz_input *input) {
   uint8_t how = fuzz_byte(input);
   freyja_slice desired = take_value(input, bytes);
   freyja_slice expected = take_value(input, old);
-  const fuzz_item *item = fuzz_view_find(&s->model, key.data, key.size);
+  const fuzz_item *item = see(s, key);
   bool expects_none = (how & 1) != 0;
   bool deletes = (how & 2) != 0;
   bool equal = item == NULL
                    ? expects_none
                    : !expects_none && fuzz_item_is(item, expected.data, expected.size);
-  freyja_status status = freyja_cas(s->db, key.data, key.size, expects_none ? NULL : &expected,
-                                    deletes ? NULL : &desired, &error);
+  uint64_t ttl = (how & 4) != 0 ? ttl_of(&desired) : 0;
+  freyja_status status =
+      freyja_cas_ttl(s->db, key.data, key.size, expects_none ? NULL : &expected,
+                     deletes ? NULL : &desired, ttl, &error);
   bool written = wrote(s, status, &error);
   if (s->whole || item != NULL) expect_known(status, equal, FREYJA_OK, FREYJA_MISMATCH);
   if (!written) return;
-  s->bytes += 32 + key.size + desired.size;
-  if (deletes) fuzz_view_remove(&s->model, key.data, key.size);
-  else fuzz_view_set(&s->model, key.data, key.size, desired.data, desired.size);
+  s->bytes += 32 + key.size;
+  if (deletes && item != NULL) fuzz_view_remove(&s->model, key.data, key.size);
+  if (!deletes) set(s, key, desired, ttl);
 }
 
 /* ---- reading ------------------------------------------------------------------ */
@@ -129,7 +157,7 @@ static void drop_view(fuzz_store *s) {
 static void do_view(fuzz_store *s, fuzz_input *input) {
   freyja_error error;
   freyja_slice key = take_key(s, input);
-  const fuzz_item *item = fuzz_view_find(&s->model, key.data, key.size);
+  const fuzz_item *item = see(s, key);
   drop_view(s);
   freyja_status status = freyja_get_view(s->db, key.data, key.size, &s->held, &error);
   fuzz_check_error(status, &error);
@@ -159,7 +187,7 @@ static void do_begin(fuzz_store *s, fuzz_input *input) {
   freyja_iterator_options options = {.order = FREYJA_ORDER_LOG};
   finish_iterator(s);
   if (fuzz_byte(input) & 1) options.order = FREYJA_ORDER_KEY;
-  fuzz_view_copy(&s->expected, &s->model);
+  fuzz_view_copy_live(&s->expected, &s->model, fuzz_now(s));
   s->expects_whole = s->whole;
   fuzz_view_clear(&s->given);
   if (freyja_iterator_open(s->db, &options, &s->iterator, &error) != FREYJA_OK)
@@ -173,24 +201,27 @@ static void do_advance(fuzz_store *s, fuzz_input *input) {
     freyja_status status = freyja_iterator_next(s->iterator, &entry, &error);
     if (status != FREYJA_OK) return; /* finish_iterator looks at that */
     fuzz_view_add(&s->given, entry.key.data, entry.key.size, entry.value.data,
-                  entry.value.size, entry.timestamp);
+                  entry.value.size, entry.timestamp, entry.expiry);
   }
 }
 
 /* ---- the whole store ---------------------------------------------------------- */
 
 static void examine(fuzz_store *s, const char *what) {
-  static fuzz_view view;
+  static fuzz_view view, live;
   bool whole = fuzz_examine(s->db, &view);
   s->steps++;
-  fuzz_view_expect(&view, &s->model, what);
+  fuzz_view_copy_live(&live, &s->model, fuzz_now(s));
+  fuzz_view_expect(&view, &live, what);
   if (s->whole && !whole) fuzz_fail("%s: not all can be read any more", what);
   s->whole = whole;
-  fuzz_view_copy(&s->model, &view); /* with timestamps */
+  fuzz_view_learn(&s->model, &view);
 }
 
 static void do_verify(fuzz_store *s) {
-  uint64_t problems = fuzz_verify(s->db, s->model.count, s->whole);
+  static fuzz_view live;
+  fuzz_view_copy_live(&live, &s->model, fuzz_now(s));
+  uint64_t problems = fuzz_verify(s->db, live.count, s->whole);
   if (problems > 0 && s->is_sound) fuzz_fail("verify finds problems that there were not");
   s->is_sound = problems == 0;
 }
@@ -202,14 +233,15 @@ static const char *copy_path(const fuzz_store *s, char path[16]) {
 
 /* The newest backup holds what it did when it was made, whatever was written since. */
 static void check_copy(fuzz_store *s) {
-  static fuzz_view view;
+  static fuzz_view view, live;
   char path[16];
   freyja_error error;
   bool whole = false;
   if (!s->has_copy) return;
   if (!fuzz_look(s->disk, copy_path(s, path), s->mode.io, &view, &whole, &error))
     fuzz_fail("a backup cannot be opened: %s (%s)", error.message, error.path);
-  fuzz_view_expect(&view, &s->copied, "a backup");
+  fuzz_view_copy_live(&live, &s->copied, next_now(s, s->copied_newest));
+  fuzz_view_expect(&view, &live, "a backup");
 }
 
 static void do_backup(fuzz_store *s, fuzz_input *input) {
@@ -223,6 +255,7 @@ static void do_backup(fuzz_store *s, fuzz_input *input) {
   fuzz_check_error(status, &error);
   if (status == FREYJA_OK) {
     fuzz_view_copy(&s->copied, &s->model);
+    s->copied_newest = s->db->index.last_timestamp;
     s->has_copy = true;
     check_copy(s);
     return;
@@ -237,11 +270,12 @@ static void do_backup(fuzz_store *s, fuzz_input *input) {
  * and verify does not look at those of keys that were deleted: where somebody made them up,
  * such a key may come back. */
 static void mend(fuzz_store *s, bool in_order) {
-  static fuzz_view view;
+  static fuzz_view view, live;
   s->steps += 4;
   if (!fuzz_mend(s->disk, "db-again", &view)) fuzz_fail("a sound store cannot be repaired");
-  if (!in_order) fuzz_view_keep(&view, &s->model);
-  fuzz_view_expect(&view, &s->model, "a repaired store");
+  fuzz_view_copy_live(&live, &s->model, next_now(s, s->newest));
+  if (!in_order) fuzz_view_keep(&view, &live);
+  fuzz_view_expect(&view, &live, "a repaired store");
 }
 
 /* Closes the store, or has its process die, and opens it in another way. */
@@ -277,8 +311,10 @@ static void do_operation(fuzz_store *s, uint8_t operation, fuzz_input *input) {
   s->steps++;
   switch (operation % FUZZ_OPERATIONS) {
   case FUZZ_PUT:
-  case FUZZ_PUT_TOO:
-    do_put(s, input);
+    do_put(s, input, false);
+    break;
+  case FUZZ_PUT_TTL:
+    do_put(s, input, true);
     break;
   case FUZZ_DELETE:
     do_delete(s, input);
@@ -321,6 +357,12 @@ static void do_operation(fuzz_store *s, uint8_t operation, fuzz_input *input) {
   }
 }
 
+void fuzz_expect_again(const fuzz_store *store, const fuzz_view *view) {
+  static fuzz_view live;
+  fuzz_view_copy_live(&live, &store->model, next_now(store, store->newest));
+  fuzz_view_expect(view, &live, "opened again");
+}
+
 void fuzz_operate(fuzz_store *store, fuzz_input *input) {
   for (unsigned i = 0; i < OPERATIONS_MAX && input->left > 0 && store->db != NULL; i++)
     do_operation(store, fuzz_byte(input), input);
@@ -329,6 +371,7 @@ void fuzz_operate(fuzz_store *store, fuzz_input *input) {
   examine(store, "at the end");
   if (store->is_sound) do_verify(store);
   bool in_order = store->is_sound && fuzz_in_order(store->disk, store->db);
+  store->newest = store->db->index.last_timestamp;
   fuzz_close(store->db);
   store->db = NULL;
   drop_view(store); /* it outlives the store */

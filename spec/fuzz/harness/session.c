@@ -84,7 +84,7 @@ void fuzz_session(sim_disk *disk, uint64_t bytes, uint8_t options, fuzz_input *i
     fuzz_operate(&store, input);
     if (!fuzz_look(disk, "db", store.mode.io, &again, &whole, &error))
       fuzz_fail("it cannot be read again: %s (%s)", error.message, error.path);
-    fuzz_view_expect(&again, &store.model, "opened again");
+    fuzz_expect_again(&store, &again);
   }
   fuzz_check_costs(disk, store.bytes, store.steps);
   sim_disk_destroy(disk);

@@ -43,12 +43,13 @@ static void set_value(fuzz_item *item, const void *value, size_t size) {
 }
 
 void fuzz_view_add(fuzz_view *view, const void *key, size_t key_size, const void *value,
-                   size_t value_size, uint64_t timestamp) {
+                   size_t value_size, uint64_t timestamp, uint64_t expiry) {
   make_room(view, 1, key_size);
   fuzz_item *item = &view->items[view->count++];
   item->key = view->used;
   item->key_size = (uint32_t)key_size;
   item->timestamp = timestamp;
+  item->expiry = expiry;
   set_value(item, value, value_size);
   if (key_size > 0) memcpy(view->bytes + view->used, key, key_size);
   view->used += key_size;
@@ -96,16 +97,41 @@ fuzz_item *fuzz_view_find(const fuzz_view *view, const void *key, size_t size) {
   return found ? &view->items[index] : NULL;
 }
 
+static bool is_live(const fuzz_item *item, uint64_t now) {
+  return item->expiry == 0 || item->expiry > now;
+}
+
+fuzz_item *fuzz_view_see(const fuzz_view *view, const void *key, size_t size, uint64_t now) {
+  fuzz_item *item = fuzz_view_find(view, key, size);
+  return item != NULL && is_live(item, now) ? item : NULL;
+}
+
+void fuzz_view_copy_live(fuzz_view *to, const fuzz_view *from, uint64_t now) {
+  size_t kept = 0;
+  fuzz_view_copy(to, from);
+  for (size_t i = 0; i < to->count; i++)
+    if (is_live(&to->items[i], now)) to->items[kept++] = to->items[i];
+  to->count = kept;
+}
+
+void fuzz_view_learn(fuzz_view *view, const fuzz_view *other) {
+  for (size_t i = 0; i < other->count; i++) {
+    freyja_slice key = fuzz_view_key(other, &other->items[i]);
+    fuzz_item *item = fuzz_view_find(view, key.data, key.size);
+    if (item != NULL) item->timestamp = other->items[i].timestamp;
+  }
+}
+
 bool fuzz_item_is(const fuzz_item *item, const void *value, size_t size) {
   return item->value_size == size && item->value_sum == fj_hash(value, size, 0);
 }
 
 void fuzz_view_set(fuzz_view *view, const void *key, size_t key_size, const void *value,
-                   size_t value_size) {
+                   size_t value_size, uint64_t expiry) {
   bool found = false;
   size_t index = position(view, key, key_size, &found);
   if (!found) {
-    fuzz_view_add(view, key, key_size, value, value_size, 0);
+    fuzz_view_add(view, key, key_size, value, value_size, 0, 0);
     fuzz_item added = view->items[view->count - 1];
     memmove(view->items + index + 1, view->items + index,
             (view->count - 1 - index) * sizeof *view->items);
@@ -113,6 +139,7 @@ void fuzz_view_set(fuzz_view *view, const void *key, size_t key_size, const void
   }
   set_value(&view->items[index], value, value_size);
   view->items[index].timestamp = 0;
+  view->items[index].expiry = expiry;
 }
 
 void fuzz_view_remove(fuzz_view *view, const void *key, size_t size) {
@@ -150,5 +177,6 @@ void fuzz_view_expect(const fuzz_view *view, const fuzz_view *expected, const ch
       fuzz_fail("%s: entry %zu has another value", what, i);
     if (a->timestamp != b->timestamp && a->timestamp != 0 && b->timestamp != 0)
       fuzz_fail("%s: entry %zu has another timestamp", what, i);
+    if (a->expiry != b->expiry) fuzz_fail("%s: entry %zu has another expiry", what, i);
   }
 }

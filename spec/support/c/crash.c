@@ -8,7 +8,8 @@
  *
  * A workload is a string of operations: p put, o overwrite, d delete, s sync, r rotate,
  * c close and open again, k be killed and open again, v be killed, look read-only, open
- * again, l put a large value, i insert, x compare and swap, b back up, by links, B by copies,
+ * again, l put a large value, t put a value over another one that expires at once, T one that
+ * expires late, i insert, x compare and swap, b back up, by links, B by copies,
  * 1 2 3 a sync fails and its pages stay dirty, are taken for clean, are dropped; then close
  * and open again; m merge all sealed segments, M every other one; 4 the sync of the directory
  * fails with which a rotation ends, and the new entry is taken for clean; then close and open
@@ -35,16 +36,19 @@
 #include "witness.h"
 
 #define OPERATIONS_MAX 16
-#define NESTED_EVERY 2000 /* of the disks, for one recovery is interrupted */
-#define VERIFIED_EVERY 16 /* of the disks, which are then checked as a user would */
-#define KILLED_EVERY 50   /* of the moments, from which recovery after a kill is interrupted */
-#define TORN_EVERY 1000   /* of those with a torn tail */
-#define LARGE_SAMPLE 4    /* disks at a moment, where files are large */
+#define PAUSE 400000         /* microseconds that pass before an operation */
+#define LATER 1000           /* and before the store is opened again after a crash */
+#define TTL_LATE 3600000000u /* microseconds */
+#define NESTED_EVERY 2000    /* of the disks, for one recovery is interrupted */
+#define VERIFIED_EVERY 16    /* of the disks, which are then checked as a user would */
+#define KILLED_EVERY 50 /* of the moments, from which recovery after a kill is interrupted */
+#define TORN_EVERY 1000 /* of those with a torn tail */
+#define LARGE_SAMPLE 4  /* disks at a moment, where files are large */
 #define LARGE_TORN_EVERY 40  /* of those with a torn tail, there */
 #define LARGE_SAMPLES 8      /* of all of them, each other disks, for --all */
 #define LARGE_KILLED_EVERY 4 /* of the moments, there */
 
-static const char operations[] = "podsrclk";
+static const char operations[] = "podsrclkt";
 
 typedef struct mode {
   const char *name;
@@ -89,7 +93,10 @@ static const char *const written[] = {
     "psp1p2p3p",    "oso2o3odkp",   "lsl2lkl3l",    "prp2rp3s",     "p4pko",
     "pl4c4pv4p",    "prm",          "prdrm",        "podrprM",      "prordrMc",
     "llrolrmk",     "prprdrMdrm",   "pdrpdrMcom",   "prmrmvMc",     "prpmd1rm2o",
-    "prorMbodrmB",  "lrlrdM4pm4k",  "prom"};
+    "prorMbodrmB",  "lrlrdM4pm4k",  "prom",         "ptptpt",       "tttttt",
+    "potdotd",      "ptrtrpcr",     "ptkptkt",      "ltltlt",       "pTTdToTc",
+    "oTotcTko",     "ptbtrB",       "ptsts1tcp2t",  "pvtvTvt",      "pttitxtx",
+    "prtrm",        "prtrprMc",     "ptrTrMtrmk",   "oTrtrpmtrMc"};
 
 /* For files that are read, copied and written again in pieces of 64 and 256 KiB: what a failed
  * sync left, torn tails, backups. */
@@ -261,6 +268,7 @@ static bool visit_first(void *argument, sim_disk *image, const sim_state *left) 
   int high = r->acknowledged + r->in_flight;
   bool cut = false;
   int last = low - 1; /* the state that was found */
+  image->clock += LATER;
   sim_disk *copy = sim_disk_copy(image);
   disks++;
   bool right = recover(r->mode, image, &found, &cut);
@@ -285,6 +293,7 @@ static bool visit_first(void *argument, sim_disk *image, const sim_state *left) 
 /* The process is killed here; it is opened again, then power fails. */
 static bool kill_here(run *r, const sim_disk *disk) {
   sim_disk *killed = sim_disk_clone(disk);
+  killed->clock += LATER;
   int count = r->acknowledged + r->in_flight + 1 - r->promised;
   bool right = interrupt(r->mode, killed, &r->states[r->promised], count, WIT_SPARE,
                          WIT_REDONE, moments / kill_share % KILLED_EVERY == 0);
@@ -327,7 +336,8 @@ static size_t begin_write(run *r, int key, int write, char *value) {
   return write < 0 ? 0 : wit_value(value, write, key);
 }
 
-/* Does one write: a put, or a delete if `write` is -1; by another call if `by` says so. */
+/* Does one write: a put, or a delete if `write` is -1; by another call, or with a value that
+ * expires, if `by` says so. */
 static bool do_write(run *r, int key, int write, char by) {
   static char value[WIT_VALUE_MAX], old[WIT_VALUE_MAX];
   freyja_error error;
@@ -335,8 +345,12 @@ static bool do_write(run *r, int key, int write, char by) {
   const char *name = wit_keys[key];
   int before = r->acknowledged;
   const wit_state *now = &r->states[before];
-  size_t size = begin_write(r, key, write, value);
-  if (write < 0) {
+  size_t size = begin_write(r, key, by == 't' ? -1 : write, value);
+  if (by == 't' || by == 'T') {
+    size = wit_value(value, write, key);
+    status = freyja_put_ttl(r->db, name, strlen(name), value, size, by == 't' ? 1 : TTL_LATE,
+                            &error);
+  } else if (write < 0) {
     status = freyja_delete(r->db, name, strlen(name), &error);
   } else if (by == 'i') {
     status = freyja_insert(r->db, name, strlen(name), value, size, &error);
@@ -478,7 +492,7 @@ static bool do_operation(run *r, char operation) {
   freyja_status status = FREYJA_OK;
   int write = r->acknowledged + 1;
   bool right = false;
-  r->disk->clock += 400000;
+  r->disk->clock += PAUSE;
   switch (operation) {
   case 'p':
     return do_write(r, pick(r, false), write, 'p');
@@ -488,6 +502,9 @@ static bool do_operation(run *r, char operation) {
     return do_write(r, pick(r, true), -1, 'd');
   case 'l':
     return do_write(r, WIT_LARGE, write, 'p');
+  case 't':
+  case 'T':
+    return do_write(r, pick(r, true), write, operation);
   case 'i':
     return do_write(r, pick(r, false), write, 'i');
   case 'x':
