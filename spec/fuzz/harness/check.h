@@ -40,7 +40,7 @@ bool fuzz_look(sim_disk *disk, const char *path, freyja_io io, fuzz_view *view, 
 void fuzz_check_problem(void *argument, const freyja_problem *problem);
 
 /* Verifies a store that holds `keys` keys, all of which can be read, or not; returns the
- * number of problems. */
+ * number of problems but for those of hints. */
 uint64_t fuzz_verify(freyja *db, uint64_t keys, bool whole);
 
 /* Iterates to the end into *view, in the iterator's order. True if it ended without a fault.
