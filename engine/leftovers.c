@@ -130,12 +130,6 @@ static freyja_status check_end(const fj_dir *dir, const fj_identity *identity,
   return status;
 }
 
-/* What `code` of opening a data file says: that there is none (no fault). */
-static bool is_no_file(int code) {
-  return code == -ENOENT || code == -ELOOP || code == -EISDIR || code == -ENXIO ||
-         code == -ENODEV;
-}
-
 /* Whether the file that the entry names is there, as long as it is to be. */
 static freyja_status check_there(const fj_dir *dir, const fj_manifest_entry *entry,
                                  bool *there, freyja_error *error) {
@@ -146,7 +140,7 @@ static freyja_status check_there(const fj_dir *dir, const fj_manifest_entry *ent
   fj_segment_name(name, entry->id);
   int code = os->open(os->context, dir->fd, name, 0, &file);
   *there = false;
-  if (is_no_file(code)) return FREYJA_OK;
+  if (fj_segment_is_no_file(code)) return FREYJA_OK;
   if (code != 0) return fj_fail_os(error, code, dir, name, "open");
   code = os->stat(os->context, file, &st);
   (void)os->close(os->context, file);

@@ -70,6 +70,7 @@ static freyja_status choose(fj_inspection *in, const fj_record *record, uint64_t
   found.block = NULL;
   found.os = index->dir->os;
   if (record->timestamp > progress->newest) progress->newest = record->timestamp;
+  fj_clock_raise(&index->clock, record->timestamp);
   bool more = fj_keydir_find(&index->keydir, key_hash, &found.place);
   uint64_t compared = 0, passed = fj_index_passed(&found.place, key_hash);
   for (; more && !same && status == FREYJA_OK; compared++) {
@@ -194,10 +195,8 @@ static freyja_status settle_torn(fj_repair_state *r, freyja_error *error) {
 
 static freyja_status choose_all(fj_repair_state *r, freyja_error *error) {
   freyja_status status = FREYJA_OK;
-  for (uint32_t i = 0; i < r->salvage.count && status == FREYJA_OK; i++) {
+  for (uint32_t i = 0; i < r->salvage.count && status == FREYJA_OK; i++)
     status = choose_in_file(r, i, error);
-    fj_clock_raise(&r->index.clock, r->progress[i].newest);
-  }
   if (status == FREYJA_OK && !r->salvage.has_manifest) status = settle_torn(r, error);
   /* Where the order of the files is not known, anything may have been replaced by what
    * was in the damaged bytes. */

@@ -41,12 +41,9 @@ static freyja_status check_input(const freyja *db, const fj_segment *segment,
 static freyja_status collect_inputs(freyja_rewrite *rewrite, const uint64_t *sorted,
                                     size_t count, freyja_error *error) {
   const freyja *db = rewrite->db;
-  for (size_t i = 0; i < count; i++) {
-    if (i > 0 && sorted[i] == sorted[i - 1])
+  for (size_t i = 1; i < count; i++)
+    if (sorted[i] == sorted[i - 1])
       return fail_id(db, sorted[i], "stands twice among those to merge", error);
-    if (fj_index_segment(&db->index, sorted[i]) == NULL)
-      return fail_id(db, sorted[i], "is not one of the store", error);
-  }
   for (uint32_t i = 0; i < db->index.count; i++) {
     fj_segment *segment = db->index.ranks[i];
     if (bsearch(&segment->id, sorted, count, sizeof *sorted, compare_ids) == NULL) continue;
@@ -57,7 +54,10 @@ static freyja_status collect_inputs(freyja_rewrite *rewrite, const uint64_t *sor
     rewrite->inputs[rewrite->input_count++] = segment;
     rewrite->bytes += segment->tail - FJ_SEGMENT_HEADER;
   }
-  return FREYJA_OK;
+  if (rewrite->input_count == count) return FREYJA_OK;
+  size_t i = 0;
+  while (fj_index_segment(&db->index, sorted[i]) != NULL) i++;
+  return fail_id(db, sorted[i], "is not one of the store", error);
 }
 
 static freyja_status choose_inputs(freyja_rewrite *rewrite, const uint64_t *ids, size_t count,

@@ -346,9 +346,7 @@ bool fj_segment_is_begun(const uint8_t *bytes, size_t size) {
   return size == 0;
 }
 
-/* What `code` of opening a data file says: 1 if the file is not one (no fault),
- * otherwise 0. */
-static bool is_no_file(int code) {
+bool fj_segment_is_no_file(int code) {
   return code == -ENOENT || code == -ELOOP || code == -EISDIR || code == -ENXIO ||
          code == -ENODEV || code == -EMLINK;
 }
@@ -384,7 +382,7 @@ static freyja_status open_file(fj_segment *segment, const char *name, uint64_t s
   int code = open_in(pool, name, writable ? FJ_OPEN_WRITE : 0, &segment->file);
   if (code != 0) {
     if (code == -ENOENT) return mark_missing(segment, name, why, "the file is missing");
-    if (is_no_file(code))
+    if (fj_segment_is_no_file(code))
       return mark_missing(segment, name, why, "this is not a regular file");
     return fj_fail_os(error, code, pool->dir, name, "open");
   }

@@ -107,6 +107,9 @@ bool fj_segment_is_begun(const uint8_t *bytes, size_t size);
  * one that no name of ours has. */
 const char *fj_segment_parse_id(const char *name, uint64_t *id);
 
+/* What `code` of opening a data file says: that there is none (no fault). */
+bool fj_segment_is_no_file(int code);
+
 /* The number in a name that fj_segment_name makes; false for other names. */
 bool fj_segment_parse_name(const char *name, uint64_t *id);
 

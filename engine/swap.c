@@ -7,20 +7,17 @@
 
 /* ---- the MANIFEST ------------------------------------------------------------- */
 
-static bool is_input(const freyja_rewrite *rewrite, uint64_t id) {
-  for (uint32_t i = 0; i < rewrite->input_count; i++)
-    if (rewrite->inputs[i]->id == id) return true;
-  return false;
-}
-
-/* The list of segments with the outputs in it. */
+/* The list of segments with the outputs in it. Inputs stand in its order. */
 static void put_entries(const freyja_rewrite *rewrite, fj_manifest *made) {
   const fj_manifest *old = &rewrite->db->manifest;
-  uint64_t last = rewrite->inputs[rewrite->input_count - 1]->id;
+  uint32_t passed = 0; /* of the inputs */
   for (uint32_t i = 0; i < old->count; i++) {
-    uint64_t id = old->entries[i].id;
-    if (!is_input(rewrite, id)) made->entries[made->count++] = old->entries[i];
-    for (uint32_t k = 0; id == last && k < rewrite->output_count; k++)
+    bool input =
+        passed < rewrite->input_count && old->entries[i].id == rewrite->inputs[passed]->id;
+    passed += input;
+    if (!input) made->entries[made->count++] = old->entries[i];
+    bool last = input && passed == rewrite->input_count;
+    for (uint32_t k = 0; last && k < rewrite->output_count; k++)
       made->entries[made->count++] =
           (fj_manifest_entry){rewrite->outputs[k]->id, rewrite->outputs[k]->tail};
   }

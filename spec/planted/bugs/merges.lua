@@ -46,7 +46,7 @@ bug("segments_below_damage_are_merged", "rewrite",
   [[if (!segment->damaged)]])
 
 bug("an_id_may_stand_twice", "rewrite",
-  [[if (i > 0 && sorted[i] == sorted[i - 1])]], [[if (i > count)]])
+  [[if (sorted[i] == sorted[i - 1])]], [[if (i > count)]])
 
 bug("two_rewrites_at_once", "rewrite", [[if (db->rewrite != NULL)]], [[if (false)]])
 
