@@ -197,6 +197,28 @@ static void write_all_ways(trial *t) {
   trial_put(t, 20);
 }
 
+/* Values that expire, late and at once, over others and under them. */
+static void expire(trial *t) {
+  trial_open(t);
+  trial_arm(t);
+  trial_put_late(t, 20);
+  trial_expire(t, 1);
+  trial_expire(t, 21);
+  trial_get(t, 1);
+  trial_delete(t, 1);
+  trial_insert(t, 21);
+  trial_cas(t, 20);
+  trial_put_late(t, 2);
+  trial_rotate(t);
+  trial_expire(t, 2);
+  trial_cas(t, 1);
+  trial_expire(t, 5);
+  trial_iterate(t, FREYJA_ORDER_LOG, false, false);
+  trial_close(t);
+  trial_open(t);
+  trial_get_all(t);
+}
+
 /* More than a page of the segment. */
 static void write_pages(trial *t) {
   trial_open(t);
@@ -411,6 +433,9 @@ const scenario sim_scenarios[] = {
     {"write-interval", make_store, write_all_ways, INTERVAL, 0, 0},
     {"write-unreserved", make_store, write_all_ways, NONE, 0, SIM_UNRESERVED},
     {"write-unreserved-always", make_store, write_all_ways, ALWAYS, 0, SIM_UNRESERVED},
+    {"expire", make_store, expire, NONE, 0, 0},
+    {"expire-always-collide", make_store, expire, ALWAYS, 2, 0},
+    {"expire-unreserved", make_store, expire, INTERVAL, 0, SIM_UNRESERVED},
     {"rotate", make_store, rotate, NONE, 0, 0},
     {"rotate-always", make_store, rotate, ALWAYS, 0, 0},
     {"rotate-unreserved", make_store, rotate, NONE, 0, SIM_UNRESERVED},

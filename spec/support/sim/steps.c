@@ -7,14 +7,25 @@
 #include "trial.h"
 
 #define PAUSE 400000u /* microseconds between writes: every third one syncs an interval */
-#define FAULTS_MAX 3  /* faults of an iterator that is asked again */
+#define TTL_LATE 3600000000u /* microseconds: longer than all the pauses */
+#define FAULTS_MAX 3         /* faults of an iterator that is asked again */
 #define VIEWS 4u
 
 /* ---- writing ---------------------------------------------------------- */
 
-typedef enum verb { PUT, INSERT, DELETE, CAS, CAS_WRONGLY, CAS_DELETE } verb;
+typedef enum verb {
+  PUT,
+  INSERT,
+  DELETE,
+  CAS,
+  CAS_WRONGLY,
+  CAS_DELETE,
+  PUT_LATE, /* it expires late */
+  EXPIRE    /* and so early that it is over before anything else */
+} verb;
 
-static const char *const verbs[] = {"put", "insert", "delete", "cas", "cas", "cas"};
+static const char *const verbs[] = {"put", "insert", "delete",  "cas",
+                                    "cas", "cas",    "put_ttl", "put_ttl"};
 
 /* Syncs that the call made: what was written before it is promised then. */
 static void note_syncs(trial *t, const freyja_stats *stats, int before) {
@@ -42,6 +53,9 @@ static freyja_status call(trial *t, verb v, unsigned key, const freyja_slice *va
   trial_name(key, name);
   if (v == PUT)
     return freyja_put(t->db, name, sizeof name, value->data, value->size, &t->error);
+  if (v == PUT_LATE || v == EXPIRE)
+    return freyja_put_ttl(t->db, name, sizeof name, value->data, value->size,
+                          v == EXPIRE ? 1 : TTL_LATE, &t->error);
   if (v == INSERT)
     return freyja_insert(t->db, name, sizeof name, value->data, value->size, &t->error);
   if (v == DELETE) return freyja_delete(t->db, name, sizeof name, &t->error);
@@ -66,11 +80,13 @@ static void do_write(trial *t, verb v, unsigned key, size_t size) {
   bool there = next.of[key] >= 0;
   trial_make_value(bytes, size, ++t->serial, key);
   t->sizes[t->serial] = (uint16_t)size;
-  next.of[key] = (int16_t)(v == DELETE || v == CAS_DELETE ? TRIAL_ABSENT : t->serial);
+  bool removes = v == DELETE || v == CAS_DELETE || v == EXPIRE;
+  next.of[key] = (int16_t)(removes ? TRIAL_ABSENT : t->serial);
   t->disk->clock += PAUSE;
   trial_begin(t);
   freyja_status status = call(t, v, key, &value);
   trial_judge(t, TRIAL_WRITES_TO, verbs[v], status);
+  t->disk->clock += v == EXPIRE;
   freyja_get_stats(t->db, &stats);
   /* One that poisons the store is there or not, when that is opened again. */
   bool doubtful = freyja_is_fault(status) && stats.poisoned && !t->before.poisoned;
@@ -91,6 +107,8 @@ static size_t small_size(const trial *t, unsigned key) {
 void trial_put(trial *t, unsigned key) { do_write(t, PUT, key, small_size(t, key)); }
 void trial_put_large(trial *t, unsigned key) { do_write(t, PUT, key, 1500); }
 void trial_put_probe(trial *t, unsigned key) { do_write(t, PUT, key, TRIAL_PROBE); }
+void trial_put_late(trial *t, unsigned key) { do_write(t, PUT_LATE, key, small_size(t, key)); }
+void trial_expire(trial *t, unsigned key) { do_write(t, EXPIRE, key, small_size(t, key)); }
 void trial_insert(trial *t, unsigned key) { do_write(t, INSERT, key, small_size(t, key)); }
 void trial_delete(trial *t, unsigned key) { do_write(t, DELETE, key, TRIAL_PROBE); }
 void trial_cas(trial *t, unsigned key) { do_write(t, CAS, key, small_size(t, key)); }

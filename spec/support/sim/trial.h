@@ -103,6 +103,8 @@ void trial_close(trial *t);
 void trial_put(trial *t, unsigned key);
 void trial_put_large(trial *t, unsigned key);
 void trial_put_probe(trial *t, unsigned key); /* always a record of the same size */
+void trial_put_late(trial *t, unsigned key);  /* it expires, long after the trial */
+void trial_expire(trial *t, unsigned key);    /* it expires at once: the key is absent */
 void trial_insert(trial *t, unsigned key);
 void trial_delete(trial *t, unsigned key);
 void trial_cas(trial *t, unsigned key);         /* expects what is there */
