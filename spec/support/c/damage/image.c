@@ -2,6 +2,7 @@
  *
  * A store is made by a script: words of an operation, a key's letter and a size.
  *   pK9  put a value of 9 bytes       nK9  one that ends in zeros
+ *   lK9  one that expires late        xK   an empty one that has expired
  *   dK   delete                       r    rotate
  *   s    sync                         c    close and open again
  *   z    remember how the files are now (`older`)
@@ -16,7 +17,8 @@
 
 #define VALUE_MAX 8192u /* bytes */
 #define MEDIUM_KEY 1000u
-#define NEVER 5u /* keys that no script writes */
+#define LATE UINT64_C(3600000000) /* microseconds */
+#define NEVER 5u                  /* keys that no script writes */
 
 typedef struct plan {
   const char *name, *script;
@@ -43,6 +45,12 @@ static const plan plans[] = {
      "pa20 pb21 pc22 db pd23 pa24 r dc pe25 pb26 da z pf27 s pc28 pa29 db dd pd30 dc", 4096, 1,
      true},
     {"long", "pa30 pL200 pb50 pe5000 r pc20 z pa31 db pd40", 131072, 64, false},
+    {"expiring",
+     "pa20 lb21 lc22 xb ld3 xa r le40 lf0 xf pa7 z lb700 xd pc9 l08 r lg33 xg pi5 xi lh1 s xa "
+     "lj16 pe20",
+     4096, 64, false},
+    {"expiring-colliding", "pa20 lb21 xa lc22 xb r pd23 xd la24 z lb25 xc pd9 xe", 4096, 1,
+     true},
     {"one", "pa12 z", 4096, 64, true},
     {"none", "z", 4096, 64, false},
 };
@@ -145,7 +153,8 @@ static freyja_status do_write(freyja *db, const char *word, int number) {
     size_t size = (size_t)atoi(word + 2);
     img_garbage(value, size, 1000 + (uint64_t)number);
     if (word[0] == 'n' && size > 1) memset(value + 1, 0, size - 1);
-    status = freyja_put(db, key.bytes, key.size, value, size, NULL);
+    uint64_t ttl = word[0] == 'l' ? LATE : word[0] == 'x' ? 1 : 0;
+    status = freyja_put_ttl(db, key.bytes, key.size, value, size, ttl, NULL);
   }
   free(key.bytes);
   return status;
@@ -210,9 +219,11 @@ static void read_records(image *img, uint32_t segment) {
     record->segment = segment;
     record->offset = offset;
     record->value_size = fj_get32(p + 8);
-    record->tombstone = p[14] == 2;
-    record->key = find_key(img, p + 24, key_size);
-    record->size = (24 + (uint64_t)key_size + record->value_size + 7) / 8 * 8;
+    record->prefix = p[15] & 2 ? 32 : 24;
+    bool expired = record->prefix == 32 && fj_get64(p + 24) < img->disk->clock;
+    record->tombstone = p[14] == 2 || expired;
+    record->key = find_key(img, p + record->prefix, key_size);
+    record->size = (record->prefix + (uint64_t)key_size + record->value_size + 7) / 8 * 8;
     offset += record->size;
   }
   s->end = img->record_count;
@@ -272,7 +283,7 @@ const uint8_t *img_record_bytes(const image *img, const img_record *record) {
 }
 
 const uint8_t *img_record_value(const image *img, const img_record *record) {
-  return img_record_bytes(img, record) + 24 + img->keys[record->key].size;
+  return img_record_bytes(img, record) + record->prefix + img->keys[record->key].size;
 }
 
 freyja_options img_options(const image *img, sim_disk *disk, freyja_io io, bool readonly) {

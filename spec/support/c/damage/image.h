@@ -34,9 +34,10 @@ typedef struct img_segment {
 typedef struct img_record {
   uint32_t segment, key;
   uint64_t offset;
-  uint64_t size; /* padding included */
+  uint64_t size;   /* padding included */
+  uint32_t prefix; /* bytes before the key */
   uint32_t value_size;
-  bool tombstone;
+  bool tombstone; /* or a put that has expired: the key is absent */
 } img_record;
 
 typedef struct image {

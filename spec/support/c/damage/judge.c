@@ -91,7 +91,7 @@ static uint64_t mark_of(const img_segment *s, const content *c) {
 
 static jdg_fate fate_of(const image *img, const img_record *record, const content *c) {
   const uint8_t *bytes = img->files[img->segments[record->segment].file].bytes;
-  uint64_t head = 24 + (uint64_t)img->keys[record->key].size;
+  uint64_t head = record->prefix + (uint64_t)img->keys[record->key].size;
   if (record->offset + record->size > (c->size & ~UINT64_C(7))) return JDG_GONE;
   if (!same_part(c, bytes, record->offset, head)) return JDG_HEAD;
   if (!same_part(c, bytes, record->offset + head, record->value_size)) return JDG_VALUE;

@@ -338,7 +338,7 @@ bool spl_is_one_of_many(const image *img, const spl_class *spoil, uint64_t numbe
   const img_file *file = find_byte(img, &offset);
   for (uint32_t i = 0; i < img->record_count; i++) {
     const img_record *record = &img->records[i];
-    uint64_t key = record->offset + 24;
+    uint64_t key = record->offset + record->prefix;
     uint64_t value = key + img->keys[record->key].size;
     if (&img->files[img->segments[record->segment].file] != file) continue;
     if (offset >= key + MIDDLE && offset + MIDDLE < value) return true;
