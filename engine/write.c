@@ -137,8 +137,10 @@ static freyja_status commit(freyja *db, fj_draft *draft, fj_found *found, bool i
 
 static uint8_t flags_for(uint64_t ttl) { return ttl == 0 ? 0 : FJ_FLAG_EXPIRES; }
 
-static fj_draft make_draft(const freyja *db, uint8_t kind, uint8_t flags, const void *key,
-                           size_t key_size, const void *value, size_t value_size) {
+/* Inlined, for it is more stores than work. */
+static inline fj_draft make_draft(const freyja *db, uint8_t kind, uint8_t flags,
+                                  const void *key, size_t key_size, const void *value,
+                                  size_t value_size) {
   fj_draft draft = {.key = {key, key_size},
                     .value = {value, value_size},
                     .key_hash = fj_index_hash(&db->index, key, key_size),
