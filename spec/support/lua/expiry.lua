@@ -5,7 +5,7 @@ local freyja = require "freyja"
 local machine = require "machine"
 local model = require "spec.support.model"
 
-local RUNS = { quick = 300, normal = 4000, full = 40000 } -- operations
+local RUNS = { quick = 300, normal = 4000, full = 15000 } -- operations
 
 --- A clock that stands still unless it is moved; the engine's while `f` runs with it.
 local function with_clock(f)
