@@ -113,21 +113,23 @@ static freyja_status sync_link(const fj_backup *backup, const char *name,
   return status;
 }
 
-/* Links or copies the hint file of a sealed segment. What cannot be had of it is not missed.
- */
-static void take_hint(const fj_backup *backup, const fj_segment *segment) {
+/* Links or copies the hint file of a sealed segment. One that is gone is not missed. */
+static freyja_status take_hint(const fj_backup *backup, const fj_segment *segment,
+                               freyja_error *error) {
   const fj_os *os = segment->os;
+  freyja_error fault;
   char name[FJ_NAME_MAX];
   fj_hint_name(name, segment->id);
-  if (!segment->hinted) return;
+  if (!segment->hinted) return FREYJA_OK;
   if (backup->links) {
-    if (os->link(os->context, backup->db->dir.fd, name, backup->folder.dir.fd) == 0) {
-      (void)sync_link(backup, name, NULL);
-      return;
-    }
+    if (os->link(os->context, backup->db->dir.fd, name, backup->folder.dir.fd) == 0)
+      return sync_link(backup, name, error);
     (void)os->unlink(os->context, backup->folder.dir.fd, name);
   }
-  (void)copy_file(backup, segment, name, UINT64_MAX, NULL);
+  freyja_status status = copy_file(backup, segment, name, UINT64_MAX, &fault);
+  if (status == FREYJA_OK || fault.os_code == ENOENT) return FREYJA_OK;
+  if (error != NULL) *error = fault;
+  return status;
 }
 
 /* `size`: that of the file in the backup's MANIFEST. */
@@ -189,7 +191,7 @@ static freyja_status fill(const fj_backup *backup, fj_manifest *made, freyja_err
     if (entry.size == FJ_SEGMENT_HEADER && !segment->sealed && !segment->damaged) continue;
     status = take_file(backup, segment, entry.size, error);
     if (status == FREYJA_OK) made->entries[made->count++] = entry;
-    if (status == FREYJA_OK && segment->sealed) take_hint(backup, segment);
+    if (status == FREYJA_OK && segment->sealed) status = take_hint(backup, segment, error);
   }
   return status;
 }

@@ -146,7 +146,7 @@ freyja_status fj_hint_writer_finish(fj_hint_writer *w, freyja_error *error) {
   fj_hint_name(name, w->segment->id);
   fj_hint_name_temporary(temporary, w->segment->id);
   code = os->rename(os->context, dir->fd, temporary, name);
-  if (code != 0) return fail_os(w, code, "rename", error);
+  if (code != 0) return fj_fail_os(error, code, dir, name, "replace");
   (void)os->close(os->context, w->file);
   w->file = -1; /* in its place: not to be removed */
   w->segment->hinted = true;

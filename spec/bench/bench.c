@@ -12,6 +12,7 @@
 
 #include "extremes.h"
 #include "freyja.h"
+#include "opening.h"
 
 #define RUNS_MAX 99u
 
@@ -35,7 +36,7 @@ static const struct {
 typedef struct settings {
   const char *folder;
   unsigned runs;
-  bool extremes;
+  bool extremes, opening;
   freyja_options options;
 } settings;
 
@@ -240,18 +241,16 @@ static void print_machine(const settings *s) {
 
 static int usage(void) {
   fprintf(stderr, "usage: bench [--keys N[,N...]] [--runs N] [--io mmap|syscall] "
-                  "[--sync none] [--dir FOLDER] [--extremes]\n");
+                  "[--sync none] [--dir FOLDER] [--extremes] [--open]\n");
   return 2;
 }
 
 int main(int argc, char **argv) {
-  static const struct option options[] = {{"keys", required_argument, NULL, 'k'},
-                                          {"runs", required_argument, NULL, 'r'},
-                                          {"io", required_argument, NULL, 'i'},
-                                          {"sync", required_argument, NULL, 's'},
-                                          {"dir", required_argument, NULL, 'd'},
-                                          {"extremes", no_argument, NULL, 'e'},
-                                          {NULL, 0, NULL, 0}};
+  static const struct option options[] = {
+      {"keys", required_argument, NULL, 'k'}, {"runs", required_argument, NULL, 'r'},
+      {"io", required_argument, NULL, 'i'},   {"sync", required_argument, NULL, 's'},
+      {"dir", required_argument, NULL, 'd'},  {"extremes", no_argument, NULL, 'e'},
+      {"open", no_argument, NULL, 'o'},       {NULL, 0, NULL, 0}};
   char all[] = "10000,100000,1000000,10000000";
   char folder[] = "./freyja-bench-XXXXXX";
   char *keys = all;
@@ -264,6 +263,7 @@ int main(int argc, char **argv) {
     else if (c == 's' && strcmp(optarg, "none") == 0) s.options.sync_mode = FREYJA_SYNC_NONE;
     else if (c == 'd') s.folder = optarg;
     else if (c == 'e') s.extremes = true;
+    else if (c == 'o') s.opening = true;
     else if (c != 'i') return usage();
   }
   if (s.runs < 1 || s.runs > RUNS_MAX || optind != argc) return usage();
@@ -275,6 +275,10 @@ int main(int argc, char **argv) {
   for (char *part = strtok(keys, ","); part != NULL && !s.extremes; part = strtok(NULL, ",")) {
     uint64_t n = strtoull(part, NULL, 10);
     if (n < 2 || n > UINT32_MAX) return usage();
+    if (s.opening) {
+      print_opening(s.folder, &s.options, n, s.runs);
+      continue;
+    }
     uint32_t *next = make_cycle(n);
     for (unsigned run = 0; run < s.runs; run++) one_run(&s, run, n, next);
     print_results(n, s.runs);

@@ -11,9 +11,9 @@
  * again, l put a large value, t put a value over another one that expires at once, T one that
  * expires late, i insert, x compare and swap, b back up, by links, B by copies,
  * 1 2 3 a sync fails and its pages stay dirty, are taken for clean, are dropped; then close
- * and open again; m merge all sealed segments, M every other one; 4 the sync of the directory
- * fails with which a rotation ends, and the new entry is taken for clean; then close and open
- * again.
+ * and open again; h write the hint files of all sealed segments; m merge all sealed segments,
+ * M every other one; 4 the sync of the directory fails with which a rotation ends, and the new
+ * entry is taken for clean; then close and open again.
  *
  * At each moment a number of writes were acknowledged, and some of them were promised to
  * survive a loss of power (what was written under sync = "always", or before a sync, a
@@ -96,7 +96,8 @@ static const char *const written[] = {
     "prorMbodrmB",  "lrlrdM4pm4k",  "prom",         "ptptpt",       "tttttt",
     "potdotd",      "ptrtrpcr",     "ptkptkt",      "ltltlt",       "pTTdToTc",
     "oTotcTko",     "ptbtrB",       "ptsts1tcp2t",  "pvtvTvt",      "pttitxtx",
-    "prtrm",        "prtrprMc",     "ptrTrMtrmk",   "oTrtrpmtrMc"};
+    "prtrm",        "prtrprMc",     "ptrTrMtrmk",   "oTrtrpmtrMc",  "prh",
+    "prordrhpch",   "lrlhrhkdhrk",  "prdrhprMhc",   "podrhpbrhB",   "prhorhdv1rh2"};
 
 /* For files that are read, copied and written again in pieces of 64 and 256 KiB: what a failed
  * sync left, torn tails, backups. */
@@ -487,6 +488,17 @@ static bool merge(run *r, bool all, freyja_status *status, freyja_error *error) 
   return true;
 }
 
+/* Writes the hint files of all sealed segments. */
+static bool write_hints(run *r) {
+  freyja_segment segments[OPERATIONS_MAX + 2];
+  freyja_error error;
+  size_t count = freyja_get_segments(r->db, segments, OPERATIONS_MAX + 2);
+  for (size_t i = 0; i < count && i < OPERATIONS_MAX + 2; i++)
+    if (segments[i].sealed && freyja_hint(r->db, segments[i].id, &error) != FREYJA_OK)
+      return wit_wrong("a hint: %s (%s)", error.message, error.path);
+  return true;
+}
+
 static bool do_operation(run *r, char operation) {
   freyja_error error;
   freyja_status status = FREYJA_OK;
@@ -522,6 +534,8 @@ static bool do_operation(run *r, char operation) {
   case 'M':
     if (!merge(r, operation == 'm', &status, &error)) return true;
     break;
+  case 'h':
+    return write_hints(r);
   case 'c':
     if (!close_on(r->disk, r->db)) return false;
     r->db = NULL;

@@ -14,7 +14,9 @@
  * comes in the same order, and what is sealed stays as it is. What is missing was sealed and
  * is retired. New ones are the last, or, where some are missing, stand in the place of the
  * last of those.
- * O7  No MANIFEST retires a segment before all records of the log are durable. */
+ * O7  No MANIFEST retires a segment before all records of the log are durable.
+ * O8  No hint file takes its place before it is durable itself; in a store it is never written
+ *     to there. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -263,6 +265,20 @@ static void check_manifest(sim_disk *disk, const sim_unit *unit) {
   if (before.at != NULL) check_retired(disk, dir, &before, &m);
 }
 
+static bool is_hint(const char *name) {
+  uint64_t id = 0;
+  return strcmp(fj_segment_parse_id(name, &id), ".hint") == 0;
+}
+
+/* A hint file takes its place. */
+static void check_hint(sim_disk *disk, const sim_unit *unit) {
+  uint32_t index = sim_entries_find(&disk->nodes[unit->node].entries, unit->name);
+  if (index == UINT32_MAX) return;
+  const sim_node *node = &disk->nodes[index];
+  if (is_pending(disk, index, 0, node->now.size) || node->disk.size != node->now.size)
+    sim_order_break(disk, "O8: %s takes its place before it is durable", unit->to);
+}
+
 static void check_removal(sim_disk *disk, const sim_unit *unit) {
   const sim_node *dir = &disk->nodes[unit->node];
   uint64_t id = 0;
@@ -282,6 +298,8 @@ static void check_change(sim_disk *disk, const sim_unit *unit, const sim_node *d
   uint64_t id = 0;
   if (strcmp(name, manifest_name) == 0)
     sim_order_break(disk, "O4: a MANIFEST is written in place");
+  if (is_hint(name) && manifest_now(disk, dir).head != NULL)
+    sim_order_break(disk, "O8: %s is written in place", name);
   if (!fj_segment_parse_name(name, &id)) return;
   check_sealed(disk, unit, dir, id);
   if (unit->kind == SIM_SIZE) check_cut(disk, unit, dir, id);
@@ -292,6 +310,7 @@ static void check_change(sim_disk *disk, const sim_unit *unit, const sim_node *d
 void sim_order_unit(sim_disk *disk, const sim_unit *unit) {
   if (unit->kind == SIM_MOVE && strcmp(unit->to, manifest_name) == 0)
     check_manifest(disk, unit);
+  if (unit->kind == SIM_MOVE && is_hint(unit->to)) check_hint(disk, unit);
   if (unit->kind == SIM_REMOVE) check_removal(disk, unit);
   if (sim_is_entry(unit)) return;
   for (uint32_t i = 0; i < disk->node_count; i++) {

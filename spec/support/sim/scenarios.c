@@ -153,6 +153,19 @@ static void make_sparse(trial *t) {
   sim_disk_punch(t->disk, "db/2.data");
 }
 
+static void make_hinted(trial *t) {
+  make_store(t);
+  trial_open(t);
+  trial_hint(t);
+  trial_close(t);
+}
+
+/* One of the hint files is not what it was. */
+static void make_wrong_hint(trial *t) {
+  make_hinted(t);
+  spoil(t, "db/2.hint", 100);
+}
+
 #define FULL 38u /* keys of two hashes: as many as the keydir's first memory takes */
 
 static void make_full_keydir(trial *t) {
@@ -242,6 +255,17 @@ static void rotate(trial *t) {
   trial_get(t, 22);
   trial_rotate(t);
   trial_put(t, 2);
+}
+
+static void write_hints(trial *t) {
+  trial_open(t);
+  trial_put(t, 20);
+  trial_rotate(t);
+  trial_arm(t);
+  trial_hint(t);
+  trial_put(t, 21);
+  trial_hint(t);
+  trial_get(t, 2);
 }
 
 static void sync_often(trial *t) {
@@ -439,6 +463,11 @@ const scenario sim_scenarios[] = {
     {"rotate", make_store, rotate, NONE, 0, 0},
     {"rotate-always", make_store, rotate, ALWAYS, 0, 0},
     {"rotate-unreserved", make_store, rotate, NONE, 0, SIM_UNRESERVED},
+    {"hint", make_store, write_hints, NONE, 0, 0},
+    {"hint-collide", make_store, write_hints, ALWAYS, 2, 0},
+    {"open-hinted", make_hinted, open_and_read, NONE, 0, 0},
+    {"open-hinted-collide", make_hinted, open_and_read, NONE, 1, 0},
+    {"open-wrong-hint", make_wrong_hint, open_and_read, NONE, 0, 0},
     {"sync", make_store, sync_often, NONE, 0, 0},
     {"close", make_store, close_it, NONE, 0, 0},
     {"read", make_store, read_all, NONE, 0, 0},
@@ -452,11 +481,14 @@ const scenario sim_scenarios[] = {
     {"merge", make_store, merge_all, NONE, 0, 0},
     {"merge-always", make_store, merge_all, ALWAYS, 2, SIM_MAPPED_ONLY},
     {"verify", make_store, verify, NONE, 0, 0},
+    {"verify-hinted", make_hinted, verify, NONE, 0, 0},
     {"verify-damaged", make_damaged_value, verify, NONE, 0, 0},
     {"verify-readonly", make_readonly, verify, NONE, 0, 0},
     {"backup", make_store, back_up, NONE, 0, 0},
     {"backup-copy", make_store, back_up_copy, ALWAYS, 0, 0},
     {"backup-many", make_many_segments, back_up, NONE, 0, 0},
+    {"backup-hinted", make_hinted, back_up, NONE, 0, 0},
+    {"backup-hinted-copy", make_hinted, back_up_copy, NONE, 0, 0},
     {"backup-damaged", make_damaged_value, back_up, NONE, 0, 0},
     {"repair", make_store, mend, NONE, 0, SIM_MAPPED_ONLY},
     {"repair-killed", make_killed, mend, NONE, 0, SIM_MAPPED_ONLY},

@@ -10,6 +10,7 @@
 #define TTL_LATE 3600000000u /* microseconds: longer than all the pauses */
 #define FAULTS_MAX 3         /* faults of an iterator that is asked again */
 #define VIEWS 4u
+#define HINTS_MAX 64u /* segments */
 
 /* ---- writing ---------------------------------------------------------- */
 
@@ -165,6 +166,18 @@ void trial_merge(trial *t) {
     if (status == FREYJA_OK) (void)merge_on(t, rewrite, TRIAL_READS);
   }
   freyja_rewrite_close(rewrite);
+}
+
+void trial_hint(trial *t) {
+  freyja_segment segments[HINTS_MAX];
+  if (!trial_runs(t)) return;
+  size_t count = freyja_get_segments(t->db, segments, HINTS_MAX);
+  for (size_t i = 0; i < count && i < HINTS_MAX && trial_runs(t); i++) {
+    if (!segments[i].sealed || segments[i].damaged) continue;
+    trial_begin(t);
+    freyja_status status = freyja_hint(t->db, segments[i].id, &t->error);
+    trial_judge(t, TRIAL_WRITES_TO, "hint", status);
+  }
 }
 
 /* ---- reading ---------------------------------------------------------- */

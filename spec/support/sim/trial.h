@@ -112,6 +112,7 @@ void trial_cas_wrongly(trial *t, unsigned key); /* expects what is not */
 void trial_cas_delete(trial *t, unsigned key);
 void trial_sync(trial *t);
 void trial_rotate(trial *t);
+void trial_hint(trial *t); /* of each sealed segment */
 void trial_get(trial *t, unsigned key);
 void trial_has(trial *t, unsigned key);
 void trial_get_all(trial *t);

@@ -1,0 +1,153 @@
+/* opening.c - see opening.h. The floor of each way to open is to read the same files once
+ * through the checksum. All is done with the files in the page cache. */
+#include "opening.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "bench.h"
+
+#define RUNS_MAX 99u
+
+static freyja_error error;
+
+static void check(freyja_status status) {
+  if (status == FREYJA_OK) return;
+  fprintf(stderr, "%s: %s (%s)\n", freyja_status_name(status), error.message, error.path);
+  exit(1);
+}
+
+static void remove_store(const char *path) {
+  char command[600];
+  (void)snprintf(command, sizeof command, "rm -rf '%s'", path);
+  if (system(command) != 0) exit(1);
+}
+
+static void fill(const char *path, const freyja_options *options, uint64_t keys,
+                 size_t value_size) {
+  static uint8_t value[1000];
+  uint8_t key[KEY_SIZE];
+  freyja *db = NULL;
+  check(freyja_open(path, options, &db, &error));
+  for (uint64_t i = 0; i < keys; i++) {
+    make_key(key, i);
+    check(freyja_put(db, key, KEY_SIZE, value, value_size, &error));
+  }
+  check(freyja_rotate(db, &error));
+  check(freyja_close(db, &error));
+}
+
+/* Nanoseconds that writing all hint files takes. */
+static double write_hints(const char *path, const freyja_options *options) {
+  freyja *db = NULL;
+  check(freyja_open(path, options, &db, &error));
+  size_t count = freyja_get_segments(db, NULL, 0);
+  freyja_segment *segments = calloc(count, sizeof *segments);
+  if (segments == NULL) exit(1);
+  (void)freyja_get_segments(db, segments, count);
+  double start = now();
+  for (size_t i = 0; i < count; i++)
+    if (segments[i].sealed) check(freyja_hint(db, segments[i].id, &error));
+  double time = now() - start;
+  free(segments);
+  check(freyja_close(db, &error));
+  return time;
+}
+
+static double open_once(const char *path, const freyja_options *options, uint64_t keys,
+                        bool hints) {
+  freyja *db = NULL;
+  freyja_stats stats;
+  double start = now();
+  check(freyja_open(path, options, &db, &error));
+  double time = now() - start;
+  freyja_get_stats(db, &stats);
+  if (stats.keys != keys || (stats.recovery.hints_used > 0) != hints) {
+    fprintf(stderr, "not what was to be measured\n");
+    exit(1);
+  }
+  check(freyja_close(db, &error));
+  return time;
+}
+
+static void read_file(const char *path) {
+  struct stat st;
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0 || fstat(file, &st) != 0) exit(1);
+  size_t size = (size_t)st.st_size;
+  void *map = mmap(NULL, size, PROT_READ, MAP_SHARED, file, 0);
+  if (map == MAP_FAILED) exit(1);
+  sink = XXH3_64bits(map, size);
+  (void)munmap(map, size);
+  (void)close(file);
+}
+
+/* Nanoseconds of reading all files whose names end so. */
+static double read_files(const char *path, const char *ending) {
+  double start = now();
+  DIR *folder = opendir(path);
+  if (folder == NULL) exit(1);
+  for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+    char file[800];
+    const char *dot = strrchr(entry->d_name, '.');
+    if (dot == NULL || strcmp(dot, ending) != 0) continue;
+    (void)snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
+    read_file(file);
+  }
+  (void)closedir(folder);
+  return now() - start;
+}
+
+static int compare(const void *a, const void *b) {
+  double x = *(const double *)a;
+  double y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static double median(double *times, unsigned count, uint64_t keys) {
+  qsort(times, count, sizeof *times, compare);
+  return times[count / 2] / (double)keys;
+}
+
+static void print_one(const char *path, const freyja_options *options, uint64_t keys,
+                      size_t value_size, unsigned runs) {
+  double scan[RUNS_MAX], data[RUNS_MAX], hinted[RUNS_MAX], hints[RUNS_MAX];
+  remove_store(path);
+  fill(path, options, keys, value_size);
+  for (unsigned run = 0; run < runs; run++) {
+    data[run] = read_files(path, ".data");
+    scan[run] = open_once(path, options, keys, false);
+  }
+  double writing = write_hints(path, options) / (double)keys;
+  for (unsigned run = 0; run < runs; run++) {
+    hints[run] = read_files(path, ".hint");
+    hinted[run] = open_once(path, options, keys, true);
+  }
+  remove_store(path);
+  printf("%8zu %12.1f %12.1f %12.1f %12.1f %12.1f\n", value_size, median(scan, runs, keys),
+         median(data, runs, keys), median(hinted, runs, keys), median(hints, runs, keys),
+         writing);
+}
+
+void print_opening(const char *folder, const freyja_options *options, uint64_t keys,
+                   unsigned runs) {
+  static const size_t sizes[] = {16, 1000};
+  char path[512];
+  freyja_options chosen = *options;
+  chosen.sync_mode = FREYJA_SYNC_NONE;
+  (void)snprintf(path, sizeof path, "%s/store", folder);
+  printf("\n%llu keys, ns per key, medians of %u runs\n", (unsigned long long)keys, runs);
+  printf("%8s %12s %12s %12s %12s %12s\n", "value", "scan", "floor", "hints", "floor",
+         "writing them");
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+    print_one(path, &chosen, keys, sizes[i], runs);
+}
