@@ -205,9 +205,12 @@ void fj_keydir_expect(fj_keydir *keydir, uint64_t more) {
     if (!move_next(keydir)) return; /* only hashes that are hardly random */
   if (keydir->count + more <= keydir->count_max) return;
   bool first = keydir->region.slots == NULL;
-  uint64_t capacity = (keydir->count + more) / FJ_SHARDS / 13 * 16 + 2 * 16; /* as fill() */
-  uint64_t least = next_capacity(keydir->region.capacity);
-  if (begin_region(keydir, capacity < least ? least : capacity, NULL) != FREYJA_OK) return;
+  uint64_t capacity = next_capacity(keydir->region.capacity);
+  uint64_t needed = (keydir->count + more) / FJ_SHARDS;
+  if (capacity < needed) capacity = needed;
+  if (capacity > CAPACITY_MAX) return;
+  while (fill((uint32_t)capacity) < keydir->count + more) capacity += capacity / 64 + 1;
+  if (begin_region(keydir, capacity, NULL) != FREYJA_OK) return;
   for (uint32_t i = 0; first && i < FJ_SHARDS; i++)
     keydir->shards[i] = shard_in(&keydir->region, i, 0);
   while (keydir->old.slots != NULL)

@@ -6,6 +6,7 @@
  *   dK   delete                       r    rotate
  *   s    sync                         c    close and open again
  *   z    remember how the files are now (`older`)
+ *   H    write the hint files of all sealed segments
  * Key 0 is the empty one, L and M are long; the others' lengths differ. */
 #include "image.h"
 
@@ -24,6 +25,7 @@ typedef struct plan {
   const char *name, *script;
   uint32_t segment_size, hash_bits;
   bool killed;
+  bool hinted; /* only its hint files are damaged */
 } plan;
 
 static const plan plans[] = {
@@ -31,28 +33,34 @@ static const plan plans[] = {
      "pa40 pb8 p012 pc0 pM100 pd300 pe3000 pa50 pb0 db pf20 pt70 r pg700 ph900 pi1100 da pj30 "
      "z pu90 r pk2000 ph20 pe1500 dk pl33 p024 r pm500 dm pm10 s pa60 s po64 s do pc1 pq200 "
      "dt nr64",
-     4096, 64, false},
+     4096, 64, false, false},
     {"killed",
      "pa40 pb80 pc0 p010 pd1300 pe20 r pa41 db pf900 pg30 r pb16 pc24 z pd50 s dg ph700 s "
      "pi100 "
      "pj0 da pb30 dj pk300 p00 pe8 nl40",
-     4096, 64, true},
+     4096, 64, true, false},
     {"colliding",
      "pa20 pb21 pc22 pd23 pe24 db pb25 pf26 da r pa27 pc28 dd pg29 z ph30 p031 r pe32 df pi33 "
      "dh ph34 da pj35 dj",
-     4096, 1, false},
+     4096, 1, false, false},
     {"crowded",
      "pa20 pb21 pc22 db pd23 pa24 r dc pe25 pb26 da z pf27 s pc28 pa29 db dd pd30 dc", 4096, 1,
-     true},
-    {"long", "pa30 pL200 pb50 pe5000 r pc20 z pa31 db pd40", 131072, 64, false},
+     true, false},
+    {"long", "pa30 pL200 pb50 pe5000 r pc20 z pa31 db pd40", 131072, 64, false, false},
     {"expiring",
      "pa20 lb21 lc22 xb ld3 xa r le40 lf0 xf pa7 z lb700 xd pc9 l08 r lg33 xg pi5 xi lh1 s xa "
      "lj16 pe20",
-     4096, 64, false},
+     4096, 64, false, false},
     {"expiring-colliding", "pa20 lb21 xa lc22 xb r pd23 xd la24 z lb25 xc pd9 xe", 4096, 1,
-     true},
-    {"one", "pa12 z", 4096, 64, true},
-    {"none", "z", 4096, 64, false},
+     true, false},
+    {"one", "pa12 z", 4096, 64, true, false},
+    {"none", "z", 4096, 64, false, false},
+    {"hinted",
+     "pa40 pb80 pc0 p010 pd1300 pe20 r pa41 db lf900 xg r H z pb16 pc24 pd50 dg r H lh700 "
+     "da pb30 x0",
+     4096, 64, false, true},
+    {"hinted-colliding", "pa20 pb21 pc22 db r la24 xb dc r H z pc26 da pd27 dd r H pa28 db",
+     4096, 1, true, true},
 };
 #define PLANS (sizeof plans / sizeof *plans)
 
@@ -160,6 +168,15 @@ static freyja_status do_write(freyja *db, const char *word, int number) {
   return status;
 }
 
+static freyja_status write_hints(freyja *db) {
+  freyja_segment segments[IMG_SEGMENTS_MAX];
+  freyja_status status = FREYJA_OK;
+  size_t count = freyja_get_segments(db, segments, IMG_SEGMENTS_MAX);
+  for (size_t i = 0; i < count && status == FREYJA_OK; i++)
+    if (segments[i].sealed) status = freyja_hint(db, segments[i].id, NULL);
+  return status;
+}
+
 /* Runs the script on a new disk; *older, unless NULL, gets the files at its `z`. */
 static sim_disk *play(const plan *p, uint64_t seed, sim_disk **older) {
   sim_disk *disk = sim_disk_create(seed);
@@ -171,6 +188,7 @@ static sim_disk *play(const plan *p, uint64_t seed, sim_disk **older) {
     disk->clock += 1000;
     if (word[0] == 'r') status = freyja_rotate(db, NULL);
     else if (word[0] == 's') status = freyja_sync(db, NULL);
+    else if (word[0] == 'H') status = write_hints(db);
     else if (word[0] != 'z') status = do_write(db, word, ++number);
     else if (older != NULL) *older = extract(disk);
     demand(status == FREYJA_OK, p, word);
@@ -189,7 +207,6 @@ static uint32_t add_file(image *img, const char *name) {
   img_file *file = &img->files[img->file_count];
   (void)snprintf(file->path, sizeof file->path, "db/%s", name);
   file->bytes = sim_disk_bytes(img->disk, file->path, &file->size);
-  img->bytes += file->size;
   return img->file_count++;
 }
 
@@ -246,6 +263,15 @@ static void read_manifest(image *img) {
   }
 }
 
+static void add_hints(image *img, const sim_disk *disk) {
+  for (unsigned id = 1; id < 100; id++) {
+    char name[IMG_PATH_MAX / 2], path[IMG_PATH_MAX];
+    (void)snprintf(name, sizeof name, "%u.hint", id);
+    (void)snprintf(path, sizeof path, "db/%s", name);
+    if (sim_disk_find(disk, path) != UINT32_MAX) (void)add_file(img, name);
+  }
+}
+
 image *img_create(uint32_t number) {
   if (number >= PLANS) return NULL;
   const plan *p = &plans[number];
@@ -258,6 +284,11 @@ image *img_create(uint32_t number) {
   img->other = play(p, 1001 + number, NULL);
   read_manifest(img);
   (void)add_file(img, "LOCK");
+  uint32_t hints = img->file_count;
+  add_hints(img, img->disk);
+  img->damaged = p->hinted ? &img->files[hints] : img->files;
+  img->damaged_count = img->file_count - (p->hinted ? hints : 0);
+  for (uint32_t i = 0; i < img->damaged_count; i++) img->bytes += img->damaged[i].size;
   for (uint32_t i = 0; i < NEVER; i++) {
     img_key key = make_absent(i);
     bool there = false;

@@ -8,7 +8,7 @@
 #define IMG_RECORDS_MAX 96u
 #define IMG_KEYS_MAX 48u
 #define IMG_SEGMENTS_MAX 8u
-#define IMG_FILES_MAX (IMG_SEGMENTS_MAX + 2u)
+#define IMG_FILES_MAX (2u * IMG_SEGMENTS_MAX + 2u)
 #define IMG_PATH_MAX 48u
 
 typedef struct img_key {
@@ -49,13 +49,15 @@ typedef struct image {
   sim_disk *older; /* the store as it was some writes before */
   img_file files[IMG_FILES_MAX];
   uint32_t file_count;
+  const img_file *damaged; /* of those the ones to be damaged: all, or the hint files alone */
+  uint32_t damaged_count;
   img_segment segments[IMG_SEGMENTS_MAX]; /* by rank */
   uint32_t segment_count;
   img_record records[IMG_RECORDS_MAX]; /* in the log's order */
   uint32_t record_count;
   img_key keys[IMG_KEYS_MAX]; /* those that were written, then some that never were */
   uint32_t key_count;
-  uint64_t bytes; /* of all files */
+  uint64_t bytes; /* of the files to be damaged */
 } image;
 
 /* Makes the store number `number`; NULL if there is none. */

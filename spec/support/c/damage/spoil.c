@@ -17,7 +17,7 @@ static uint64_t less(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 /* The file that byte number *byte of all files is in; *byte becomes its offset there. */
 static const img_file *find_byte(const image *img, uint64_t *byte) {
-  const img_file *file = img->files;
+  const img_file *file = img->damaged;
   while (*byte >= file->size) *byte -= file++->size;
   return file;
 }
@@ -30,13 +30,13 @@ typedef struct block {
 
 static uint64_t count_blocks(const image *img, uint64_t size) {
   uint64_t count = 0;
-  for (uint32_t i = 0; i < img->file_count; i++)
-    count += (img->files[i].size + size - 1) / size;
+  for (uint32_t i = 0; i < img->damaged_count; i++)
+    count += (img->damaged[i].size + size - 1) / size;
   return count;
 }
 
 static block find_block(const image *img, uint64_t size, uint64_t number) {
-  block b = {.file = img->files};
+  block b = {.file = img->damaged};
   while (number >= (b.file->size + size - 1) / size)
     number -= (b.file++->size + size - 1) / size;
   b.offset = number * size;
@@ -223,13 +223,13 @@ static bool cut_file(const image *img, sim_disk *disk, uint64_t size, uint64_t n
 
 static uint64_t count_longer(const image *img, uint64_t size) {
   (void)size;
-  return img->file_count * LENGTHS * 2;
+  return img->damaged_count * LENGTHS * 2;
 }
 
 static bool lengthen_file(const image *img, sim_disk *disk, uint64_t size, uint64_t number) {
   (void)size;
   static const uint64_t lengths[LENGTHS] = {1, 7, 8, 24, 128, 512, 4096, 65536};
-  const img_file *file = &img->files[number / (LENGTHS * 2)];
+  const img_file *file = &img->damaged[number / (LENGTHS * 2)];
   uint64_t more = lengths[number / 2 % LENGTHS];
   uint8_t *copy = copy_file(file, more);
   if (number % 2 == 1) img_garbage(copy + file->size, more, number);
@@ -238,14 +238,14 @@ static bool lengthen_file(const image *img, sim_disk *disk, uint64_t size, uint6
 
 static uint64_t count_types(const image *img, uint64_t size) {
   (void)size;
-  return img->file_count * 4;
+  return img->damaged_count * 4;
 }
 
 /* It is gone, or something else than a file. */
 static bool change_type(const image *img, sim_disk *disk, uint64_t size, uint64_t number) {
   (void)size;
   static const sim_type types[] = {SIM_FIFO, SIM_DIRECTORY, SIM_LINK};
-  const img_file *file = &img->files[number / 4];
+  const img_file *file = &img->damaged[number / 4];
   if (number % 4 == 3) sim_disk_remove(disk, file->path);
   else sim_disk_put_type(disk, file->path, types[number % 4]);
   return true;
@@ -253,12 +253,12 @@ static bool change_type(const image *img, sim_disk *disk, uint64_t size, uint64_
 
 static uint64_t count_versions(const image *img, uint64_t size) {
   (void)size;
-  return img->file_count * 2;
+  return img->damaged_count * 2;
 }
 
 /* Another store's file of that name, or what the file once was. */
 static bool put_version(const image *img, sim_disk *disk, uint64_t size, uint64_t number) {
-  const img_file *file = &img->files[number / 2];
+  const img_file *file = &img->damaged[number / 2];
   const sim_disk *source = number % 2 == 0 ? img->other : img->older;
   const uint8_t *bytes = sim_disk_bytes(source, file->path, &size);
   if (bytes == NULL) return false;
@@ -272,7 +272,7 @@ static bool put_version(const image *img, sim_disk *disk, uint64_t size, uint64_
 
 static uint64_t count_headers(const image *img, uint64_t size) {
   (void)size;
-  return img->segment_count * FIELDS * 8;
+  return img->damaged == img->files ? img->segment_count * FIELDS * 8 : 0;
 }
 
 /* A data file's header says something else, and its check holds. */
@@ -290,14 +290,14 @@ static bool forge_header(const image *img, sim_disk *disk, uint64_t size, uint64
 
 static uint64_t count_mixes(const image *img, uint64_t size) {
   (void)size;
-  return img->file_count * img->file_count * 2;
+  return img->damaged_count * img->damaged_count * 2;
 }
 
 /* One file in the place of another, or both in the other's place. */
 static bool mix_files(const image *img, sim_disk *disk, uint64_t size, uint64_t number) {
   (void)size;
-  const img_file *a = &img->files[number / 2 / img->file_count];
-  const img_file *b = &img->files[number / 2 % img->file_count];
+  const img_file *a = &img->damaged[number / 2 / img->damaged_count];
+  const img_file *b = &img->damaged[number / 2 % img->damaged_count];
   if (a == b) return false;
   sim_disk_put(disk, a->path, b->bytes, b->size);
   if (number % 2 == 1) sim_disk_put(disk, b->path, a->bytes, a->size);
