@@ -5,6 +5,7 @@
 
 #include "image.h"
 #include "record.h"
+#include "target.h"
 
 /* libFuzzer's interface. */
 size_t LLVMFuzzerMutate(uint8_t *bytes, size_t size, size_t size_max);
@@ -122,7 +123,8 @@ size_t LLVMFuzzerCustomMutator(uint8_t *bytes, size_t size, size_t size_max, uns
   static uint8_t part[PART_MAX], whole[4 * PART_MAX];
   fuzz_image image;
   state = seed;
-  if (pick(8) == 0) return LLVMFuzzerMutate(bytes, size, size_max);
+  bool is_image = strcmp(fuzz_target, "hint") != 0;
+  if (!is_image || pick(8) == 0) return LLVMFuzzerMutate(bytes, size, size_max);
   fuzz_image_read(&image, bytes, size);
   unsigned what = pick(10);
   size_t room = size < size_max ? size_max - size : 0;
