@@ -56,11 +56,13 @@ static const plan plans[] = {
     {"one", "pa12 z", 4096, 64, true, false},
     {"none", "z", 4096, 64, false, false},
     {"hinted",
-     "pa40 pb80 pc0 p010 pd1300 pe20 r pa41 db lf900 xg r H z pb16 pc24 pd50 dg r H lh700 "
+     "pa40 pb80 pc0 p010 pd1300 pe20 r pa41 db lf900 pg30 xc r H z pb16 pc24 pd50 dg r H "
+     "lh700 "
      "da pb30 x0",
      4096, 64, false, true},
-    {"hinted-colliding", "pa20 pb21 pc22 db r la24 xb dc r H z pc26 da pd27 dd r H pa28 db",
-     4096, 1, true, true},
+    {"hinted-colliding",
+     "pa20 pb21 pc22 db r la24 pb25 xe dc r H z pc26 da pd27 dd r H pa28 db", 4096, 1, true,
+     true},
 };
 #define PLANS (sizeof plans / sizeof *plans)
 
