@@ -218,6 +218,8 @@ freyja_status freyja_backup(freyja *db, const char *path, const freyja_backup_op
   freyja_status status = fj_store_check_process(db, error);
   if (status != FREYJA_OK) return status;
   if (db->poisoned) return fj_store_check_write(db, error);
+  status = fj_store_settle(db, error); /* the files say already what slots are to say */
+  if (status != FREYJA_OK) return status;
   fj_backup backup = {.db = db, .links = options == NULL || !options->copy};
   memset(&made, 0, sizeof made);
   fj_pool_close_files(&db->index.pool);

@@ -299,14 +299,17 @@ FREYJA_API freyja_status freyja_rewrite_open(freyja *db, const uint64_t *ids, si
 FREYJA_API freyja_status freyja_rewrite_step(freyja_rewrite *rewrite, uint64_t bytes,
                                              freyja_error *error);
 
-/* Record by record in place of freyja_rewrite_step: the next live one, OK or END. One that is
- * neither kept nor dropped before the next call is kept. Key and value are valid until the
- * next call on the rewrite. */
+/* Record by record in place of freyja_rewrite_step: the next live one, OK or END: always a
+ * put, since tombstones are what keeps the dead dead. One that is neither kept nor dropped
+ * before the next call is kept. Key and value are valid until the next call on the rewrite. */
 FREYJA_API freyja_status freyja_rewrite_next(freyja_rewrite *rewrite, freyja_entry *entry,
                                              freyja_error *error);
 
 /* Copies the record that freyja_rewrite_next gave; with *value in place of its value, if that
- * is not NULL. LIMIT if it does not fit a segment: the record can still be kept or dropped. */
+ * is not NULL: timestamp and expiry stay. Readers see it when the keys point to the copies,
+ * each key's at its own moment; iterators that were begun before see the value as it was.
+ * LIMIT if it does not fit a segment, unless the value was as long before: the record can
+ * still be kept or dropped. */
 FREYJA_API freyja_status freyja_rewrite_keep(freyja_rewrite *rewrite,
                                              const freyja_slice *value, freyja_error *error);
 
@@ -319,6 +322,8 @@ FREYJA_API freyja_status freyja_rewrite_drop(freyja_rewrite *rewrite, freyja_err
 FREYJA_API freyja_status freyja_rewrite_commit(freyja_rewrite *rewrite, freyja_error *error);
 
 /* Releases it, before or after its store is closed; what is not committed has not happened.
+ * Keys that cannot be made to point to their copies now, because of a fault, are by the next
+ * freyja_rewrite_open, freyja_verify or freyja_backup, which fails if they still cannot.
  * NULL is allowed. */
 FREYJA_API void freyja_rewrite_close(freyja_rewrite *rewrite);
 

@@ -355,6 +355,8 @@ freyja_status freyja_rewrite_open(freyja *db, const uint64_t *ids, size_t count,
   *out = NULL;
   freyja_status status = fj_store_check_write(db, error);
   if (status != FREYJA_OK) return status;
+  if (db->rewrite != NULL && db->rewrite->closed) status = fj_store_settle(db, error); /* W6 */
+  if (status != FREYJA_OK) return status;
   if (db->rewrite != NULL)
     return fj_fail(error, FREYJA_CONFLICT, db->dir.path,
                    "another rewrite of the store is under way");
@@ -414,7 +416,7 @@ freyja_status freyja_rewrite_keep(freyja_rewrite *rewrite, const freyja_slice *v
   freyja_status status = check_waits(rewrite, error);
   if (status != FREYJA_OK) return status;
   const fj_record *record = &rewrite->record;
-  if (value != NULL) {
+  if (value != NULL && value->size > record->value_size) { /* what is no longer fits */
     status =
         fj_store_check_sizes(rewrite->db, record->flags, record->key_size, value->size, error);
     if (status != FREYJA_OK) return status;

@@ -13,8 +13,10 @@
  * W4  A tombstone is left out only if its key is there again, or if no segment below the
  *     outputs may have a record of the key.
  * W5  A tombstone of which another key has the hash, when it is copied, is flagged: it may
- * pass that key's record. A put needs no new flag: of two live keys with one hash, the one
- *     that was written later has it. */
+ *     pass that key's record. A put needs no new flag: of two live keys with one hash, the one
+ *     that was written later has it.
+ * W6  No rewrite begins before all slots of the one before have moved: a copy to which none
+ *     points looks dead. */
 #ifndef FJ_REWRITE_H
 #define FJ_REWRITE_H
 
@@ -32,6 +34,7 @@ struct freyja_rewrite {
   freyja *db; /* NULL once the store is closed */
   const fj_os *os;
   fj_rewrite_state state;
+  bool closed;         /* by its owner; the store has it until its slots have moved (W6) */
   fj_segment **inputs; /* in the log's order; a reference and a pin each */
   uint32_t input_count;
   fj_segment **outputs; /* a reference each, until the index takes it over */

@@ -49,9 +49,8 @@ freyja_status fj_store_write_manifest(freyja *db, fj_manifest *manifest, bool *r
 /* Makes the rewrite that is open, if any, inert: what is not committed has not happened. */
 void fj_store_end_rewrite(freyja *db);
 
-/* Moves what slots a committed rewrite has not moved yet (swap.c). Faults: IO, CORRUPT,
- * MEMORY.
- */
+/* Moves what slots a committed rewrite has not moved yet (swap.c), and ends it if its owner
+ * has closed it. Faults: IO, CORRUPT, MEMORY. */
 freyja_status fj_store_settle(freyja *db, freyja_error *error);
 
 /* Seals the last segment, if there is one, and begins another. */

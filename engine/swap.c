@@ -195,31 +195,42 @@ void fj_rewrite_abandon(freyja_rewrite *rewrite) {
   release_outputs(rewrite);
 }
 
+static void destroy(freyja_rewrite *rewrite) {
+  const fj_os *os = rewrite->os;
+  os->release(os->context, rewrite->inputs);
+  os->release(os->context, rewrite->outputs);
+  os->release(os->context, rewrite);
+}
+
 void fj_store_end_rewrite(freyja *db) {
   freyja_rewrite *rewrite = db->rewrite;
   if (rewrite == NULL) return;
   fj_rewrite_abandon(rewrite);
   rewrite->db = NULL;
   db->rewrite = NULL;
+  if (rewrite->closed) destroy(rewrite);
 }
 
 freyja_status fj_store_settle(freyja *db, freyja_error *error) {
   freyja_rewrite *rewrite = db->rewrite;
   if (rewrite == NULL || rewrite->state != FJ_REWRITE_MOVING) return FREYJA_OK;
   freyja_status status = fj_rewrite_move(rewrite, UINT64_MAX, error);
-  return status == FREYJA_END ? FREYJA_OK : status;
+  if (status != FREYJA_END) return status;
+  if (rewrite->closed) fj_store_end_rewrite(db);
+  return FREYJA_OK;
 }
 
+/* A copy to which no slot has moved looks dead, so that the next merge would lose it: what
+ * could not be moved now stays with the store, and is moved before that. */
 void freyja_rewrite_close(freyja_rewrite *rewrite) {
   if (rewrite == NULL) return;
   freyja *db = rewrite->db;
-  const fj_os *os = rewrite->os;
-  if (db != NULL && rewrite->state == FJ_REWRITE_MOVING && fj_store_is_process(db))
-    (void)fj_rewrite_move(rewrite, UINT64_MAX, NULL);
+  if (db != NULL && fj_store_is_process(db) && fj_store_settle(db, NULL) != FREYJA_OK) {
+    rewrite->closed = true;
+    return;
+  }
   if (db != NULL) fj_store_end_rewrite(db);
-  os->release(os->context, rewrite->inputs);
-  os->release(os->context, rewrite->outputs);
-  os->release(os->context, rewrite);
+  destroy(rewrite);
 }
 
 void freyja_rewrite_progress(const freyja_rewrite *rewrite, freyja_progress *out) {

@@ -97,6 +97,63 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       assert.same(expected, contents(db))
     end)
 
+    it("changes values and leaves their times, for opens with and without hint files, too", function()
+      local before = os.time() * 1000000
+      for i = 1, 200 do db:put("key" .. i, ("v"):rep(i), i % 2 == 0 and { ttl = 1000 } or nil) end
+      db:rotate()
+      local times, expected = {}, {}
+      do
+        local rewrite <close> = db:rewrite(sealed(db))
+        for record in rewrite:records() do
+          local number = math.tointeger(record.key:sub(4))
+          assert.is_true(record.timestamp >= before and record.timestamp < before + 600000000)
+          assert.equal(number % 2 == 0 and record.timestamp // 1000000 + 1000 or nil,
+            record.expires and record.expires // 1000000)
+          times[record.key] = { record.timestamp, record.expires }
+          record.value = record.value:rep(number % 3)
+          record.timestamp, record.expires = 1, 1 -- that is not heard
+          expected[record.key] = record.value
+          rewrite:keep(record)
+        end
+        rewrite:commit()
+      end
+      for round = 1, 3 do
+        assert.same(expected, contents(db))
+        assert.is_true(db:verify().ok)
+        for key, value in pairs(expected) do assert.equal(value, db:get(key)) end
+        if round == 2 then for _, id in ipairs(sealed(db)) do db:hint(id) end end
+        db:close()
+        db = assert(freyja.open(path, { io = io_mode, segment_size = 16384 }))
+      end
+      assert.is_true(db:stats().recovery.hints_used > 0)
+      local rewrite <close> = db:rewrite(sealed(db))
+      for record in rewrite:records() do
+        assert.same(times[record.key], { record.timestamp, record.expires })
+        assert.equal(times[record.key][2] ~= nil, db:ttl(record.key) ~= false)
+        times[record.key] = nil
+      end
+      assert.is_nil(next(times))
+    end)
+
+    it("keeps a record that is longer than new ones may be, as long as it gets no longer", function()
+      db:put("long", ("x"):rep(10000))
+      db:rotate()
+      db:close()
+      db = assert(freyja.open(path, { io = io_mode, segment_size = 4096 }))
+      do
+        local rewrite <close> = db:rewrite { 1 }
+        for record in rewrite:records() do
+          record.value = ("y"):rep(10001)
+          assert.equal("limit", error_of(rewrite.keep, rewrite, record).code)
+          record.value = ("y"):rep(10000)
+          rewrite:keep(record)
+        end
+        rewrite:commit()
+      end
+      assert.equal(("y"):rep(10000), db:get "long")
+      assert.is_true(db:verify().ok)
+    end)
+
     it("lets a write that comes meanwhile win", function()
       fill(db, 1, 200)
       db:rotate()

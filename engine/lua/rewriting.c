@@ -76,19 +76,21 @@ static int rewrite_progress(lua_State *L) {
 /* ---- record by record ------------------------------------------------------- */
 
 /* The next record as a table, which is kept in user value 2 of the rewrite: that is the one to
- * keep or drop. Key and value, which lie one behind the other, are taken as one string: a
- * finalizer, which any push may run, may close the rewrite. */
+ * keep or drop; times are in microseconds since the epoch, as everywhere. Key and value, which
+ * lie one behind the other, are taken as one string: a finalizer, which any push may run, may
+ * close the rewrite. */
 static int push_record(lua_State *L, const freyja_entry *entry) {
-  uint64_t timestamp = entry->timestamp;
+  uint64_t timestamp = entry->timestamp, expiry = entry->expiry;
   size_t key_size = entry->key.size, size = key_size + entry->value.size;
   lua_settop(L, 1);
   const char *both = lua_pushlstring(L, entry->key.data, size);
-  lua_createtable(L, 0, 3);
+  lua_createtable(L, 0, 4);
   lua_pushlstring(L, both, key_size);
   lua_setfield(L, 3, "key");
   lua_pushlstring(L, both + key_size, size - key_size);
   lua_setfield(L, 3, "value");
   set_integer(L, "timestamp", timestamp);
+  if (expiry != 0) set_integer(L, "expires", expiry);
   lua_pushvalue(L, 3);
   (void)lua_setiuservalue(L, 1, 2);
   return 1;

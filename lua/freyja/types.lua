@@ -232,10 +232,11 @@ function store:maintain(policy, settings) end
 ---Syncs and releases everything; a second time does nothing.
 function store:close() end
 
----@class freyja.Record
+---@class freyja.Record  of a key that is there; deletions are not a script's business
 ---@field key string
----@field value string       may be replaced before the record is kept
----@field timestamp integer
+---@field value string       may be replaced before the record is kept; whatever else is changed is ignored
+---@field timestamp integer  when it was written: microseconds since the epoch; stays as it is
+---@field expires? integer   when it expires, likewise; nil: never
 
 ---@class freyja.Progress
 ---@field bytes integer    of the records in the segments
@@ -257,6 +258,8 @@ function rewrite:step(bytes) end
 ---@return freyja.Rewrite
 function rewrite:records() end
 
+---Copies it with the value that it has now. Raises limit if that is longer and does not fit a segment:
+---then it can still be kept or dropped.
 ---@param record freyja.Record  the last that records gave
 function rewrite:keep(record) end
 
@@ -271,7 +274,8 @@ function rewrite:commit() end
 ---@return freyja.Progress
 function rewrite:progress() end
 
----What is not committed has not happened. Also at the end of its scope, and by the collector.
+---What is not committed has not happened; of what is, the rest is done. Also at the end of its scope, and
+---by the collector.
 function rewrite:close() end
 
 ---@class freyja

@@ -54,7 +54,20 @@ bug("outputs_are_not_synced", "crash",
   [[freyja_status status = fj_segment_trim(output, &poison, error);]],
   [[freyja_status status = FREYJA_OK; (void)error; (void)poison;]])
 
+bug("a_long_record_cannot_be_kept", "rewrite",
+  [[if (value != NULL && value->size > record->value_size) { /* what is no longer fits */]],
+  [[if (value != NULL) {]])
+
+bug("a_changed_value_never_expires", "rewrite",
+  [[status = keep_record(rewrite, record, rewrite->key_hash, kept, error);]],
+  [[fj_record plain = *record;
+  if (value != NULL) plain.flags = record->flags & FJ_FLAG_COLLIDES;
+  status = keep_record(rewrite, &plain, rewrite->key_hash, kept, error);]])
+
 in_file "engine/swap.c"
+
+bug("slots_that_did_not_move_are_forgotten", "faults",
+  [[rewrite->closed = true;]], [[fj_store_end_rewrite(db); destroy(rewrite);]])
 
 bug("the_log_is_not_synced_before_a_merge_counts", "crash",
   [[if (status == FREYJA_OK) status = fj_store_sync(db, error); /* W2 */]], "")
@@ -110,3 +123,8 @@ bug("outputs_go_though_inputs_are_missing", "rewrite",
 
 bug("retired_files_stay", "rewrite",
   [[(what == FJ_BEGUN && fj_manifest_has_retired(visit->manifest, id));]], [[false;]])
+
+in_file "engine/lua/rewriting.c"
+
+bug("records_do_not_say_that_they_expire", "rewrite",
+  [[if (expiry != 0) set_integer(L, "expires", expiry);]], [[(void)expiry;]])

@@ -69,6 +69,7 @@ static size_t make_key(unsigned key, char *out) {
 
 static size_t make_value(version v, char *out) {
   size_t size = 8 + v.write % (VALUE_MAX - 8);
+  if (v.changed) size = VALUE_MAX + 8 - size; /* another length, but in the middle */
   memset(out, v.changed ? '!' : '.', size);
   (void)snprintf(out, size, "%u", v.write);
   return size;

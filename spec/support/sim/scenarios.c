@@ -335,6 +335,16 @@ static void merge_all(trial *t) {
   trial_rotate(t);
 }
 
+static void transform(trial *t) {
+  trial_open(t);
+  trial_put_late(t, 5);
+  trial_rotate(t);
+  trial_arm(t);
+  trial_transform(t);
+  trial_put(t, 20);
+  trial_rotate(t);
+}
+
 static void view(trial *t) {
   trial_open(t);
   trial_arm(t);
@@ -480,6 +490,8 @@ const scenario sim_scenarios[] = {
     {"statistics", make_store, count, NONE, 0, 0},
     {"merge", make_store, merge_all, NONE, 0, 0},
     {"merge-always", make_store, merge_all, ALWAYS, 2, SIM_MAPPED_ONLY},
+    {"transform", make_store, transform, NONE, 0, 0},
+    {"transform-always-collide", make_store, transform, ALWAYS, 2, SIM_MAPPED_ONLY},
     {"verify", make_store, verify, NONE, 0, 0},
     {"verify-hinted", make_hinted, verify, NONE, 0, 0},
     {"verify-damaged", make_damaged_value, verify, NONE, 0, 0},

@@ -145,24 +145,95 @@ static freyja_status merge_on(trial *t, freyja_rewrite *rewrite, trial_kind kind
   return status;
 }
 
-void trial_merge(trial *t) {
+/* Begins to rewrite all sealed segments; NULL if that fails. */
+static freyja_rewrite *begin_rewrite(trial *t) {
   freyja_segment segments[64];
   uint64_t ids[64];
-  size_t count = 0;
+  size_t count = 0, there = freyja_get_segments(t->db, segments, 64);
   freyja_rewrite *rewrite = NULL;
-  if (!trial_runs(t)) return;
-  size_t there = freyja_get_segments(t->db, segments, 64);
   for (size_t i = 0; i < there && i < 64; i++)
     if (segments[i].sealed) ids[count++] = segments[i].id;
   trial_begin(t);
   freyja_status status = freyja_rewrite_open(t->db, ids, count, &rewrite, &t->error);
   trial_judge(t, TRIAL_COPIES, "rewrite_open", status);
-  if (status == FREYJA_OK) status = merge_on(t, rewrite, TRIAL_COPIES);
-  if (status == FREYJA_END) {
+  t->merged = true;
+  return rewrite;
+}
+
+static freyja_status commit_rewrite(trial *t, freyja_rewrite *rewrite) {
+  trial_begin(t);
+  freyja_status status = freyja_rewrite_commit(rewrite, &t->error);
+  trial_judge(t, TRIAL_WRITES_TO, "rewrite_commit", status);
+  if (status == FREYJA_OK) t->promised = t->acknowledged;
+  return status;
+}
+
+void trial_merge(trial *t) {
+  if (!trial_runs(t)) return;
+  freyja_rewrite *rewrite = begin_rewrite(t);
+  if (rewrite != NULL && merge_on(t, rewrite, TRIAL_COPIES) == FREYJA_END &&
+      commit_rewrite(t, rewrite) == FREYJA_OK)
+    (void)merge_on(t, rewrite, TRIAL_READS);
+  freyja_rewrite_close(rewrite);
+}
+
+/* Keeps, changes or drops the record that the rewrite is at; *later tells what becomes of it.
+ */
+static freyja_status decide(trial *t, freyja_rewrite *rewrite, const freyja_entry *entry,
+                            trial_state *later) {
+  char bytes[TRIAL_VALUE_MAX];
+  freyja_slice value = {bytes, TRIAL_PROBE};
+  unsigned key = trial_key_of(&entry->key);
+  freyja_status status = FREYJA_OK;
+  if (key == TRIAL_KEYS ||
+      trial_serial_of(entry->value.data, entry->value.size, key) != trial_now(t)->of[key]) {
+    trial_wrong(t, "a rewrite gives a record of key %u that is not live", key);
+    return FREYJA_END;
+  }
+  trial_begin(t);
+  if (key % 4 == 0) {
+    status = freyja_rewrite_keep(rewrite, NULL, &t->error);
+  } else if (key % 4 == 1) {
+    trial_make_value(bytes, value.size, ++t->serial, key);
+    t->sizes[t->serial] = (uint16_t)value.size;
+    later->of[key] = (int16_t)t->serial;
+    status = freyja_rewrite_keep(rewrite, &value, &t->error);
+  } else if (key % 4 == 2) {
+    later->of[key] = TRIAL_ABSENT;
+    status = freyja_rewrite_drop(rewrite, &t->error);
+  }
+  trial_judge(t, TRIAL_COPIES, "rewrite_keep or _drop", status);
+  return status;
+}
+
+/* All records, with a write in between, which wins; *later tells what all keys hold then. */
+static freyja_status decide_all(trial *t, freyja_rewrite *rewrite, trial_state *later) {
+  *later = *trial_now(t);
+  freyja_status status = FREYJA_OK;
+  for (unsigned turn = 0; status == FREYJA_OK && t->why[0] == '\0'; turn++) {
+    freyja_entry entry;
+    int before = t->acknowledged;
+    if (turn == 4) trial_put(t, 1);
+    if (t->acknowledged > before) later->of[1] = trial_now(t)->of[1];
     trial_begin(t);
-    status = freyja_rewrite_commit(rewrite, &t->error);
-    trial_judge(t, TRIAL_WRITES_TO, "rewrite_commit", status);
-    if (status == FREYJA_OK) t->promised = t->acknowledged;
+    status = freyja_rewrite_next(rewrite, &entry, &t->error);
+    trial_judge(t, TRIAL_COPIES, "rewrite_next", status);
+    if (status == FREYJA_OK) status = decide(t, rewrite, &entry, later);
+  }
+  return status;
+}
+
+void trial_transform(trial *t) {
+  freyja_stats stats;
+  trial_state later;
+  if (!trial_runs(t)) return;
+  freyja_rewrite *rewrite = begin_rewrite(t);
+  if (rewrite != NULL && decide_all(t, rewrite, &later) == FREYJA_END && trial_runs(t)) {
+    t->states[t->acknowledged + 1] = later;
+    freyja_status status = commit_rewrite(t, rewrite);
+    freyja_get_stats(t->db, &stats);
+    if (status == FREYJA_OK) t->promised = ++t->acknowledged;
+    else t->doubt = t->doubt || (stats.poisoned && !t->before.poisoned);
     if (status == FREYJA_OK) (void)merge_on(t, rewrite, TRIAL_READS);
   }
   freyja_rewrite_close(rewrite);

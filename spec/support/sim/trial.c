@@ -387,6 +387,16 @@ static void work(trial *t) {
   trial_get(t, TRIAL_KEYS - 1);
 }
 
+/* Merges what a merge has left, of which it could perhaps not move all slots. A store that
+ * takes no more writes is not merged, but verify moves them. */
+static void merge_again(trial *t) {
+  freyja_stats stats = {.poisoned = false};
+  freyja_report report;
+  if (t->db != NULL) freyja_get_stats(t->db, &stats);
+  if (stats.poisoned) (void)freyja_verify(t->db, NULL, NULL, &report, &t->error);
+  else trial_merge(t);
+}
+
 static void finish_session(trial *t, const trial_ending *ending) {
   if (t->db == NULL) return;
   if (ending->how == TRIAL_KILL) {
@@ -395,6 +405,7 @@ static void finish_session(trial *t, const trial_ending *ending) {
     return;
   }
   if (ending->how == TRIAL_HEAL) {
+    if (t->merged) merge_again(t);
     work(t);
     if (!t->options.readonly) trial_rotate(t);
     trial_get_all(t);

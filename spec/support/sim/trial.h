@@ -58,6 +58,7 @@ typedef struct trial {
   int serial; /* of the last write that was tried; from 1 on */
   uint16_t sizes[TRIAL_SERIALS]; /* bytes of the values, by serial */
   bool broken;                   /* files of it are damaged: keys may be TRIAL_CORRUPT */
+  bool merged;                   /* segments, and does it again when nothing fails any more */
   trial_other other;
 
   freyja_stats before; /* the call that is judged; zeros if the store was closed */
@@ -124,6 +125,8 @@ void trial_stats(trial *t);
 void trial_verify(trial *t);
 /* Merges all sealed segments, by steps, with a write in between. */
 void trial_merge(trial *t);
+/* Rewrites them record by record: some are kept, some changed, some dropped. */
+void trial_transform(trial *t);
 /* Makes a second store: one a trial. */
 void trial_backup(trial *t, bool copy);
 void trial_repair(trial *t); /* of the closed store */
