@@ -322,7 +322,6 @@ static void test_giving_up(void) {
   disk->plain = true;
   state = 3;
   freyja *db = make_large(disk, 1000);
-  uint64_t size = 0;
   for (uint64_t bytes = 16; bytes < 200000; bytes += bytes / 2) {
     fj_hint_writer writer, second;
     bool done = false;
@@ -333,8 +332,8 @@ static void test_giving_up(void) {
     fj_hint_writer_close(&second);
     demand(freyja_hint(db, 1, NULL) == FREYJA_LIMIT, "one at a time");
     fj_hint_writer_close(&writer);
-    demand(sim_disk_bytes(disk, "db/1.hint.tmp", &size) == NULL, "nothing is left");
-    demand(sim_disk_bytes(disk, "db/1.hint", &size) == NULL, "nothing is there");
+    demand(sim_disk_find(disk, "db/1.hint.tmp") == UINT32_MAX, "nothing is left");
+    demand(sim_disk_find(disk, "db/1.hint") == UINT32_MAX, "nothing is there");
   }
   ok(freyja_hint(db, 1, NULL) == FREYJA_OK, "given up, then written");
   demand(freyja_close(db, NULL) == FREYJA_OK, "a store closes");
@@ -549,6 +548,52 @@ static void test_changed(void) {
      "changed hints with right sums give no wrong value, and verify tells of them");
 }
 
+/* An entry that says what cannot be of its data file, though all sums are right: the hint is
+ * not used, and the open says so. */
+static void test_impossible(freyja_io io) {
+  static const char *const names[] = {"nothing wrong",
+                                      "a record that ends behind the end",
+                                      "a record behind the end",
+                                      "one in the header",
+                                      "one without room for a header",
+                                      "an unknown flag",
+                                      "a tombstone that expires"};
+  sim_disk *disk = sim_disk_create(6);
+  disk->plain = true;
+  freyja *db = open_store(disk, io, 64);
+  demand(freyja_put(db, "key", 3, "value", 5, NULL) == FREYJA_OK, "a put");
+  demand(freyja_put(db, "other", 5, "value", 5, NULL) == FREYJA_OK, "a put");
+  demand(freyja_rotate(db, NULL) == FREYJA_OK && hint_all(db) == 1, "a hint is written");
+  uint64_t end = db->index.ranks[0]->tail / FJ_RECORD_ALIGN;
+  demand(freyja_close(db, NULL) == FREYJA_OK, "a store closes");
+  for (unsigned what = 0; what < 7; what++) {
+    forgery f;
+    forge_begin(&f, disk, 1);
+    uint8_t *at = f.bytes + FJ_HINT_HEADER + 8; /* of the first record; the last is checked */
+    if (fj_hint_offset(fj_get64(at)) != FJ_SEGMENT_HEADER) at += FJ_HINT_ENTRY;
+    uint64_t word = fj_get64(at), offset = fj_hint_offset(word) / FJ_RECORD_ALIGN;
+    uint64_t size = fj_hint_size(word) / FJ_RECORD_ALIGN;
+    if (what == 1) size = end - offset + 1;
+    if (what == 2) offset = end;
+    if (what == 3) offset--;
+    if (what == 4) size = 2;
+    fj_put64(at, offset | size << 28 | (what == 5 ? UINT64_C(1) << 59 : 0) |
+                     (what == 6 ? FJ_HINT_TOMBSTONE | FJ_HINT_EXPIRES : 0));
+    forge_end(&f, disk);
+    freyja_stats stats;
+    char value[8];
+    size_t length = 0;
+    db = open_store(disk, io, 64);
+    freyja_get_stats(db, &stats);
+    ok(stats.recovery.hints_ignored == (what > 0) &&
+           freyja_get(db, "key", 3, value, sizeof value, &length, NULL) == FREYJA_OK,
+       names[what]);
+    demand(freyja_hint(db, 1, NULL) == FREYJA_OK, "a hint is written");
+    demand(freyja_close(db, NULL) == FREYJA_OK, "a store closes");
+  }
+  sim_disk_destroy(disk);
+}
+
 /* Hashes that lie so near to each other that the keydir could not spread them. */
 static void test_near(void) {
   static const uint64_t from[] = {0, UINT64_MAX - 20000, UINT64_C(0x7fffffffffff0000)};
@@ -585,6 +630,8 @@ int main(void) {
   test_giving_up();
   test_search();
   test_changed();
+  test_impossible(FREYJA_IO_MMAP);
+  test_impossible(FREYJA_IO_SYSCALL);
   test_near();
   return failures > 0;
 }
