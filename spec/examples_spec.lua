@@ -1,12 +1,14 @@
 -- Goal: the programs in examples/ do what their first lines say, as commands.
 -- Method: run each as a user would, in a folder of its own, and read what it prints.
 
+local freyja = require "freyja"
 local lfs = require "lfs"
+local store = require "spec.support.store"
 
 local root = lfs.currentdir()
 local config = os.getenv("FREYJA_CONFIG") or "release"
 local environment = ([[LUA_PATH_5_4='%s/lua/?.lua;%s/lua/?/init.lua' ]]
-  .. [[LUA_CPATH_5_4='%s/build/%s/?.so']]):format(root, root, root, config)
+  .. [[LUA_CPATH_5_4='%s/build/%s/?.so;;']]):format(root, root, root, config)
 
 local function output_of(command)
   local pipe = assert(io.popen(command))
@@ -145,6 +147,201 @@ b.txt: 4 words
       fails("word_count: nope.txt: No such file or directory\n", "word_count.lua nope.txt")
       fails("word_count: -n TOP\n", "word_count.lua -n many")
       says("0 different words so far\n", "word_count.lua")
+    end)
+  end)
+
+  describe("event_log", function()
+    local DAY <const> = 86400
+    local now
+
+    before_each(function() now = os.time() end)
+
+    local function at(days) return ("EVENTS_NOW=%d"):format(now + days * DAY) end
+    local function time(days) return os.date("!%Y-%m-%d %H:%M:%S", now + days * DAY) .. "  " end
+
+    it("forgets what is older than some days, but no errors", function()
+      write(folder .. "/a.txt", "one\ndisk error\nno errors\n")
+      write(folder .. "/b.txt", "two\n")
+      says("", "event_log.lua add a.txt", at(0))
+      says("", "event_log.lua add b.txt - <a.txt", at(4))
+      says("", "event_log.lua add b.txt", at(9))
+      local lines = {
+        time(0) .. "disk error\n", time(4) .. "two\n", time(4) .. "one\n", time(4) .. "disk error\n",
+        time(4) .. "no errors\n", time(9) .. "two\n",
+      }
+      says("2 forgotten, 6 left\n", "event_log.lua clean 7", at(10))
+      says(table.concat(lines), "event_log.lua", at(10))
+      says("0 forgotten, 6 left\n", "event_log.lua clean 7", at(10))
+      says(lines[6], "event_log.lua show " .. time(9):sub(1, 10), at(10))
+      says("4 forgotten, 2 left\n", "event_log.lua clean 1.5", at(20))
+      says(lines[1] .. lines[4], "event_log.lua show", at(20))
+      assert.same("", (output_of("ls " .. folder .. "/events.db/lost 2>/dev/null")))
+    end)
+
+    it("goes by when each line was written", function()
+      local policy = assert(loadfile(root .. "/examples/last_days.lua"))()
+      local db <close> = assert(freyja.open(folder .. "/lines.db"))
+      local times = {}
+      for i = 1, 300 do
+        db:put("line" .. i, "x")
+        if i % 100 == 0 then
+          db:rotate()
+          times[#times + 1] = db:segments()[#times + 1].newest
+        end
+      end
+      db:put("line301", "x")
+      local function clock() return times[2] / 1000000 + 86400 - 0.00001 end -- so much as 10 lines are at most
+      assert.same({ 1, 2 }, policy.plan(db:segments(), { days = 1, now = clock })[1].ids)
+      db:maintain(policy, { days = 1, now = clock, keep = function(record) return record.key == "line3" end })
+      assert.is_true(db:has "line3" and db:has "line200" and db:has "line300" and db:has "line301")
+      assert.is_false(db:has "line1" or db:has "line2" or db:has "line100" or db:has "line180")
+      assert.same({}, policy.plan(db:segments(), { days = 2, now = clock }))
+    end)
+
+    it("gives the space back", function()
+      write(folder .. "/a.txt", ("something happened\n"):rep(1000))
+      says("", "event_log.lua add a.txt")
+      local before = tonumber((output_of("du -k " .. folder .. "/events.db | cut -f 1")))
+      says("1000 forgotten, 0 left\n", "event_log.lua clean 1", at(2))
+      assert.is_true(tonumber((output_of("du -k " .. folder .. "/events.db | cut -f 1"))) < before // 2)
+      fails("event_log: clean DAYS\n", "event_log.lua clean")
+      fails("event_log: nope: No such file or directory\n", "event_log.lua add nope")
+    end)
+  end)
+
+  describe("strip_field", function()
+    local json = require "cjson"
+
+    local function fill(values)
+      local db <close> = assert(freyja.open(folder .. "/objects.db"))
+      for key, value in pairs(values) do db:put(key, value) end
+    end
+
+    local function contents()
+      local db <close> = assert(freyja.open(folder .. "/objects.db"))
+      local all = {}
+      for key, value in db:each() do all[key] = value end
+      assert.is_true(db:verify().ok)
+      return all
+    end
+
+    it("takes a field out of JSON objects and touches nothing else", function()
+      local values = {
+        ["user:1"] = '{"name":"ada","password":"x","born":1815}', ["user:2"] = '{"password":{"a":[1,null]}}',
+        ["user:3"] = '{"name":"bob"}', ["user:4"] = "not JSON", ["user:5"] = "[1,2]", ["user:6"] = "",
+        ["user:7"] = '{"password":1,"id":1234567890123456}', ["user:8"] = '{"password":1,"list":[ ]}',
+        ["other:1"] = '{"password":1}',
+      }
+      fill(values)
+      local text, status = run("strip_field.lua objects.db password user:")
+      assert.equal(0, status, text)
+      assert.matches("^2 values without 'password' now, 5 had none, 2 stay as they are; %d+ bytes, were %d+\n$", text)
+      local now = contents()
+      assert.same({ name = "ada", born = 1815 }, json.decode(now["user:1"]))
+      assert.same({}, json.decode(now["user:2"]))
+      now["user:1"], now["user:2"] = values["user:1"], values["user:2"]
+      assert.same(values, now)
+    end)
+
+    it("does so with the characters of Unicode", function()
+      write(folder .. "/unicode.txt", "0041;LATIN CAPITAL LETTER A;Lu;0;L;;;;;N;;;;0061;\n"
+        .. "2028;LINE SEPARATOR;Zl;0;WS;;;;;N;OLD NAME;;;;\n")
+      says("2 characters\n", "characters.lua load unicode.txt")
+      assert.matches("unicode_1_name%s+OLD NAME", (run("characters.lua show 2028")))
+      local text = run("strip_field.lua characters.db unicode_1_name")
+      assert.matches("^1 values without 'unicode_1_name' now, 1 had none, 0 stay as they are", text)
+      says([[
+code_point                2028
+name                      LINE SEPARATOR
+general_category          Zl
+canonical_combining_class 0
+bidi_class                WS
+bidi_mirrored             N
+]], "characters.lua show 2028")
+      fails("characters: no such character\n", "characters.lua show 2029")
+    end)
+
+    it("says what is wrong", function()
+      fails("strip_field: STORE FIELD [PREFIX]\n", "strip_field.lua objects.db")
+      fails("strip_field: freyja: io: cannot open the store's folder: No such file or directory (none.db)\n",
+        "strip_field.lua none.db x")
+      fill {}
+      fails("strip_field: the store is empty\n", "strip_field.lua objects.db x")
+      fill { a = "{}" }
+      local db <close> = assert(freyja.open(folder .. "/objects.db"))
+      local text, status = run("strip_field.lua objects.db x")
+      assert.matches("^strip_field: freyja: locked: ", text)
+      assert.equal(1, status)
+      assert.equal(1, #db)
+    end)
+  end)
+
+  describe("maintain", function()
+    local function fill()
+      local db <close> = assert(freyja.open(folder .. "/some.db", { segment_size = 65536 }))
+      for i = 1, 5000 do db:put("key" .. (i % 5 == 0 and i or i % 100), ("value %d "):format(i):rep(10)) end
+      local all = {}
+      for key, value in db:each() do all[key] = value end
+      return all
+    end
+
+    local function check(expected)
+      local db <close> = assert(freyja.open(folder .. "/some.db"))
+      local all = {}
+      for key, value in db:each() do all[key] = value end
+      assert.same(expected, all)
+      return db:stats().recovery, db:segments()
+    end
+
+    it("merges, writes hint files and says so", function()
+      local expected = fill()
+      local text, status = run("maintain.lua some.db dead_ratio small=0")
+      assert.equal(0, status, text)
+      assert.matches("^some.db: 0%.%d MiB, were 0%.%d MiB; merged 1 times, 0%.%d MiB read, 0%.%d MiB written; "
+        .. "%d+ hint files\n$", text)
+      local recovery, segments = check(expected)
+      assert.is_true(#segments < 4)
+      assert.is_true(recovery.hints_used > 0)
+      text = run("maintain.lua some.db never")
+      assert.matches("merged 0 times", text)
+    end)
+
+    it("leaves a store alone that is in use, and comes again", function()
+      local expected = fill()
+      do
+        local db <close> = assert(freyja.open(folder .. "/some.db"))
+        local text, status = run("maintain.lua some.db")
+        assert.equal(75, status, text)
+        assert.matches("^maintain: freyja: locked: the store is open in process %d+ %(some.db%)\n$", text)
+        assert.is_true(db:verify().ok)
+      end
+      check(expected)
+      assert.matches("merged 1 times", (run("maintain.lua some.db")))
+      check(expected)
+    end)
+
+    it("takes a policy beside it, and its settings", function()
+      fill()
+      assert.matches("merged 0 times", (run("maintain.lua some.db last_days days=1")))
+      check(fill())
+      assert.equal(0, select(2, run("maintain.lua some.db last_days days=-1")))
+      local db <close> = assert(freyja.open(folder .. "/some.db"))
+      assert.is_true(#db > 0 and #db < 500 and #db:segments() == 1) -- what is left is in the file being written
+    end)
+
+    it("ends with 1 where something is wrong", function()
+      fails("maintain: STORE [POLICY [NAME=VALUE...]]\n", "maintain.lua")
+      fails("maintain: 'x' is not NAME=VALUE\n", "maintain.lua some.db dead_ratio x")
+      fails("maintain: freyja: io: cannot open the store's folder: No such file or directory (none.db)\n",
+        "maintain.lua none.db")
+      fill()
+      local text, status = run("maintain.lua some.db nosuch")
+      assert.equal(1, status)
+      assert.matches("freyja.policy.nosuch", text)
+      store.flip(folder .. "/some.db/1.data", 200 * 8)
+      text, status = run("maintain.lua some.db")
+      assert.equal(1, status)
+      assert.matches("merged 1 times.*maintain: 1 places are damaged, the first: freyja: corrupt: .*1.data", text)
     end)
   end)
 

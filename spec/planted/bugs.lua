@@ -14,7 +14,7 @@ local function bug(name, test, find, replace, within)
   }
 end
 
-for _, part in ipairs { "files", "store", "index", "copies", "merges", "expiry", "hints" } do
+for _, part in ipairs { "files", "store", "index", "copies", "merges", "expiry", "hints", "scripts" } do
   assert(loadfile("spec/planted/bugs/" .. part .. ".lua"))(in_file, bug)
 end
 

@@ -144,6 +144,10 @@ end
 
 --- Returns whether the bug was caught, and what to say of that.
 local function try(bug)
+  -- Before it is planted: what is no C has no build without the bug.
+  for _, test in ipairs(all_tests()) do
+    if test.name == bug.test then limit_of(test) end
+  end
   local whole = read(bug.file)
   local source, problem = plant(whole, bug)
   if not source then return false, problem end
