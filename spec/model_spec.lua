@@ -12,7 +12,7 @@ describe("a store compared with a plain table", function()
 
   for _, hash_bits in ipairs { 64, 9, 4, 1 } do
     it(("answers the same with %d bits of hash"):format(hash_bits), function()
-      local dir <close> = tmp.dir()
+      local dir <close> = tmp.fast_dir()
       model.run(dir.path .. "/db", seed, count // 4, hash_bits)
     end)
   end

@@ -1,6 +1,6 @@
 --- A randomised run of a store against a plain Lua table: every operation is done to both, and
 --- what they answer must agree. Iterators are held open across writes and must show the store
---- as it was when they were made. Values expire: where time can be moved, at moments that the
+--- as it was when they were made. Segments are merged, and hint files written and lost. Values expire: where time can be moved, at moments that the
 --- table's own clock tells; otherwise too late for the run to see it.
 
 local freyja = require "freyja"
@@ -123,14 +123,44 @@ local function verify(run)
   assert(report.keys == count(run.model), "keys of verify")
 end
 
+--- The ids of some sealed segments, in any order.
+local function some_sealed(run)
+  local ids, share = {}, math.random()
+  for _, segment in ipairs(run.db:segments()) do
+    if segment.sealed and math.random() < share then
+      table.insert(ids, math.random(#ids + 1), segment.id)
+    end
+  end
+  return ids
+end
+
+local function merge(run)
+  local ids = some_sealed(run)
+  if #ids > 0 then run.db:merge(ids, { step = pick { 1, 1000, 1 << 20 } }) end
+end
+
+local function hint(run)
+  for _, id in ipairs(some_sealed(run)) do run.db:hint(id) end
+end
+
+--- Some of the hint files are lost.
+local function lose_hints(run)
+  local share = pick { 0, 0.5, 1 }
+  for _, segment in ipairs(run.db:segments()) do
+    if math.random() < share then os.remove(("%s/%d.hint"):format(run.path, segment.id)) end
+  end
+end
+
 local function reopen(run)
   -- The newest record has the time until now in it, whatever the clock says at the next open.
   run.db:put("key1", "closing")
   set(run, "key1", "closing")
   verify(run)
   run.iterators = {}
+  lose_hints(run)
   run.db:close()
   run.db = assert(freyja.open(run.path, random_options(run.hash_bits)))
+  assert(run.db:stats().recovery.hints_ignored == 0, "a hint file that does not fit")
   begin_time(run)
   verify(run)
   check(run)
@@ -209,6 +239,8 @@ local operations = {
   { 5, step_iterator },
   { 1, function(run) run.db:rotate() end },
   { 1, function(run) run.db:sync() end },
+  { 0.5, merge },
+  { 0.3, hint },
   { 0.1, verify },
   { 0.2, reopen },
   { 10, wait },

@@ -4,7 +4,7 @@ local in_file, bug = ...
 
 in_file "engine/rewrite.c"
 
-bug("a_moved_tombstone_is_not_flagged", "merge",
+bug("a_moved_tombstone_is_not_flagged", "plans",
   [[if (collides) draft.flags |= FJ_FLAG_COLLIDES;]], [[(void)collides;]])
 
 bug("a_copy_loses_its_flag", "merge",

@@ -1,11 +1,14 @@
 /* merge.c - random operations, merges in steps among them, compared with a model: with few
- * bits of hash, in both io modes, with iterators that were begun before, between and after.
+ * bits of hash, in both io modes, with iterators that were begun before, between and after,
+ * with values that expire and hint files, some of which are lost before the next open.
  *
  *   merge                        a fixed number of runs
+ *   merge --all                  as many as make five million operations, others each time
  *   merge SEED [RUNS [STEPS]]    others; a failure prints its seed */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "disk.h"
 #include "freyja.h"
@@ -15,6 +18,7 @@
 #define ITERATORS 3
 #define STEPS 3000
 #define RUNS 150
+#define RUNS_ALL 1667 /* five million steps */
 #define SEGMENTS_MAX 64
 #define TICK 100000u /* microseconds that pass with each step */
 
@@ -32,6 +36,11 @@ typedef struct walk {
   bool in_order;
 } walk;
 
+/* What runs have done. */
+typedef struct tally {
+  uint64_t merges, drops, hints; /* drops: records; hints: that opens have used */
+} tally;
+
 typedef struct run {
   uint64_t seed, state;
   sim_disk *disk;
@@ -44,7 +53,7 @@ typedef struct run {
   freyja_rewrite *rewrite;
   bool moving; /* it is committed */
   walk walks[ITERATORS];
-  unsigned merges, drops;
+  tally *tally;
 } run;
 
 static char why[512];
@@ -180,7 +189,30 @@ static bool open_store(run *r) {
     return wrong("open", error.message);
   freyja_stats stats;
   freyja_get_stats(r->db, &stats);
+  r->tally->hints += stats.recovery.hints_used;
+  if (stats.recovery.hints_ignored != 0) return wrong("open", stats.recovery.hint.message);
   return stats.recovery.damaged == 0 || wrong("open", stats.recovery.damage.message);
+}
+
+/* Writes the hint file of a segment, if it is a sealed one. */
+static bool hint_one(run *r) {
+  freyja_segment segments[SEGMENTS_MAX];
+  freyja_error error;
+  size_t all = freyja_get_segments(r->db, segments, SEGMENTS_MAX);
+  size_t i = below(r, (unsigned)(all < SEGMENTS_MAX ? all : SEGMENTS_MAX));
+  if (!segments[i].sealed) return true;
+  return freyja_hint(r->db, segments[i].id, &error) == FREYJA_OK ||
+         wrong("hint", error.message);
+}
+
+/* Loses none of the hint files, some or all. */
+static void lose_hints(run *r, const freyja_segment *segments, size_t count) {
+  unsigned share = below(r, 3);
+  for (size_t i = 0; i < count; i++) {
+    char path[32];
+    (void)snprintf(path, sizeof path, "db/%llu.hint", (unsigned long long)segments[i].id);
+    if (below(r, 2) < share) sim_disk_remove(r->disk, path);
+  }
 }
 
 /* What the rewrite decided holds now. */
@@ -203,10 +235,13 @@ static bool reopen(run *r) {
   bool before = below(r, 2) == 0;
   for (unsigned i = 0; i < ITERATORS; i++) close_walk(&r->walks[i]);
   if (before) end_rewrite(r);
+  freyja_segment segments[SEGMENTS_MAX];
+  size_t count = freyja_get_segments(r->db, segments, SEGMENTS_MAX);
   freyja *db = r->db;
   r->db = NULL;
   if (freyja_close(db, &error) != FREYJA_OK) return wrong("close", error.message);
   end_rewrite(r);
+  lose_hints(r, segments, count < SEGMENTS_MAX ? count : SEGMENTS_MAX);
   return open_store(r) && check_all(r) && verify(r);
 }
 
@@ -256,7 +291,7 @@ static bool begin_rewrite(run *r) {
     ids[other] = id;
   }
   if (count == 0) return true;
-  r->merges++;
+  r->tally->merges++;
   if (freyja_rewrite_open(r->db, ids, count, &r->rewrite, &error) == FREYJA_OK) return true;
   return wrong("rewrite", error.message);
 }
@@ -282,7 +317,7 @@ static bool decide(run *r) {
   r->later[key] = r->now[key];
   if (what == 0) {
     r->later[key].write = 0;
-    r->drops++;
+    r->tally->drops++;
     status = freyja_rewrite_drop(r->rewrite, &error);
   } else if (what == 1) {
     r->later[key].changed = !r->later[key].changed;
@@ -325,12 +360,13 @@ static bool step(run *r) {
   if (what < 52) return write_key(r, false);
   if (what < 75) return work_on(r);
   if (what < 82) return check_key(r, below(r, KEYS));
-  if (what < 92 && w->iterator != NULL) {
+  if (what < 90 && w->iterator != NULL) {
     for (unsigned n = below(r, 6); right && !ended && n > 0; n--) right = walk_on(w, &ended);
     if (ended || below(r, 20) == 0) close_walk(w);
     return right;
   }
-  if (what < 92) return is_changing(r) || begin_walk(r, w);
+  if (what < 90) return is_changing(r) || begin_walk(r, w);
+  if (what < 93) return hint_one(r);
   if (what < 97)
     return freyja_rotate(r->db, &error) == FREYJA_OK || wrong("rotate", error.message);
   if (what < 98) return reopen(r);
@@ -352,9 +388,9 @@ static bool check_files(run *r) {
   return files == stats.segments || wrong("files", "there are more than segments");
 }
 
-static bool run_one(uint64_t seed, unsigned steps, unsigned *merges, unsigned *drops) {
+static bool run_one(uint64_t seed, unsigned steps, tally *done) {
   static const uint32_t bits[] = {64, 5, 3, 1};
-  run r = {.seed = seed, .state = seed * 2654435769u + 1};
+  run r = {.seed = seed, .state = seed * 2654435769u + 1, .tally = done};
   why[0] = '\0';
   for (unsigned i = 0; i < 8; i++) (void)next_random(&r);
   r.disk = sim_disk_create(seed);
@@ -371,8 +407,6 @@ static bool run_one(uint64_t seed, unsigned steps, unsigned *merges, unsigned *d
   for (unsigned i = 0; i < ITERATORS; i++) close_walk(&r.walks[i]);
   (void)freyja_close(r.db, NULL);
   sim_disk_destroy(r.disk);
-  *merges += r.merges;
-  *drops += r.drops;
   if (!right)
     printf("not ok merge: %s\n# again: build/debug/merge %llu 1 %u\n", why,
            (unsigned long long)seed, steps);
@@ -380,13 +414,19 @@ static bool run_one(uint64_t seed, unsigned steps, unsigned *merges, unsigned *d
 }
 
 int main(int count, char **arguments) {
-  uint64_t seed = count > 1 ? strtoull(arguments[1], NULL, 10) : 1;
-  uint64_t runs = count > 2 ? strtoull(arguments[2], NULL, 10) : RUNS;
+  bool all = count == 2 && strcmp(arguments[1], "--all") == 0;
+  uint64_t seed = all         ? (uint64_t)time(NULL)
+                  : count > 1 ? strtoull(arguments[1], NULL, 10)
+                              : 1;
+  uint64_t runs = all ? RUNS_ALL : count > 2 ? strtoull(arguments[2], NULL, 10) : RUNS;
   unsigned steps = count > 3 ? (unsigned)strtoul(arguments[3], NULL, 10) : STEPS;
-  unsigned merges = 0, drops = 0;
+  tally done = {0};
   for (uint64_t i = 0; i < runs; i++)
-    if (!run_one(seed + i, steps, &merges, &drops)) return 1;
-  printf("ok merge: %llu runs of %u steps, %u merges, %u records dropped by them\n",
-         (unsigned long long)runs, steps, merges, drops);
+    if (!run_one(seed + i, steps, &done)) return 1;
+  printf("ok merge: seed %llu: %llu runs of %u steps, %llu merges, %llu records dropped by "
+         "them, %llu hint files used\n",
+         (unsigned long long)seed, (unsigned long long)runs, steps,
+         (unsigned long long)done.merges, (unsigned long long)done.drops,
+         (unsigned long long)done.hints);
   return 0;
 }

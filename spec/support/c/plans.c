@@ -154,25 +154,35 @@ static bool read_pattern(const char *text, pattern *p) {
   return true;
 }
 
-static int try_again(char **arguments) {
+/* One plan, by its words: 0 where all is well. */
+static int try_again(const char *const *words) {
   pattern p = {.segments = 0};
   unsigned chosen = 0;
-  if (!read_pattern(arguments[0], &p)) return 2;
-  for (unsigned i = 0; i < p.segments && arguments[1][i] != '\0'; i++)
-    chosen |= (unsigned)(arguments[1][i] == '1') << i;
-  p.hash_bits = (unsigned)strtoul(arguments[2], NULL, 10);
-  p.due = (moment)arguments[3][0];
-  p.salt = strtoull(arguments[4], NULL, 10);
+  if (!read_pattern(words[0], &p)) return 2;
+  for (unsigned i = 0; i < p.segments && words[1][i] != '\0'; i++)
+    chosen |= (unsigned)(words[1][i] == '1') << i;
+  p.hash_bits = (unsigned)strtoul(words[2], NULL, 10);
+  p.due = (moment)words[3][0];
+  p.salt = strtoull(words[4], NULL, 10);
   if (!try_plans(&p, chosen, chosen)) return 1;
-  printf("ok plans: %s %s\n", arguments[0], arguments[1]);
+  printf("ok plans: %s %s\n", words[0], words[1]);
   return 0;
 }
 
-int main(int count, char **arguments) {
-  bool all = count == 2 && strcmp(arguments[1], "--all") == 0;
+/* Those by which alone, of the share, some bug shows. */
+static bool try_rare(void) {
+  /* A tombstone passes a key that has its hash and was not there when it was written. */
+  static const char *const rare[][5] = {{"p..,d..,.p.,..p", "0101", "1", "a", "3"}};
+  for (size_t i = 0; i < sizeof rare / sizeof *rare; i++)
+    if (try_again(rare[i]) != 0) return false;
+  return true;
+}
+
+int main(int count, char **words) {
+  bool all = count == 2 && strcmp(words[1], "--all") == 0;
   tally t = {.share = all ? 1 : SHARE};
-  if (count == 6) return try_again(arguments + 1);
-  if (!try_all(&t)) return 1;
+  if (count == 6) return try_again((const char *const *)words + 1);
+  if (!try_rare() || !try_all(&t)) return 1;
   printf("ok plans: %llu plans of %llu stores\n", (unsigned long long)t.plans,
          (unsigned long long)((t.patterns + t.share - 1) / t.share));
   return 0;
