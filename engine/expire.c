@@ -53,7 +53,9 @@ uint64_t fj_store_expire(freyja *db) {
   if (index->soonest == UINT64_MAX || !fj_store_is_process(db)) return 0;
   fj_sweep sweep = {.now = fj_clock_now(&index->clock), .soonest = UINT64_MAX};
   if (sweep.now < index->soonest) return 0;
+  if (fj_keydir_bring_all(&index->keydir, NULL) != FREYJA_OK) return 0; /* another time */
   for (uint32_t i = 0; i < FJ_SHARDS; i++) sweep_shard(db, &sweep, &index->keydir.shards[i]);
   index->soonest = sweep.soonest;
+  index->swept = sweep.now;
   return sweep.kept;
 }

@@ -95,7 +95,8 @@ static freyja_status apply(const fj_load *load, const fj_hint_entry *entry,
   fj_keydir *keydir = &index->keydir;
   uint64_t hash = entry->hash & keydir->hash_mask;
   fj_place place;
-  freyja_status status = FREYJA_OK;
+  freyja_status status = fj_keydir_ready(keydir, hash, error);
+  if (status != FREYJA_OK) return status;
   bool there = fj_keydir_find(keydir, hash, &place);
   bool same = there && needs_no_look(index, place.slot, entry);
   uint64_t cost = fj_index_passed(&place, hash);
@@ -125,7 +126,7 @@ static freyja_status make_room(const fj_load *load) {
   fj_keydir *keydir = &load->index->keydir;
   uint64_t entries = load->hint->counts.entries, count = 0, absent = 0;
   const uint8_t *p = NULL;
-  if (keydir->count + entries <= keydir->count_max) return FREYJA_OK;
+  if (keydir->absent > 0 || keydir->count + entries <= keydir->count_max) return FREYJA_OK;
   freyja_status status = fj_hint_fetch(load->hint, 0, &p, &count, load->why);
   if (status != FREYJA_OK) return status;
   if (count > entries / SAMPLE + SAMPLE) count = entries / SAMPLE + SAMPLE;

@@ -36,6 +36,8 @@ void fj_index_destroy(fj_index *index) {
   os->release(os->context, index->slots);
   os->release(os->context, index->ranks);
   os->release(os->context, index->damage);
+  if (index->checkpoint != NULL) fj_checkpoint_close(index->checkpoint);
+  os->release(os->context, index->checkpoint);
   memset(index, 0, sizeof *index);
 }
 
@@ -137,14 +139,21 @@ static freyja_status read_found(fj_found *found, size_t key_size, bool whole, ui
   return status;
 }
 
+static freyja_status fail_lost(const fj_index *index, freyja_error *error) {
+  return fj_fail_at(error, FREYJA_CORRUPT, index->dir, fj_checkpoint_name,
+                    "a slot points to what is not there");
+}
+
 freyja_status fj_index_fetch(fj_index *index, fj_found *found, size_t key_size, bool whole,
                              bool *possible, freyja_error *error) {
   fj_segment *segment = index->slots[fj_word_segment(found->word)];
   found->segment = segment;
   found->offset = fj_word_offset(found->word);
+  *possible = false;
+  /* Only by a checkpoint that was made up: its segment has gone since. */
+  if (segment == NULL || found->offset >= segment->tail) return fail_lost(index, error);
   uint64_t left = segment->tail - found->offset;
   const uint8_t *p = fj_segment_at(segment, found->offset);
-  *possible = false;
   uint64_t readable = left;
   if (p == NULL) {
     fj_found_release(found);
@@ -219,12 +228,14 @@ freyja_status fj_index_find(fj_index *index, const void *key, size_t key_size, u
   found->block = NULL;
   found->os = index->dir->os;
   found->collides = false;
-  if (!fj_keydir_find(&index->keydir, hash & index->keydir.hash_mask, &found->place))
-    return FREYJA_NOTFOUND;
+  uint64_t masked = hash & index->keydir.hash_mask;
+  freyja_status status = fj_keydir_ready(&index->keydir, masked, error);
+  if (status != FREYJA_OK) return status;
+  if (!fj_keydir_find(&index->keydir, masked, &found->place)) return FREYJA_NOTFOUND;
   do {
     bool possible = false;
     found->word = found->place.slot->word;
-    freyja_status status = fetch_for(index, found, key, key_size, whole, &possible, error);
+    status = fetch_for(index, found, key, key_size, whole, &possible, error);
     if (status != FREYJA_OK) return status;
     if (!possible)
       return fail_damaged(index, found->segment, found->offset, "a record", error);
@@ -316,9 +327,11 @@ freyja_status fj_index_same_key(fj_index *index, fj_found *found, const fj_recor
 
 /* Whether the record, read from the log, has expired. The time at which the store will have
  * been opened is not before that of the newest record. */
-static bool is_over(const fj_index *index, const fj_record *record) {
-  return fj_record_is_due(record, index->clock.time) ||
-         fj_record_is_due(record, index->last_timestamp);
+static bool is_over(fj_index *index, const fj_record *record) {
+  if (fj_record_is_due(record, index->last_timestamp)) return true;
+  bool due = fj_record_is_due(record, index->clock.time);
+  if (due) index->swept = index->clock.time;
+  return due;
 }
 
 freyja_status fj_index_charge(fj_index *index, const fj_record *record, uint64_t compared,
@@ -338,7 +351,8 @@ freyja_status fj_index_apply(fj_index *index, fj_segment *segment, uint64_t offs
   found.block = NULL;
   found.os = index->dir->os;
   uint64_t hash = key_hash & index->keydir.hash_mask;
-  freyja_status status = FREYJA_OK;
+  freyja_status status = fj_keydir_ready(&index->keydir, hash, error);
+  if (status != FREYJA_OK) return status;
   if (record->timestamp > index->last_timestamp) index->last_timestamp = record->timestamp;
   bool more = fj_keydir_find(&index->keydir, hash, &found.place);
   bool same = more && needs_no_look(&found, record);

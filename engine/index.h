@@ -8,6 +8,7 @@
 #ifndef FJ_INDEX_H
 #define FJ_INDEX_H
 
+#include "checkpoint.h"
 #include "clock.h"
 #include "keydir.h"
 #include "scan.h"
@@ -39,9 +40,17 @@ typedef struct fj_index {
   uint64_t last_timestamp; /* of the newest record */
   fj_clock clock;          /* the store's time */
   uint64_t soonest; /* no record that a slot points to expires before; UINT64_MAX: none does */
+  uint64_t swept;   /* the time when a slot was last left out or removed for its expiry */
   uint64_t applied; /* bytes of the records that were read in the log's order, */
   uint64_t searched; /* and what finding their places here has cost, in bytes looked at */
   uint64_t hint_applied, hint_searched; /* the same of the entries of hints (hinted.h) */
+
+  fj_checkpoint *checkpoint; /* while shards are absent; NULL: none is, or it cannot be used */
+  freyja_error checkpoint_fault; /* why one was not used, or not to its end */
+  bool recovered;                /* the store has been opened */
+  /* Where in the log the KEYDIR on disk ends: the segment's id (0: there is none that can be
+   * used), and the offset in it. */
+  uint64_t covered_id, covered_end;
 
   fj_damage *damage; /* damage_count, at most FJ_DAMAGE_MAX of them */
   uint32_t damage_room;
@@ -82,6 +91,9 @@ freyja_status fj_index_grow(fj_index *index, uint32_t more, freyja_error *error)
 
 /* Takes over a reference to the segment; it becomes the newest. */
 void fj_index_add(fj_index *index, fj_segment *segment);
+
+/* The same with that number, which is less than slot_count and free. */
+void fj_index_add_at(fj_index *index, fj_segment *segment, uint32_t slot);
 
 /* The segment of the log with that file id, or NULL. */
 fj_segment *fj_index_segment(const fj_index *index, uint64_t id);

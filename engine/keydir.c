@@ -4,8 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
-#define CAPACITY_MIN 12u /* slots of a shard in the first region */
-#define CAPACITY_MAX (UINT32_C(1) << 30)
+#define CAPACITY_MIN 12u               /* slots of a shard in the first region */
 #define DISCARD_STEP ((size_t)2 << 20) /* bytes: a huge page */
 
 /* A region is filled to 13/16 and then grows by a quarter: 16 bytes a slot make
@@ -19,6 +18,8 @@ static uint64_t fill(uint32_t capacity) {
 /* Room behind the last place for what is pushed over the end. At a load of 7/8
  * fewer than 1 shard in 10^7 needs more than 64; then the region grows early. */
 static uint32_t overflow(uint32_t capacity) { return capacity < 512 ? 8 + capacity / 8 : 72; }
+
+uint32_t fj_keydir_limit(uint32_t capacity) { return capacity + overflow(capacity); }
 
 void fj_keydir_create(fj_keydir *keydir, const fj_os *os, uint32_t hash_bits) {
   assert(hash_bits >= 1 && hash_bits <= 64);
@@ -37,6 +38,15 @@ void fj_keydir_destroy(fj_keydir *keydir) {
   region_destroy(keydir->os, &keydir->old);
   memset(keydir->shards, 0, sizeof keydir->shards);
   keydir->count = keydir->count_max = 0;
+  keydir->absent = 0;
+}
+
+static fj_shard shard_in(const fj_region *region, uint32_t number, uint32_t count) {
+  fj_shard shard = {.slots = region->slots + (size_t)number * region->limit,
+                    .capacity = region->capacity,
+                    .limit = region->limit,
+                    .count = count};
+  return shard;
 }
 
 /* ---- growing ------------------------------------------------------------- */
@@ -55,14 +65,6 @@ static bool spread(const fj_shard *from, const fj_shard *to) {
     *next++ = *slot;
   }
   return true;
-}
-
-static fj_shard shard_in(const fj_region *region, uint32_t number, uint32_t count) {
-  fj_shard shard = {.slots = region->slots + (size_t)number * region->limit,
-                    .capacity = region->capacity,
-                    .limit = region->limit,
-                    .count = count};
-  return shard;
 }
 
 static bool has_moved(const fj_keydir *keydir, uint32_t number) {
@@ -103,11 +105,11 @@ static bool move_next(fj_keydir *keydir) {
 
 static freyja_status region_create(const fj_os *os, uint64_t capacity, fj_region *out,
                                    freyja_error *error) {
-  if (capacity > CAPACITY_MAX)
+  if (capacity > FJ_CAPACITY_MAX)
     return fj_fail(error, FREYJA_LIMIT, NULL, "too many keys with nearly the same hash");
   memset(out, 0, sizeof *out);
   out->capacity = (uint32_t)capacity;
-  out->limit = out->capacity + overflow(out->capacity);
+  out->limit = fj_keydir_limit(out->capacity);
   out->bytes = (size_t)out->limit * FJ_SHARDS * sizeof(fj_slot);
   out->slots = os->allocate_pages(os->context, out->bytes);
   return out->slots == NULL ? fj_fail_memory(error, "grow the key directory") : FREYJA_OK;
@@ -185,7 +187,8 @@ freyja_status fj_keydir_reserve(fj_keydir *keydir, uint64_t hash, fj_place *plac
   freyja_status status = FREYJA_OK;
   uint32_t number = (uint32_t)(hash >> (64 - FJ_SHARD_BITS));
   if (keydir->old.slots != NULL || keydir->count >= keydir->count_max) {
-    status = grow(keydir, number, error);
+    status = fj_keydir_bring_all(keydir, error); /* K6 */
+    if (status == FREYJA_OK) status = grow(keydir, number, error);
     if (status == FREYJA_OK) seek(keydir, hash, place);
   }
   while (status == FREYJA_OK) {
@@ -193,14 +196,16 @@ freyja_status fj_keydir_reserve(fj_keydir *keydir, uint64_t hash, fj_place *plac
     while (gap->word != 0) gap++;
     place->gap = gap;
     if (gap + 1 < place->shard->slots + place->shard->limit) break; /* K4 */
-    status = rebuild(keydir, next_capacity(keydir->region.capacity), error);
+    if (keydir->absent > 0) status = fj_keydir_bring_all(keydir, error);
+    else status = rebuild(keydir, next_capacity(keydir->region.capacity), error);
     if (status == FREYJA_OK) seek(keydir, hash, place);
   }
   return status;
 }
 
 void fj_keydir_expect(fj_keydir *keydir, uint64_t more) {
-  if (more > (uint64_t)CAPACITY_MAX * FJ_SHARDS - keydir->count) return;
+  if (keydir->absent > 0 || more > (uint64_t)FJ_CAPACITY_MAX * FJ_SHARDS - keydir->count)
+    return;
   while (keydir->old.slots != NULL)
     if (!move_next(keydir)) return; /* only hashes that are hardly random */
   if (keydir->count + more <= keydir->count_max) return;
@@ -208,7 +213,7 @@ void fj_keydir_expect(fj_keydir *keydir, uint64_t more) {
   uint64_t capacity = next_capacity(keydir->region.capacity);
   uint64_t needed = (keydir->count + more) / FJ_SHARDS;
   if (capacity < needed) capacity = needed;
-  if (capacity > CAPACITY_MAX) return;
+  if (capacity > FJ_CAPACITY_MAX) return;
   while (fill((uint32_t)capacity) < keydir->count + more) capacity += capacity / 64 + 1;
   if (begin_region(keydir, capacity, NULL) != FREYJA_OK) return;
   for (uint32_t i = 0; first && i < FJ_SHARDS; i++)
@@ -286,4 +291,80 @@ const char *fj_keydir_check(const fj_keydir *keydir, fj_visit_slot visit, void *
       wrong = "a shard of the index has not moved (K5)";
   }
   return wrong == NULL && count != keydir->count ? "the index has a wrong count" : wrong;
+}
+
+/* ---- absent shards --------------------------------------------------------- */
+
+freyja_status fj_keydir_adopt(fj_keydir *keydir, uint32_t capacity,
+                              const uint32_t counts[FJ_SHARDS], fj_bring_shard bring,
+                              void *source, freyja_error *error) {
+  assert(keydir->region.slots == NULL && capacity > 0);
+  freyja_status status = region_create(keydir->os, capacity, &keydir->region, error);
+  if (status != FREYJA_OK) return status;
+  keydir->count_max = fill(capacity);
+  keydir->bring = bring;
+  keydir->source = source;
+  for (uint32_t i = 0; i < FJ_SHARDS; i++) {
+    keydir->shards[i] = shard_in(&keydir->region, i, counts[i]);
+    keydir->shards[i].slots = NULL;
+    keydir->count += counts[i];
+  }
+  keydir->absent = FJ_SHARDS;
+  return FREYJA_OK;
+}
+
+fj_slot *fj_keydir_room(fj_keydir *keydir, uint32_t number) {
+  return shard_in(&keydir->region, number, 0).slots;
+}
+
+const char *fj_keydir_admit(fj_keydir *keydir, uint32_t number, fj_visit_slot visit,
+                            void *argument) {
+  fj_shard *shard = &keydir->shards[number];
+  assert(shard->slots == NULL && keydir->absent > 0);
+  shard->slots = fj_keydir_room(keydir, number);
+  const char *wrong = check_shard(keydir, number, visit, argument);
+  if (wrong == NULL) keydir->absent--;
+  else shard->slots = NULL;
+  return wrong;
+}
+
+void fj_keydir_forget(fj_keydir *keydir) {
+  uint64_t count = keydir->count;
+  fj_keydir_destroy(keydir);
+  keydir->count = count;
+  keydir->absent = FJ_SHARDS;
+}
+
+/* The next shard that is absent, behind `number`. */
+static uint32_t next_absent(const fj_keydir *keydir, uint32_t number) {
+  do number = (number + 1) % FJ_SHARDS;
+  while (keydir->shards[number].slots != NULL);
+  return number;
+}
+
+freyja_status fj_keydir_bring(fj_keydir *keydir, uint32_t number, freyja_error *error) {
+  freyja_status status = FREYJA_OK;
+  if (keydir->shards[number].slots == NULL)
+    status = keydir->bring(keydir->source, number, error);
+  /* Soon it has to grow, and needs all for that (K6): one more with each key, so that no put
+   * waits for many. */
+  bool soon = keydir->count + keydir->absent + 2 >= keydir->count_max;
+  if (status != FREYJA_OK || keydir->absent == 0 || !soon) return status;
+  return keydir->bring(keydir->source, next_absent(keydir, number), error);
+}
+
+freyja_status fj_keydir_bring_all(fj_keydir *keydir, freyja_error *error) {
+  freyja_status status = FREYJA_OK;
+  while (status == FREYJA_OK && keydir->absent > 0)
+    status = keydir->bring(keydir->source, next_absent(keydir, FJ_SHARDS - 1), error);
+  return status;
+}
+
+freyja_status fj_keydir_settle(fj_keydir *keydir, freyja_error *error) {
+  freyja_status status = fj_keydir_bring_all(keydir, error);
+  if (status != FREYJA_OK) return status;
+  while (keydir->old.slots != NULL)
+    if (!move_next(keydir))
+      return rebuild(keydir, next_capacity(keydir->region.capacity), error);
+  return FREYJA_OK;
 }

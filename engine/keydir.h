@@ -21,7 +21,13 @@
  *     is there).
  * K4  The last slot of a shard is empty: searches end without a bound.
  * K5  Shards [0, moved) are in the new region; of the others, those are that had to
- *     move out of turn. */
+ *     move out of turn.
+ *
+ * A keydir may be taken over from where it was written (fj_keydir_adopt). Its shards are then
+ * absent until they are needed: `slots` is NULL, and a source brings them.
+ *
+ * K6  Before a shard is looked at, fj_keydir_ready or fj_keydir_bring_all has said OK; after
+ *     the latter none is absent any more. Nothing grows while one is. */
 #ifndef FJ_KEYDIR_H
 #define FJ_KEYDIR_H
 
@@ -30,6 +36,7 @@
 
 #define FJ_SHARD_BITS 8u
 #define FJ_SHARDS (1u << FJ_SHARD_BITS)
+#define FJ_CAPACITY_MAX (UINT32_C(1) << 30) /* places of a shard */
 
 /* A slot's word: flags, a coarse size and a position.
  *   bits 0..47   position: segment slot (20 bits), offset / 8 (28 bits)
@@ -47,7 +54,7 @@ typedef struct fj_slot {
 } fj_slot;
 
 typedef struct fj_shard {
-  fj_slot *slots;    /* limit of them; NULL while the keydir was never put into */
+  fj_slot *slots;    /* limit of them; NULL while absent, or the keydir was never put into */
   uint32_t capacity; /* places that hashes belong to */
   uint32_t limit;    /* slots: capacity and room for what is pushed over the end */
   uint32_t count;    /* used slots */
@@ -62,6 +69,10 @@ typedef struct fj_region {
   uint32_t limit;
 } fj_region;
 
+/* Brings an absent shard, and others if it likes, by fj_keydir_admit or by making the whole
+ * keydir anew. Faults are those of the operation that needs it. */
+typedef freyja_status (*fj_bring_shard)(void *source, uint32_t number, freyja_error *error);
+
 typedef struct fj_keydir {
   const fj_os *os;
   uint64_t hash_mask; /* bits of a key's hash that are in use */
@@ -70,6 +81,9 @@ typedef struct fj_keydir {
   fj_region region;   /* the newest */
   fj_region old;      /* while shards move over; slots NULL otherwise */
   uint32_t moved;     /* K5 */
+  uint32_t absent;    /* shards that are */
+  fj_bring_shard bring;
+  void *source; /* its first argument */
   fj_shard shards[FJ_SHARDS];
 } fj_keydir;
 
@@ -159,18 +173,62 @@ static inline bool fj_keydir_next(fj_place *place) {
   return place->slot->word != 0 && place->slot->hash == hash;
 }
 
+/* ---- absent shards -------------------------------------------------------- */
+
+/* Slots that a shard of that capacity has memory for. */
+uint32_t fj_keydir_limit(uint32_t capacity);
+
+/* Makes an empty keydir one with shards of that capacity (at least 1) and so many keys in each
+ * (less than its limit), all of which are absent. Faults: MEMORY, LIMIT. */
+freyja_status fj_keydir_adopt(fj_keydir *keydir, uint32_t capacity,
+                              const uint32_t counts[FJ_SHARDS], fj_bring_shard bring,
+                              void *source, freyja_error *error);
+
+/* Where the slots of an absent shard are to be put. */
+fj_slot *fj_keydir_room(fj_keydir *keydir, uint32_t number);
+
+/* Called with all slots of a shard that are used. */
+typedef void (*fj_visit_slot)(void *argument, const fj_slot *slot);
+
+/* Takes what was put there for the shard: NULL; or, and it stays absent, what is wrong with
+ * it: K1 to K4, or its count. `visit` as in fj_keydir_check. */
+const char *fj_keydir_admit(fj_keydir *keydir, uint32_t number, fj_visit_slot visit,
+                            void *argument);
+
+/* Forgets all but how many keys there are; all is absent, and the source knows what there
+ * was. */
+void fj_keydir_forget(fj_keydir *keydir);
+
+/* Has the shard, or all of them, brought. Faults: those of the source. */
+freyja_status fj_keydir_bring(fj_keydir *keydir, uint32_t number, freyja_error *error);
+freyja_status fj_keydir_bring_all(fj_keydir *keydir, freyja_error *error);
+
+/* K6, of the shard in which the hash is. */
+static inline freyja_status fj_keydir_ready(fj_keydir *keydir, uint64_t hash,
+                                            freyja_error *error) {
+  if (keydir->absent == 0) return FREYJA_OK;
+  return fj_keydir_bring(keydir, (uint32_t)(hash >> (64 - FJ_SHARD_BITS)), error);
+}
+
+/* Brings all and ends growing, so that all shards are in one region. Faults: MEMORY, LIMIT,
+ * those of the source. */
+freyja_status fj_keydir_settle(fj_keydir *keydir, freyja_error *error);
+
+/* ---- changing ------------------------------------------------------------- */
+
 /* Bytes of memory in use. */
 static inline uint64_t fj_keydir_bytes(const fj_keydir *keydir) {
   return keydir->region.bytes + keydir->old.bytes - keydir->old.discarded;
 }
 
 /* Makes sure that inserting the hash at *place, where a search for it ended in
- * vain, cannot fail; may move *place. Faults: MEMORY, LIMIT (2^30 keys in a shard). */
+ * vain, cannot fail; may move *place. Faults: MEMORY, LIMIT (2^30 keys in a shard), those of
+ * the source. */
 freyja_status fj_keydir_reserve(fj_keydir *keydir, uint64_t hash, fj_place *place,
                                 freyja_error *error);
 
 /* Grows at once, if it has to, so that `more` slots find room: for a load of many. Without the
- * memory for that nothing changes. Places are no longer valid. */
+ * memory for that, or while shards are absent, nothing changes. Places are no longer valid. */
 void fj_keydir_expect(fj_keydir *keydir, uint64_t more);
 
 /* Adds a slot at the place that fj_keydir_reserve returned. */
@@ -182,8 +240,6 @@ static inline void fj_keydir_replace(fj_place place, uint64_t word) {
 }
 
 void fj_keydir_delete(fj_keydir *keydir, fj_place place);
-
-typedef void (*fj_visit_slot)(void *argument, const fj_slot *slot);
 
 /* Looks at all there is: NULL if K1 to K5 and the counts hold, else what does not. Calls
  * `visit` for each used slot in any case. */

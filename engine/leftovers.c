@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "checkpoint.h"
 #include "hint.h"
 #include "scan.h"
 
@@ -226,7 +227,8 @@ static int visit_leftover(void *argument, const char *name) {
   fj_leftover what = FJ_NOT_OURS;
   uint64_t id = 0;
   /* Others may have files in the folder that end in .tmp: a store is made in any. */
-  bool goes = strcmp(name, "MANIFEST.tmp") == 0 || fj_hint_is_temporary(name);
+  bool goes = strcmp(name, "MANIFEST.tmp") == 0 ||
+              strcmp(name, fj_checkpoint_temporary) == 0 || fj_hint_is_temporary(name);
   if (!goes && is_leftover(visit, name, &id, &what)) {
     char hint[FJ_NAME_MAX];
     fj_hint_name(hint, id);

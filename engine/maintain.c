@@ -1,6 +1,7 @@
-/* maintain.c - what maintenance asks for of a store: hint files. */
+/* maintain.c - what maintenance asks for of a store: hint files, and checkpoints. */
 #include <inttypes.h>
 
+#include "checkpointer.h"
 #include "hintwriter.h"
 #include "store.h"
 
@@ -13,15 +14,15 @@ static uint64_t find_damage(const fj_index *index, uint64_t id) {
   return 0;
 }
 
-/* A hint file would hide damage from the next open, which knows of it by reading. */
+/* A hint file, or a KEYDIR, would hide damage from the next open, which knows of it by
+ * reading. */
 static freyja_status fail_damaged(const freyja *db, const fj_segment *segment,
-                                  freyja_error *error) {
+                                  const char *what, freyja_error *error) {
   char name[FJ_NAME_MAX];
   fj_segment_name(name, segment->id);
   return fj_fail_at(error, FREYJA_CORRUPT, &db->dir, name,
-                    "a damaged data file gets no hint file: the bytes at offset %" PRIu64
-                    " fail verification, or are missing",
-                    find_damage(&db->index, segment->id));
+                    "%s: the bytes at offset %" PRIu64 " fail verification, or are missing",
+                    what, find_damage(&db->index, segment->id));
 }
 
 freyja_status freyja_hint(freyja *db, uint64_t id, freyja_error *error) {
@@ -32,11 +33,72 @@ freyja_status freyja_hint(freyja *db, uint64_t id, freyja_error *error) {
   fj_segment *segment = fj_index_segment(&db->index, id);
   if (segment == NULL)
     return fj_fail(error, FREYJA_LIMIT, db->dir.path, "there is no segment %" PRIu64, id);
-  if (segment->damaged) return fail_damaged(db, segment, error);
+  if (segment->damaged)
+    return fail_damaged(db, segment, "a damaged data file gets no hint file", error);
   status = fj_hint_writer_open(&writer, segment, FJ_GATHER_ENTRIES, error);
   while (status == FREYJA_OK && !done)
     status = fj_hint_writer_step(&writer, UINT64_MAX, &done, error);
   if (status == FREYJA_OK) status = fj_hint_writer_finish(&writer, error);
   fj_hint_writer_close(&writer);
   return status;
+}
+
+/* ---- the KEYDIR -------------------------------------------------------------- */
+
+/* An open that reads so many bytes of the log is as fast as one with a KEYDIR. */
+#define WORTH (UINT64_C(1) << 20)
+#define WORTH_SHARE 4u /* of a segment, where that is less */
+
+/* So many times what was written since, a KEYDIR may have bytes: then writing one costs in
+ * proportion to that, and opening reads no more than a part of what is in memory. */
+#define GROWTH 8u
+
+/* Bytes of the log that are not covered by the KEYDIR on disk. */
+static uint64_t count_uncovered(const fj_index *index) {
+  uint64_t sum = 0;
+  for (uint32_t i = index->count; i-- > 0;) {
+    const fj_segment *segment = index->ranks[i];
+    if (segment->id == index->covered_id) return sum + segment->tail - index->covered_end;
+    sum += segment->tail - FJ_SEGMENT_HEADER;
+  }
+  return sum;
+}
+
+/* The first segment of the log that a KEYDIR would hide damage of; NULL if none is damaged. */
+static const fj_segment *find_damaged(const fj_index *index) {
+  for (uint32_t i = 0; i < index->count; i++)
+    if (index->ranks[i]->damaged) return index->ranks[i];
+  return NULL;
+}
+
+/* Whether no slot points to a segment that a merge has retired. */
+static bool has_moved(const fj_index *index) {
+  for (uint32_t i = 0; i < index->slot_count && index->retired > 0; i++) {
+    const fj_segment *segment = index->slots[i];
+    if (segment != NULL && segment->retired && segment->live_keys > 0) return false;
+  }
+  return true;
+}
+
+freyja_status freyja_checkpoint(freyja *db, freyja_error *error) {
+  fj_index *index = &db->index;
+  freyja_status status = fj_store_check_write(db, error);
+  if (status != FREYJA_OK) return status;
+  const fj_segment *damaged = find_damaged(index);
+  if (damaged != NULL)
+    return fail_damaged(db, damaged, "a damaged store gets no checkpoint", error);
+  status = fj_store_settle(db, error);
+  if (status == FREYJA_OK) status = fj_store_sync(db, error); /* C2 */
+  if (status != FREYJA_OK || count_uncovered(index) == 0) return status;
+  return fj_checkpoint_write(index, db->manifest.generation, error);
+}
+
+void fj_store_checkpoint(freyja *db) {
+  fj_index *index = &db->index;
+  uint64_t worth = db->options.segment_size / WORTH_SHARE;
+  uint64_t uncovered = count_uncovered(index);
+  if (uncovered < (worth < WORTH ? worth : WORTH)) return;
+  if (index->covered_id != 0 && uncovered < fj_keydir_bytes(&index->keydir) / GROWTH) return;
+  if (find_damaged(index) != NULL || !has_moved(index)) return;
+  (void)fj_checkpoint_write(index, db->manifest.generation, NULL);
 }

@@ -119,6 +119,7 @@ freyja_status freyja_iterator_open(freyja *db, const freyja_iterator_options *op
                                    freyja_iterator **out, freyja_error *error) {
   *out = NULL;
   freyja_status status = fj_store_check_process(db, error);
+  if (status == FREYJA_OK) status = fj_keydir_bring_all(&db->index.keydir, error); /* K6 */
   if (status != FREYJA_OK) return status;
   return fj_iterator_create(&db->iterators, &db->index, options, out, error);
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "adopt.h"
 #include "detour.h"
 #include "hinted.h"
 #include "torn.h"
@@ -67,14 +68,14 @@ static freyja_status take_record(fj_index *index, fj_scan *scan, fj_record *reco
   return fj_index_apply(index, segment, offset, record, key_hash, error);
 }
 
-/* Reads the segment up to `end`, where its file ends; its tail is then where the
+/* Reads the segment from `from` up to `end`, where its file ends; its tail is then where the
  * log ends in it. */
-static freyja_status scan_segment(fj_index *index, fj_segment *segment, uint64_t end,
-                                  freyja_recovery *result, freyja_error *error) {
+static freyja_status scan_segment(fj_index *index, fj_segment *segment, uint64_t from,
+                                  uint64_t end, freyja_recovery *result, freyja_error *error) {
   fj_scan scan;
   freyja_status status = FREYJA_OK;
   bool ends = false;
-  fj_scan_open(&scan, segment, FJ_SEGMENT_HEADER, end);
+  fj_scan_open(&scan, segment, from, end);
   while (status == FREYJA_OK && !ends) {
     fj_scan_found found;
     fj_record record;
@@ -130,6 +131,16 @@ static freyja_status load_hint(fj_index *index, fj_segment *segment, bool *loade
   return status;
 }
 
+/* Reads the last segment that a KEYDIR covers, from where it ends. */
+static freyja_status read_on(fj_index *index, fj_segment *segment, freyja_recovery *result,
+                             freyja_error *error) {
+  uint64_t end = segment->sealed ? segment->limit : segment->reserved;
+  end &= ~(uint64_t)(FJ_RECORD_ALIGN - 1);
+  if (segment->tail >= end) return FREYJA_OK;
+  result->files_scanned++;
+  return scan_segment(index, segment, segment->tail, end, result, error);
+}
+
 static freyja_status recover_segment(fj_index *index, const fj_manifest_entry *entry,
                                      uint64_t limit, freyja_recovery *result,
                                      freyja_error *error) {
@@ -159,7 +170,7 @@ static freyja_status recover_segment(fj_index *index, const fj_manifest_entry *e
     if (!segment->sealed && segment->unmarked) status = distrust_tail(segment, error);
     if (status != FREYJA_OK) return status;
   }
-  status = scan_segment(index, segment, end, result, error);
+  status = scan_segment(index, segment, FJ_SEGMENT_HEADER, end, result, error);
   if (status != FREYJA_OK) return status;
   memset(&why, 0, sizeof why);
   uint64_t expected = segment->sealed ? size : segment->mark;
@@ -224,12 +235,44 @@ static freyja_status settle_active(fj_index *index, fj_segment *segment,
   return status == FREYJA_OK ? fj_segment_sync(segment, segment->tail, error) : status;
 }
 
+/* Fills the index: from a KEYDIR if that is allowed and there is one that can be used. *used
+ * tells. */
+static freyja_status fill(fj_index *index, const fj_manifest *manifest, uint64_t limit,
+                          bool allowed, bool *used, freyja_recovery *result,
+                          freyja_error *error) {
+  uint32_t covered = 0;
+  freyja_status status = FREYJA_OK;
+  if (allowed) {
+    freyja_error why;
+    status = fj_adopt(index, manifest, limit, &covered, &why, error);
+    if (why.status != FREYJA_OK) index->checkpoint_fault = why;
+  }
+  *used = covered > 0;
+  if (status == FREYJA_OK && *used)
+    status = read_on(index, index->ranks[covered - 1], result, error);
+  for (uint32_t i = covered; i < manifest->count && status == FREYJA_OK; i++)
+    status = recover_segment(index, &manifest->entries[i], limit, result, error);
+  return status;
+}
+
+/* Fills it, by reading all where a KEYDIR that looked well turns out to be damaged. */
+static freyja_status fill_anyhow(fj_index *index, const fj_manifest *manifest, uint64_t limit,
+                                 freyja_recovery *result, freyja_error *error) {
+  freyja_status status =
+      fill(index, manifest, limit, true, &result->checkpoint_used, result, error);
+  freyja_error fault = index->checkpoint_fault;
+  if (status == FREYJA_OK || !result->checkpoint_used || fault.status == FREYJA_OK)
+    return status;
+  fj_index_empty(index, manifest);
+  memset(result, 0, sizeof *result);
+  index->checkpoint_fault = fault;
+  return fill(index, manifest, limit, false, &result->checkpoint_used, result, error);
+}
+
 freyja_status fj_recover(fj_index *index, const fj_manifest *manifest, uint64_t limit,
                          fj_segment **active, freyja_recovery *result, freyja_error *error) {
-  freyja_status status = FREYJA_OK;
   *active = NULL;
-  for (uint32_t i = 0; i < manifest->count && status == FREYJA_OK; i++)
-    status = recover_segment(index, &manifest->entries[i], limit, result, error);
+  freyja_status status = fill_anyhow(index, manifest, limit, result, error);
   if (status == FREYJA_OK && index->count > 0) {
     fj_segment *last = index->ranks[index->count - 1];
     if (!last->sealed) status = settle_active(index, last, result, error);
@@ -237,5 +280,52 @@ freyja_status fj_recover(fj_index *index, const fj_manifest *manifest, uint64_t 
   }
   result->damaged = index->damage_count;
   result->damage = index->first_damage;
+  index->recovered = true;
+  return status;
+}
+
+/* ---- once more ------------------------------------------------------------- */
+
+/* What there is to know of a segment that is read again, all of it but its damage, which is
+ * known. What is invalid in it is damage: the log's end was found long ago. */
+static freyja_status read_again(fj_index *index, fj_segment *segment, freyja_error *error) {
+  freyja_recovery result;
+  bool loaded = false, was_damaged = segment->damaged;
+  uint64_t damage = index->damage_count, mark = segment->mark, tail = segment->tail;
+  memset(&result, 0, sizeof result);
+  segment->keys = segment->tombstones = segment->oldest = segment->newest = 0;
+  segment->expires = 0;
+  if (segment->missing) return FREYJA_OK;
+  freyja_status status = FREYJA_OK;
+  if (segment->sealed && !was_damaged && segment->hinted)
+    status = load_hint(index, segment, &loaded, &result, error);
+  if (status == FREYJA_OK && !loaded) {
+    segment->mark = tail;
+    status = scan_segment(index, segment, FJ_SEGMENT_HEADER, tail, &result, error);
+    segment->mark = mark;
+    segment->tail = tail;
+  }
+  if (was_damaged) index->damage_count = damage;
+  return status;
+}
+
+freyja_status fj_recover_again(fj_index *index, freyja_error *error) {
+  freyja_status status = FREYJA_OK;
+  bool unknown = index->has_unknown;
+  uint32_t rank = index->unknown_rank;
+  uint64_t end = index->unknown_end;
+  fj_keydir_destroy(&index->keydir);
+  for (uint32_t i = 0; i < index->slot_count; i++)
+    if (index->slots[i] != NULL) index->slots[i]->live_keys = index->slots[i]->live_bytes = 0;
+  index->soonest = UINT64_MAX;
+  for (uint32_t i = 0; i < index->count && status == FREYJA_OK; i++)
+    status = read_again(index, index->ranks[i], error);
+  bool later = !index->has_unknown || rank > index->unknown_rank ||
+               (rank == index->unknown_rank && end > index->unknown_end);
+  if (unknown && later) {
+    index->has_unknown = true;
+    index->unknown_rank = rank;
+    index->unknown_end = end;
+  }
   return status;
 }

@@ -72,4 +72,5 @@ void freyja_get_stats(freyja *db, freyja_stats *out) {
     out->store_id[2 * i + 1] = digits[db->manifest.identity.id[i] & 15];
   }
   out->recovery = db->recovery;
+  out->recovery.checkpoint = db->index.checkpoint_fault;
 }

@@ -360,6 +360,8 @@ freyja_status freyja_rewrite_open(freyja *db, const uint64_t *ids, size_t count,
   if (db->rewrite != NULL)
     return fj_fail(error, FREYJA_CONFLICT, db->dir.path,
                    "another rewrite of the store is under way");
+  status = fj_keydir_bring_all(&db->index.keydir, error); /* K6 */
+  if (status != FREYJA_OK) return status;
   freyja_rewrite *rewrite = os->allocate(os->context, sizeof *rewrite);
   if (rewrite == NULL) return fj_fail_memory(error, "merge segments");
   memset(rewrite, 0, sizeof *rewrite);

@@ -45,10 +45,22 @@ static void number(fj_index *index, fj_segment *segment) {
   segment->slot = slot;
 }
 
-void fj_index_add(fj_index *index, fj_segment *segment) {
-  number(index, segment);
+static void append(fj_index *index, fj_segment *segment) {
   segment->rank = index->count;
   index->ranks[index->count++] = segment;
+}
+
+void fj_index_add(fj_index *index, fj_segment *segment) {
+  number(index, segment);
+  append(index, segment);
+}
+
+void fj_index_add_at(fj_index *index, fj_segment *segment, uint32_t slot) {
+  assert(slot < index->slot_count && index->slots[slot] == NULL);
+  index->slots[slot] = segment;
+  index->slots_used++;
+  segment->slot = slot;
+  append(index, segment);
 }
 
 fj_segment *fj_index_segment(const fj_index *index, uint64_t id) {

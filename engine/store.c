@@ -114,6 +114,12 @@ freyja_status freyja_rotate(freyja *db, freyja_error *error) {
 
 /* ---- closing -------------------------------------------------------------- */
 
+static freyja_status finish(freyja *db, freyja_error *error) {
+  freyja_status status = fj_segment_finish(db->active, error);
+  if (status == FREYJA_OK && db->active->mark == db->active->tail) fj_store_checkpoint(db);
+  return status;
+}
+
 freyja_status freyja_close(freyja *db, freyja_error *error) {
   if (db == NULL) return FREYJA_OK;
   const fj_os *os = db->dir.os;
@@ -122,8 +128,7 @@ freyja_status freyja_close(freyja *db, freyja_error *error) {
   fj_iterators_detach(&db->iterators);
   if (db->index.retired > 0 && fj_store_is_process(db)) fj_index_reap(&db->index);
   if (db->active != NULL && fj_store_is_process(db))
-    status =
-        db->poisoned ? fj_store_check_write(db, error) : fj_segment_finish(db->active, error);
+    status = db->poisoned ? fj_store_check_write(db, error) : finish(db, error);
   fj_index_destroy(&db->index);
   fj_manifest_clear(&db->dir, &db->manifest);
   if (db->fork_guard != NULL) os->release_fork_guard(os->context, db->fork_guard);

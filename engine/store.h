@@ -56,6 +56,11 @@ freyja_status fj_store_settle(freyja *db, freyja_error *error);
 /* Seals the last segment, if there is one, and begins another. */
 freyja_status fj_store_rotate(freyja *db, freyja_error *error);
 
+/* Before closing, when the log is durable: writes a KEYDIR if that is worth it: if opening
+ * without it had much to read, and much in comparison with the KEYDIR. A fault is none of the
+ * store's. */
+void fj_store_checkpoint(freyja *db);
+
 /* Removes the slots of records that have expired, if there are any, so that what is counted is
  * what can be read. Returns how many remain, for want of memory to tell the iterators of them.
  * Where a header cannot be read its slot stays. Time in proportion to the keys that expire. */

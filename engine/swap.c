@@ -61,6 +61,15 @@ static freyja_status write_manifest(freyja_rewrite *rewrite, freyja_error *error
   return status;
 }
 
+/* A KEYDIR that covers one of the inputs is of no use any more. */
+static void end_checkpoint(const freyja_rewrite *rewrite) {
+  fj_index *index = &rewrite->db->index;
+  const fj_segment *covered = fj_index_segment(index, index->covered_id);
+  if (covered == NULL || rewrite->inputs[0]->rank > covered->rank) return;
+  index->covered_id = 0;
+  (void)rewrite->os->unlink(rewrite->os->context, rewrite->db->dir.fd, fj_checkpoint_name);
+}
+
 freyja_status fj_rewrite_swap(freyja_rewrite *rewrite, freyja_error *error) {
   freyja *db = rewrite->db;
   freyja_status status = fj_store_check_write(db, error);
@@ -68,6 +77,7 @@ freyja_status fj_rewrite_swap(freyja_rewrite *rewrite, freyja_error *error) {
   if (status == FREYJA_OK) status = fj_store_sync(db, error); /* W2 */
   if (status == FREYJA_OK) status = write_manifest(rewrite, error);
   if (status != FREYJA_OK) return status;
+  end_checkpoint(rewrite);
   fj_index_swap(&db->index, rewrite->inputs, rewrite->input_count, rewrite->outputs,
                 rewrite->output_count);
   for (uint32_t i = 0; i < rewrite->output_count; i++) {

@@ -237,13 +237,14 @@ freyja_status freyja_verify(freyja *db, freyja_visit_problem visit, void *argume
   memset(out, 0, sizeof *out);
   freyja_status status = fj_store_check_process(db, error);
   if (status == FREYJA_OK) status = fj_store_settle(db, error);
+  if (status == FREYJA_OK) status = fj_keydir_bring_all(&db->index.keydir, error); /* K6 */
   if (status != FREYJA_OK) return status;
   fj_verification v = {
       .db = db,
       .findings = {.dir = &db->dir, .visit = visit, .argument = argument, .report = out}};
   uint64_t expired = fj_store_expire(db);
   fj_pool_close_files(&db->index.pool);
-  status = fj_audit_create(&v.audit, &db->index, &v.findings, error);
+  if (status == FREYJA_OK) status = fj_audit_create(&v.audit, &db->index, &v.findings, error);
   if (status == FREYJA_OK) status = verify_store(&v, error);
   fj_audit_destroy(&v.audit);
   out->keys = db->index.keydir.count - expired;

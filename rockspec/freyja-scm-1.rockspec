@@ -31,11 +31,14 @@ build = {
     ["freyja.types"] = "lua/freyja/types.lua",
     ["freyja.core"] = {
       sources = {
+        "engine/adopt.c",
         "engine/append.c",
         "engine/audit.c",
         "engine/backup.c",
         "engine/bootstrap.c",
         "engine/builder.c",
+        "engine/checkpoint.c",
+        "engine/checkpointer.c",
         "engine/clock.c",
         "engine/detour.c",
         "engine/error.c",

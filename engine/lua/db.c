@@ -156,6 +156,12 @@ static int db_hint(lua_State *L) {
   return 0;
 }
 
+static int db_checkpoint(lua_State *L) {
+  freyja_error error;
+  if (freyja_checkpoint(fjl_check_store(L), &error) != FREYJA_OK) return fjl_raise(L, &error);
+  return 0;
+}
+
 void fjl_create_store(lua_State *L) {
   static const luaL_Reg meta[] = {{"__gc", db_collect},
                                   {"__close", db_leave},
@@ -176,6 +182,7 @@ void fjl_create_store(lua_State *L) {
                                      {"sync", db_sync},
                                      {"rotate", db_rotate},
                                      {"hint", db_hint},
+                                     {"checkpoint", db_checkpoint},
                                      {"stats", fjl_stats},
                                      {"segments", fjl_segments},
                                      {"verify", fjl_verify},

@@ -24,7 +24,7 @@ static void set_error(lua_State *L, const char *key, const freyja_error *error) 
 
 /* Stack: +1. */
 static void push_recovery(lua_State *L, const freyja_recovery *recovery) {
-  lua_createtable(L, 0, 9);
+  lua_createtable(L, 0, 11);
   set_integer(L, "records", recovery->records);
   set_integer(L, "bytes_cut", recovery->bytes_cut);
   set_integer(L, "files_scanned", recovery->files_scanned);
@@ -35,6 +35,8 @@ static void push_recovery(lua_State *L, const freyja_recovery *recovery) {
   lua_setfield(L, -2, "milliseconds");
   set_error(L, "damage", &recovery->damage);
   set_error(L, "hint", &recovery->hint);
+  set_boolean(L, "checkpoint_used", recovery->checkpoint_used);
+  set_error(L, "checkpoint", &recovery->checkpoint);
 }
 
 static void set_sync(lua_State *L, const freyja_stats *stats) {

@@ -1,5 +1,5 @@
-/* hints.c - loading hint files against reading the data files: the index is the same, slot by
- * slot, whatever hashes collide. Writing them in steps, in bounded memory, and with little of
+/* hints.c - loading hint files, or the KEYDIR, against reading the data files: the index is the
+ * same, slot by slot, whatever hashes collide. Writing hints in steps, in bounded memory, and with little of
  * it. Hint files with right sums that no store has written. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -161,17 +161,25 @@ typedef struct picture {
   size_t segment_count;
   uint64_t last_timestamp;
   uint64_t hints;
+  bool adopted; /* from the KEYDIR */
+  const freyja *db;
 } picture;
 
+/* Numbers of segments may differ: here they are their ranks. */
 static void add_slot(void *argument, const fj_slot *slot) {
   picture *p = argument;
   demand(p->count <= KEYS, "no more slots than keys");
-  p->slots[p->count++] = *slot;
+  uint64_t number = fj_word_segment(slot->word);
+  uint64_t rank = p->db->index.slots[number]->rank;
+  fj_slot seen = {slot->hash, slot->word - (number << 28) + (rank << 28)};
+  p->slots[p->count++] = seen;
 }
 
 static void take_picture(sim_disk *disk, freyja_io io, picture *out) {
   freyja *db = open_store(disk, io, 64);
   memset(out, 0, sizeof *out);
+  out->db = db;
+  demand(fj_keydir_bring_all(&db->index.keydir, NULL) == FREYJA_OK, "all shards come");
   out->segment_count = freyja_get_segments(db, out->segments, 64); /* what has expired goes */
   demand(fj_keydir_check(&db->index.keydir, add_slot, out) == NULL, "the keydir is sound");
   qsort(out->slots, out->count, sizeof *out->slots, compare_slots);
@@ -179,6 +187,7 @@ static void take_picture(sim_disk *disk, freyja_io io, picture *out) {
   for (size_t i = 0; i < out->segment_count; i++) out->segments[i].has_hint = false;
   out->last_timestamp = db->index.last_timestamp;
   out->hints = db->recovery.hints_used;
+  out->adopted = db->recovery.checkpoint_used;
   demand(freyja_close(db, NULL) == FREYJA_OK, "a store closes");
 }
 
@@ -197,13 +206,17 @@ static void remove_hints(sim_disk *disk) {
   }
 }
 
+static void remove_checkpoint(sim_disk *disk) {
+  if (sim_disk_find(disk, "db/KEYDIR") != UINT32_MAX) sim_disk_remove(disk, "db/KEYDIR");
+}
+
 /* ---- the same index ---------------------------------------------------- */
 
 static void test_same(void) {
   static const uint32_t bits[] = {64, 64, 1, 2, 5, 8, 40};
-  static picture with, without;
+  static picture adopted, with, without;
   uint64_t seed = new_seed();
-  uint64_t hints = 0;
+  uint64_t hints = 0, checkpoints = 0;
   for (uint64_t round = 0; round < 210; round++) {
     freyja_io io = round % 2 == 0 ? FREYJA_IO_MMAP : FREYJA_IO_SYSCALL;
     sim_disk *disk = sim_disk_create(seed + round);
@@ -213,23 +226,32 @@ static void test_same(void) {
       freyja *db = open_store(disk, io, bits[round % 7]);
       if (session == 0) make_keys(db->index.pool.identity.hash_seed);
       write_some(db, pick(150));
+      if (pick(2) == 0)
+        demand(freyja_checkpoint(db, NULL) == FREYJA_OK, "a checkpoint is written");
+      write_some(db, pick(60));
       (void)hint_all(db);
       demand(freyja_close(db, NULL) == FREYJA_OK, "a store closes");
       disk->clock += 1000;
     }
+    take_picture(disk, io, &adopted);
+    remove_checkpoint(disk);
     take_picture(disk, io, &with);
+    remove_checkpoint(disk);
     remove_hints(disk);
     take_picture(disk, io, &without);
     hints += with.hints;
-    bool right = same_picture(&with, &without) && without.hints == 0;
+    checkpoints += adopted.adopted;
+    bool right = same_picture(&with, &without) && without.hints == 0 && !without.adopted &&
+                 same_picture(&adopted, &without);
     sim_disk_destroy(disk);
     if (right) continue;
     printf("not ok hints: seed %llu, round %llu: another index than by reading\n",
            (unsigned long long)seed, (unsigned long long)round);
     exit(1);
   }
-  printf("# seed %llu: %llu hints\n", (unsigned long long)seed, (unsigned long long)hints);
-  ok(hints > 500, "the same index as by reading the data files");
+  printf("# seed %llu: %llu hints, %llu checkpoints\n", (unsigned long long)seed,
+         (unsigned long long)hints, (unsigned long long)checkpoints);
+  ok(hints > 500 && checkpoints > 60, "the same index as by reading the data files");
 }
 
 /* ---- writing ----------------------------------------------------------- */

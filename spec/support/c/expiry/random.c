@@ -158,7 +158,14 @@ static void reopen(model *m) {
   size_t number = freyja_get_segments(m->shop.db, segments, 64);
   for (size_t i = 0; i < number && i < 64; i++)
     if (segments[i].newest > newest) newest = segments[i].newest;
-  shop_reopen(&m->shop, pick(m, 2) == 0 ? FREYJA_IO_MMAP : FREYJA_IO_SYSCALL);
+  look_at_clock(m);
+  /* A KEYDIR does not know any more what had expired when the clock was ahead: what follows is
+   * for stores without. */
+  bool back = m->shop.disk->clock < m->time;
+  if (freyja_close(m->shop.db, NULL) != FREYJA_OK) exit(1);
+  if (back && sim_disk_find(m->shop.disk, "db/KEYDIR") != UINT32_MAX)
+    sim_disk_remove(m->shop.disk, "db/KEYDIR");
+  shop_open_again(&m->shop, pick(m, 2) == 0 ? FREYJA_IO_MMAP : FREYJA_IO_SYSCALL);
   m->wall = m->shop.disk->clock;
   m->steady = steady_of(m);
   m->time = m->wall > newest ? m->wall : newest;

@@ -34,10 +34,14 @@ void shop_open(shop *s, freyja_io io, uint32_t hash_bits) {
   open_it(s);
 }
 
-void shop_reopen(shop *s, freyja_io io) {
-  if (freyja_close(s->db, NULL) != FREYJA_OK) exit(1);
+void shop_open_again(shop *s, freyja_io io) {
   s->options.io = io;
   open_it(s);
+}
+
+void shop_reopen(shop *s, freyja_io io) {
+  if (freyja_close(s->db, NULL) != FREYJA_OK) exit(1);
+  shop_open_again(s, io);
 }
 
 void shop_close(shop *s) {

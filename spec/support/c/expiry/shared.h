@@ -27,6 +27,9 @@ void shop_open(shop *s, freyja_io io, uint32_t hash_bits);
 /* Closes it and opens it again. */
 void shop_reopen(shop *s, freyja_io io);
 
+/* Opens it after it was closed by freyja_close. */
+void shop_open_again(shop *s, freyja_io io);
+
 void shop_close(shop *s);
 
 /* Time passes. */
