@@ -271,3 +271,45 @@ freyja_status fj_checkpoint_read(const fj_checkpoint *c, uint32_t number, fj_slo
   if (check == fj_checkpoint_get_shard(c, number).check) return FREYJA_OK;
   return fj_checkpoint_refuse(c->dir, error, "a shard's check does not hold", offset);
 }
+
+/* ---- verifying -------------------------------------------------------------- */
+
+static void tell(const fj_findings *findings, fj_extent extent, const freyja_error *why) {
+  fj_findings_add(findings, extent, "%s", why->message);
+}
+
+static freyja_status verify_shards(const fj_checkpoint *c, const fj_findings *findings,
+                                   freyja_error *error) {
+  const fj_os *os = c->dir->os;
+  uint64_t size = shard_bytes(c->head.capacity);
+  fj_slot *slots = os->allocate(os->context, (size_t)size);
+  if (slots == NULL) return fj_fail_memory(error, "verify a checkpoint");
+  for (uint32_t i = 0; i < FJ_SHARDS; i++) {
+    fj_extent extent = {fj_checkpoint_name, c->start + i * size, size};
+    freyja_error why;
+    if (fj_checkpoint_read(c, i, slots, &why) != FREYJA_OK) tell(findings, extent, &why);
+  }
+  os->release(os->context, slots);
+  return FREYJA_OK;
+}
+
+freyja_status fj_checkpoint_verify(const fj_dir *dir, const fj_identity *identity,
+                                   uint32_t hash_bits, const fj_findings *findings,
+                                   freyja_error *error) {
+  static const fj_extent header = {fj_checkpoint_name, 0, FJ_CHECKPOINT_HEADER};
+  fj_checkpoint c;
+  freyja_error why;
+  freyja_status status = fj_checkpoint_open(&c, dir, identity, hash_bits, &why);
+  if (status == FREYJA_NOTFOUND) return FREYJA_OK;
+  if (status == FREYJA_MEMORY) {
+    if (error != NULL) *error = why;
+    return status;
+  }
+  if (status != FREYJA_OK) {
+    tell(findings, header, &why);
+    return FREYJA_OK;
+  }
+  status = verify_shards(&c, findings, error);
+  fj_checkpoint_close(&c);
+  return status;
+}

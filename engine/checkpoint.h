@@ -13,6 +13,7 @@
 #ifndef FJ_CHECKPOINT_H
 #define FJ_CHECKPOINT_H
 
+#include "findings.h"
 #include "keydir.h"
 #include "segment.h"
 
@@ -104,6 +105,12 @@ fj_checkpoint_shard fj_checkpoint_get_shard(const fj_checkpoint *checkpoint, uin
 /* Reads the slots of a shard and checks them. Faults: CORRUPT, IO. */
 freyja_status fj_checkpoint_read(const fj_checkpoint *checkpoint, uint32_t shard,
                                  fj_slot *slots, freyja_error *error);
+
+/* Tells of a KEYDIR of which header, tables or shards fail their checks. One that does not fit
+ * the MANIFEST, or none, is no problem. Memory for a shard. Faults: MEMORY. */
+freyja_status fj_checkpoint_verify(const fj_dir *dir, const fj_identity *identity,
+                                   uint32_t hash_bits, const fj_findings *findings,
+                                   freyja_error *error);
 
 /* CORRUPT about KEYDIR: it is not used, for that reason. */
 freyja_status fj_checkpoint_refuse(const fj_dir *dir, freyja_error *why, const char *what,

@@ -47,7 +47,6 @@ freyja_status freyja_hint(freyja *db, uint64_t id, freyja_error *error) {
 
 /* An open that reads so many bytes of the log is as fast as one with a KEYDIR. */
 #define WORTH (UINT64_C(1) << 20)
-#define WORTH_SHARE 4u /* of a segment, where that is less */
 
 /* So many times what was written since, a KEYDIR may have bytes: then writing one costs in
  * proportion to that, and opening reads no more than a part of what is in memory. */
@@ -95,9 +94,8 @@ freyja_status freyja_checkpoint(freyja *db, freyja_error *error) {
 
 void fj_store_checkpoint(freyja *db) {
   fj_index *index = &db->index;
-  uint64_t worth = db->options.segment_size / WORTH_SHARE;
   uint64_t uncovered = count_uncovered(index);
-  if (uncovered < (worth < WORTH ? worth : WORTH)) return;
+  if (uncovered < WORTH) return;
   if (index->covered_id != 0 && uncovered < fj_keydir_bytes(&index->keydir) / GROWTH) return;
   if (find_damaged(index) != NULL || !has_moved(index)) return;
   (void)fj_checkpoint_write(index, db->manifest.generation, NULL);

@@ -223,6 +223,9 @@ static freyja_status open_files(fj_verification *v, freyja_error *error) {
 static freyja_status verify_store(fj_verification *v, freyja_error *error) {
   const freyja *db = v->db;
   freyja_status status = verify_manifest(v, error);
+  if (status == FREYJA_OK)
+    status = fj_checkpoint_verify(&db->dir, &db->manifest.identity, db->manifest.hash_bits,
+                                  &v->findings, error);
   if (status == FREYJA_OK) status = open_files(v, error);
   for (uint32_t pass = 0; pass < v->audit.passes && status == FREYJA_OK; pass++) {
     for (uint32_t i = 0; i < db->index.count && status == FREYJA_OK; i++)

@@ -1,13 +1,13 @@
 -- Goal: engine/FORMAT.md is true: its example record is what the store writes, and files can be
 -- read by what it says alone.
--- Method: the hex dump of section 7 is parsed out of the document and decoded; that it is what the
+-- Method: the hex dump of section 8 is parsed out of the document and decoded; that it is what the
 -- engine writes is shown by spec/support/c/capi.c, with the same bytes. A store's own files are
 -- decoded by spec/support/record.lua, written from the document.
 local freyja = require "freyja"
 local record = require "spec.support.record"
 local tmp = require "spec.support.tmp"
 
---- The bytes of the examples of section 7.
+--- The bytes of the examples of section 8.
 local function examples()
   local document = tmp.read "engine/FORMAT.md"
   local section = assert(document:match "## 7%. An example(.-)## 8")

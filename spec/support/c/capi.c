@@ -299,7 +299,7 @@ static bool is_example(fj_draft draft, const uint8_t *want, size_t size) {
          !fj_record_check_header(&record, seed + 8, draft.key_hash);
 }
 
-/* FORMAT.md, section 7. */
+/* FORMAT.md, section 8. */
 static void test_example(void) {
   static const uint8_t want[32] = {0x96, 0xe7, 0xaa, 0x07, 0xec, 0xd9, 0xa0, 0xa2,
                                    0x01, 0x00, 0x00, 0x00, 0x01, 0x00, 0x01, 0x00,

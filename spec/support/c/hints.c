@@ -1,6 +1,6 @@
-/* hints.c - loading hint files, or the KEYDIR, against reading the data files: the index is the
- * same, slot by slot, whatever hashes collide. Writing hints in steps, in bounded memory, and with little of
- * it. Hint files with right sums that no store has written. */
+/* hints.c - loading hint files, or the KEYDIR, against reading the data files: the index is
+ * the same, slot by slot, whatever hashes collide. Writing hints in steps, in bounded memory,
+ * and with little of it. Hint files with right sums that no store has written. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -235,6 +235,8 @@ static bool reopen(run *r) {
   bool before = below(r, 2) == 0;
   for (unsigned i = 0; i < ITERATORS; i++) close_walk(&r->walks[i]);
   if (before) end_rewrite(r);
+  if (below(r, 2) == 0 && freyja_checkpoint(r->db, &error) != FREYJA_OK)
+    return wrong("checkpoint", error.message);
   freyja_segment segments[SEGMENTS_MAX];
   size_t count = freyja_get_segments(r->db, segments, SEGMENTS_MAX);
   freyja *db = r->db;
@@ -369,6 +371,8 @@ static bool step(run *r) {
   if (what < 93) return hint_one(r);
   if (what < 97)
     return freyja_rotate(r->db, &error) == FREYJA_OK || wrong("rotate", error.message);
+  if (what < 98 && below(r, 2) == 0 && !is_changing(r))
+    return freyja_checkpoint(r->db, &error) == FREYJA_OK || wrong("checkpoint", error.message);
   if (what < 98) return reopen(r);
   return check_all(r) && (r->moving || verify(r));
 }

@@ -194,10 +194,12 @@ static void step(model *m, int serial) {
   case 3:
     reopen(m);
     break;
+  case 5:
+    if (freyja_checkpoint(m->shop.db, NULL) != FREYJA_OK) exit(1);
+    break;
   case 4:
     if (freyja_rotate(m->shop.db, NULL) != FREYJA_OK) exit(1);
     break;
-  case 5:
   case 6:
   case 7:
   case 8:
