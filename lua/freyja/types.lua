@@ -42,7 +42,7 @@
 ---@field damage? freyja.Error   the first of them; nil if there are none
 ---@field hint? freyja.Error     the first hint file that was ignored, and why; nil if there are none
 ---@field checkpoint_used boolean  the KEYDIR was: what it covers was not read
----@field checkpoint? freyja.Error  why it was ignored, or found to be damaged since; nil if it was not, or if there is none
+---@field checkpoint? freyja.Error  why it was ignored, or found to be damaged since; nil if there is no reason
 
 ---@class freyja.Stats
 ---@field keys integer

@@ -14,7 +14,9 @@ local function bug(name, test, find, replace, within)
   }
 end
 
-for _, part in ipairs { "files", "store", "index", "copies", "merges", "expiry", "hints", "scripts" } do
+local PARTS = { "files", "store", "index", "copies", "merges", "expiry", "hints", "checkpoints", "scripts" }
+
+for _, part in ipairs(PARTS) do
   assert(loadfile("spec/planted/bugs/" .. part .. ".lua"))(in_file, bug)
 end
 

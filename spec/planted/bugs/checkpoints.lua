@@ -1,0 +1,101 @@
+--- Bugs to plant in the KEYDIR: writing, checking and taking it over; see spec/planted/bugs.lua.
+
+local in_file, bug = ...
+
+-- Format and checks ------------------------------------------------------------------------------
+
+in_file "engine/checkpoint.c"
+
+bug("keydir_header_check_is_not_looked_at", "checkpoint",
+  [[if (fj_get64(header + 120) != fj_hash(header, 120, 0))]],
+  [[if (fj_get64(header + 120) == 0)]])
+
+bug("keydir_of_another_store_is_used", "checkpoint",
+  [[for (unsigned i = 0; i < FJ_CHECKPOINT_HEADER; i += 8)]],
+  [[for (unsigned i = 0; i < 16; i += 8)]])
+
+bug("keydir_tables_are_not_checked", "checkpoint",
+  [[if (fj_hash(c->tables, size, 0) != fj_get64(header + 88))]],
+  [[if (fj_get64(header + 88) == 0)]])
+
+bug("keydir_shards_are_not_checked", "checkpoint",
+  [[if (check == fj_checkpoint_get_shard(c, number).check) return FREYJA_OK;]],
+  [[if (check != 0) return FREYJA_OK;]])
+
+bug("keydir_may_be_longer", "checkpoint",
+  [[if (c->size != file_size(head))]], [[if (c->size < file_size(head))]])
+
+-- Writing ------------------------------------------------------------------------------------------
+
+in_file "engine/checkpointer.c"
+
+bug("keydir_forgets_what_has_expired", "checkpoint",
+  [[w->head.swept = index->swept;]], [[w->head.swept = 0;]])
+
+bug("keydir_is_ahead_of_its_slots", "checkpoint",
+  [[.size = segment->tail,]], [[.size = segment->mark + 8,]])
+
+in_file "engine/maintain.c"
+
+bug("keydir_hides_damage", "checkpoint",
+  [[if (damaged != NULL)]], [[if (damaged != NULL && db->poisoned)]])
+
+bug("closing_hides_damage", "checkpoint",
+  [[if (find_damaged(index) != NULL || !has_moved(index)) return;]],
+  [[if (!has_moved(index)) return;]])
+
+bug("keydir_is_written_at_each_close", "checkpoint",
+  [[if (uncovered < WORTH) return;]], [[if (uncovered == 0) return;]])
+
+bug("keydir_is_not_renewed", "checkpoint",
+  [[if (status != FREYJA_OK || count_uncovered(index) == 0) return status;]],
+  [[if (status != FREYJA_OK || index->covered_id != 0) return status;]])
+
+in_file "engine/swap.c"
+
+bug("merges_leave_the_keydir", "checkpoint",
+  [[if (covered == NULL || rewrite->inputs[0]->rank > covered->rank) return;]],
+  [[if (covered == NULL || rewrite->inputs[0]->rank < UINT32_MAX) return;]])
+
+-- Taking it over -----------------------------------------------------------------------------------
+
+in_file "engine/adopt.c"
+
+bug("keydir_of_other_segments_is_used", "checkpoint",
+  [[if (!is_prefix(c, manifest))]], [[if (c->head.segments > manifest->count)]])
+
+bug("keydir_ahead_of_the_log_is_used", "checkpoint",
+  [[return covered->size <= segment->mark && covered->size <= segment->reserved;]],
+  [[return covered->size <= segment->reserved;]])
+
+bug("keydir_of_another_log_is_used", "checkpoint",
+  [[if (status == FREYJA_OK && check != c->head.last)]],
+  [[if (status == FREYJA_OK && check == 0)]])
+
+bug("keydir_slots_are_not_bounded", "checkpoint",
+  [[if (wrong == NULL && !words.possible) wrong = "a slot points to what cannot be a record";]],
+  [[if (wrong == NULL && words.possible) wrong = NULL;]])
+
+bug("expired_keys_are_missed", "checkpoint",
+  [[fj_clock_raise(&index->clock, index->swept);]], [[(void)index->swept;]])
+
+bug("damaged_shards_are_empty", "checkpoint",
+  [[if (status != FREYJA_OK || index->keydir.absent == 0) close_checkpoint(index);]],
+  [[if (index->keydir.absent == 0) close_checkpoint(index);
+    if (status != FREYJA_OK && index->recovered) return FREYJA_OK;]])
+
+in_file "engine/keydir.c"
+
+bug("keydir_grows_without_its_shards", "checkpoint",
+  [[status = fj_keydir_bring_all(keydir, error); /* K6 */]], [[(void)error; /* K6 */]])
+
+in_file "engine/index.c"
+
+bug("absent_shards_are_not_brought", "checkpoint",
+  [[freyja_status status = fj_keydir_ready(&index->keydir, masked, error);]],
+  [[freyja_status status = FREYJA_OK;]])
+
+in_file "engine/recovery.c"
+
+bug("the_log_behind_the_keydir_is_not_read", "checkpoint",
+  [[if (segment->tail >= end) return FREYJA_OK;]], [[if (segment->tail > 0) return FREYJA_OK;]])
