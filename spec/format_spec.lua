@@ -10,7 +10,7 @@ local tmp = require "spec.support.tmp"
 --- The bytes of the examples of section 8.
 local function examples()
   local document = tmp.read "engine/FORMAT.md"
-  local section = assert(document:match "## 7%. An example(.-)## 8")
+  local section = assert(document:match "## 8%. An example(.-)## 9")
   local found = {}
   for hex in section:gmatch "```\n(.-)```" do
     found[#found + 1] = hex:gsub("%s+", ""):gsub("%x%x", function(byte) return string.char(tonumber(byte, 16)) end)

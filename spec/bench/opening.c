@@ -1,5 +1,5 @@
-/* opening.c - see opening.h. The floor of each way to open is to read the same files once
- * through the checksum. All is done with the files in the page cache. */
+/* opening.c - see opening.h. The floor of the ways to open that read all is to read the same
+ * files once through the checksum. All is done with the files in the page cache. */
 #include "opening.h"
 
 #include <dirent.h>
@@ -63,10 +63,18 @@ static double write_hints(const char *path, const freyja_options *options) {
   return time;
 }
 
+static void remove_checkpoint(const char *path) {
+  char file[600];
+  (void)snprintf(file, sizeof file, "%s/KEYDIR", path);
+  (void)unlink(file);
+}
+
+/* Without the KEYDIR. */
 static double open_once(const char *path, const freyja_options *options, uint64_t keys,
                         bool hints) {
   freyja *db = NULL;
   freyja_stats stats;
+  remove_checkpoint(path);
   double start = now();
   check(freyja_open(path, options, &db, &error));
   double time = now() - start;
@@ -138,6 +146,60 @@ static void print_one(const char *path, const freyja_options *options, uint64_t 
          writing);
 }
 
+/* ---- by the KEYDIR ---------------------------------------------------------- */
+
+enum { OPEN, FIRST, ALL, WRITE, CHECKPOINT_TIMES };
+
+/* Nanoseconds of opening, of the first get, of the gets that bring all shards, and of writing
+ * the KEYDIR anew. */
+static void checkpoint_once(const char *path, const freyja_options *options, uint64_t keys,
+                            double times[CHECKPOINT_TIMES]) {
+  uint8_t key[KEY_SIZE];
+  freyja *db = NULL;
+  freyja_stats stats;
+  double start = now();
+  check(freyja_open(path, options, &db, &error));
+  times[OPEN] = now() - start;
+  freyja_get_stats(db, &stats);
+  if (!stats.recovery.checkpoint_used || stats.keys != keys) {
+    fprintf(stderr, "not what was to be measured\n");
+    exit(1);
+  }
+  start = now();
+  make_key(key, 0);
+  check(freyja_has(db, key, KEY_SIZE, &error));
+  times[FIRST] = now() - start;
+  for (uint64_t i = 0; i < keys; i += keys / 10000 + 1) {
+    make_key(key, i);
+    check(freyja_has(db, key, KEY_SIZE, &error));
+  }
+  times[ALL] = now() - start;
+  check(freyja_put(db, key, KEY_SIZE, "", 0, &error));
+  start = now();
+  check(freyja_checkpoint(db, &error));
+  times[WRITE] = now() - start;
+  check(freyja_close(db, &error));
+}
+
+static void print_checkpoint(const char *path, const freyja_options *options, uint64_t keys,
+                             size_t value_size, unsigned runs) {
+  double times[CHECKPOINT_TIMES][RUNS_MAX];
+  remove_store(path);
+  fill(path, options, keys, value_size);
+  for (unsigned run = 0; run < runs; run++) {
+    double one[CHECKPOINT_TIMES];
+    checkpoint_once(path, options, keys, one);
+    for (int i = 0; i < CHECKPOINT_TIMES; i++) times[i][run] = one[i];
+  }
+  remove_store(path);
+  printf("%8zu %12llu", value_size, (unsigned long long)keys);
+  for (int i = 0; i < CHECKPOINT_TIMES; i++)
+    printf(" %12.3f", median(times[i], runs, 1) / 1e6);
+  printf("\n");
+}
+
+/* ---- all ---------------------------------------------------------------------- */
+
 void print_opening(const char *folder, const freyja_options *options, uint64_t keys,
                    unsigned runs) {
   static const size_t sizes[] = {16, 1000};
@@ -150,4 +212,11 @@ void print_opening(const char *folder, const freyja_options *options, uint64_t k
          "writing them");
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
     print_one(path, &chosen, keys, sizes[i], runs);
+  printf("\nby the KEYDIR, milliseconds, medians of %u runs\n", runs);
+  printf("%8s %12s %12s %12s %12s %12s\n", "value", "keys", "open", "first get", "all shards",
+         "writing it");
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    print_checkpoint(path, &chosen, keys / 10, sizes[i], runs);
+    print_checkpoint(path, &chosen, keys, sizes[i], runs);
+  }
 }
