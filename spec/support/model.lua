@@ -1,7 +1,8 @@
 --- A randomised run of a store against a plain Lua table: every operation is done to both, and
 --- what they answer must agree. Iterators are held open across writes and must show the store
---- as it was when they were made. Segments are merged, and hint files written and lost. Values expire: where time can be moved, at moments that the
---- table's own clock tells; otherwise too late for the run to see it.
+--- as it was when they were made. Segments are merged, and hint files written and lost. Values
+--- expire: where time can be moved, at moments that the table's own clock tells; otherwise too late
+--- for the run to see it.
 
 local freyja = require "freyja"
 
