@@ -7,8 +7,39 @@
 /* Zeroed; ends the program if there is none. */
 void *sim_allocate(size_t size);
 
-/* Fills a table with the functions of calls.c. */
+/* Fills a table with the functions of directories.c, files.c and memory.c. */
 void sim_calls_fill(fj_os *os, sim_disk *disk);
+void sim_directories_fill(fj_os *os);
+void sim_files_fill(fj_os *os);
+void sim_memory_fill(fj_os *os);
+
+/* Tells the hook that a call has changed something. */
+void sim_record(sim_disk *disk, const char *call);
+
+/* The handle that a descriptor stands for, and what it is open for. */
+sim_handle *sim_handle_of(sim_disk *disk, int file);
+sim_node *sim_node_of(sim_disk *disk, int file);
+
+/* A descriptor for the node; -EMFILE if there is none. */
+int sim_handle_new(sim_disk *disk, uint32_t node, unsigned flags, int *out);
+
+void sim_drop_lock(sim_disk *disk, sim_handle *handle);
+
+/* The node of a directory's descriptor; -1: the root. */
+uint32_t sim_directory_of(sim_disk *disk, int dir);
+
+/* A pending operation on a directory's entries, which programs see at once. */
+void sim_add_entry(sim_disk *disk, sim_kind kind, uint32_t dir, const char *name,
+                   const char *to, uint32_t target);
+
+/* Nobody can store to it but by calls. */
+void sim_forget_seen(sim_node *node);
+
+/* A plain disk's mappings may be used up to the file's end. */
+void sim_fence(const sim_disk *disk, const sim_node *node);
+
+/* Gives back all blocks and pages. */
+void sim_memory_drop(sim_disk *disk);
 
 /* Counts a call that may fail, about the file or directory `name` in `node`, or `node` itself
  * if name is NULL. The errno that it fails with, or 0. Sees stores to mapped files first:

@@ -1,5 +1,5 @@
 /* disk.c - see disk.h: nodes, entries, stores to mapped files, what a test does from
- * outside. calls.c holds the table's functions. */
+ * outside. The table's functions are in calls.c, directories.c, files.c and memory.c. */
 #include "disk.h"
 
 #include <stdio.h>
