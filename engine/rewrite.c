@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define AHEAD 2048u /* bytes of records: what is asked for comes while so much is copied */
+
 /* ---- which segments ---------------------------------------------------------- */
 
 static int compare_ids(const void *a, const void *b) {
@@ -93,13 +95,26 @@ static freyja_status fail_record(const freyja_rewrite *rewrite, const char *what
                     what, rewrite->scan.offset);
 }
 
+/* Each record's slot is somewhere else in the keydir: it is asked for some records before. */
+static void look_ahead(freyja_rewrite *rewrite) {
+  fj_keydir *keydir = &rewrite->db->index.keydir;
+  const fj_scan *scan = &rewrite->scan;
+  uint64_t hash = 0;
+  if (rewrite->ahead < scan->offset) rewrite->ahead = scan->offset;
+  while (rewrite->ahead < scan->offset + AHEAD && fj_scan_peek(scan, &rewrite->ahead, &hash))
+    fj_keydir_prefetch(keydir, hash & keydir->hash_mask);
+}
+
 freyja_status fj_rewrite_read(freyja_rewrite *rewrite, fj_record *record, uint64_t *key_hash,
                               freyja_error *error) {
   while (rewrite->current < rewrite->input_count) {
     fj_segment *segment = rewrite->inputs[rewrite->current];
-    if (!rewrite->scanning)
+    if (!rewrite->scanning) {
       fj_scan_open(&rewrite->scan, segment, FJ_SEGMENT_HEADER, segment->tail);
+      rewrite->ahead = 0;
+    }
     rewrite->scanning = true;
+    look_ahead(rewrite);
     fj_scan_found found = FJ_SCAN_BAD;
     freyja_status status = fj_scan_next(&rewrite->scan, &found, record, key_hash, error);
     if (status != FREYJA_OK || found == FJ_SCAN_RECORD) return status;

@@ -46,6 +46,7 @@ struct freyja_rewrite {
   uint32_t current;
   fj_scan scan;
   bool scanning;
+  uint64_t ahead; /* offset, as far as the keydir's memory was asked for */
   /* Reading the outputs beside them, in the second pass. */
   uint32_t output;
   fj_scan copies;

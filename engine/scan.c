@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
+#define PEEK_KEY_MAX 256u       /* bytes of a key that are hashed only to be early */
 #define BUFFER_MIN (256u << 10) /* bytes a read in syscall mode, where there are as many */
 
 void fj_scan_open(fj_scan *scan, fj_segment *segment, uint64_t offset, uint64_t end) {
@@ -106,6 +107,25 @@ freyja_status fj_scan_next(fj_scan *scan, fj_scan_found *found, fj_record *recor
     *found = FJ_SCAN_RECORD;
   }
   return FREYJA_OK;
+}
+
+bool fj_scan_peek(const fj_scan *scan, uint64_t *offset, uint64_t *key_hash) {
+  const fj_segment *segment = scan->segment;
+  const uint8_t *p = fj_segment_at(segment, *offset);
+  uint64_t end = scan->end;
+  if (p == NULL) {
+    end = scan->start + scan->filled;
+    if (end > scan->end) end = scan->end;
+    if (*offset < scan->start) return false;
+    p = scan->buffer + (*offset - scan->start);
+  }
+  fj_record record;
+  if (*offset + FJ_RECORD_HEADER > end) return false;
+  if (!fj_record_parse(p, end - *offset, &record)) return false;
+  if (record.key_size > PEEK_KEY_MAX) return false;
+  *offset += record.size;
+  *key_hash = fj_hash(record.key, record.key_size, segment->pool->identity.hash_seed);
+  return true;
 }
 
 freyja_status fj_scan_value(fj_scan *scan, fj_record *record, bool *valid,

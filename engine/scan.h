@@ -44,6 +44,11 @@ freyja_status fj_scan_next(fj_scan *scan, fj_scan_found *found, fj_record *recor
 freyja_status fj_scan_value(fj_scan *scan, fj_record *record, bool *valid,
                             freyja_error *error);
 
+/* The hash of the key of what seems to be a record at *offset, behind scan->offset, and moves
+ * *offset behind that. Nothing is verified, nor read from a file: it is for who wants to ask
+ * for memory early. False if nothing can be said, or it would take long. */
+bool fj_scan_peek(const fj_scan *scan, uint64_t *offset, uint64_t *key_hash);
+
 /* Moves behind the record. */
 static inline void fj_scan_skip(fj_scan *scan, const fj_record *record) {
   scan->offset += record->size;

@@ -12,6 +12,7 @@
 
 #include "extremes.h"
 #include "freyja.h"
+#include "merging.h"
 #include "opening.h"
 
 #define RUNS_MAX 99u
@@ -37,6 +38,7 @@ typedef struct settings {
   const char *folder;
   unsigned runs;
   bool extremes, opening;
+  uint64_t merged; /* MiB, 0: no merge */
   freyja_options options;
 } settings;
 
@@ -241,16 +243,20 @@ static void print_machine(const settings *s) {
 
 static int usage(void) {
   fprintf(stderr, "usage: bench [--keys N[,N...]] [--runs N] [--io mmap|syscall] "
-                  "[--sync none] [--dir FOLDER] [--extremes] [--open]\n");
+                  "[--sync none] [--dir FOLDER] [--extremes] [--open] [--merge MIB]\n");
   return 2;
 }
 
 int main(int argc, char **argv) {
-  static const struct option options[] = {
-      {"keys", required_argument, NULL, 'k'}, {"runs", required_argument, NULL, 'r'},
-      {"io", required_argument, NULL, 'i'},   {"sync", required_argument, NULL, 's'},
-      {"dir", required_argument, NULL, 'd'},  {"extremes", no_argument, NULL, 'e'},
-      {"open", no_argument, NULL, 'o'},       {NULL, 0, NULL, 0}};
+  static const struct option options[] = {{"keys", required_argument, NULL, 'k'},
+                                          {"runs", required_argument, NULL, 'r'},
+                                          {"io", required_argument, NULL, 'i'},
+                                          {"sync", required_argument, NULL, 's'},
+                                          {"dir", required_argument, NULL, 'd'},
+                                          {"extremes", no_argument, NULL, 'e'},
+                                          {"open", no_argument, NULL, 'o'},
+                                          {"merge", required_argument, NULL, 'm'},
+                                          {NULL, 0, NULL, 0}};
   char all[] = "10000,100000,1000000,10000000";
   char folder[] = "./freyja-bench-XXXXXX";
   char *keys = all;
@@ -264,6 +270,7 @@ int main(int argc, char **argv) {
     else if (c == 'd') s.folder = optarg;
     else if (c == 'e') s.extremes = true;
     else if (c == 'o') s.opening = true;
+    else if (c == 'm') s.merged = strtoull(optarg, NULL, 10);
     else if (c != 'i') return usage();
   }
   if (s.runs < 1 || s.runs > RUNS_MAX || optind != argc) return usage();
@@ -272,7 +279,9 @@ int main(int argc, char **argv) {
   if (s.folder == NULL) return usage();
   print_machine(&s);
   if (s.extremes) print_extremes(s.folder);
-  for (char *part = strtok(keys, ","); part != NULL && !s.extremes; part = strtok(NULL, ",")) {
+  if (s.merged > 0) print_merging(s.folder, &s.options, s.merged, s.runs);
+  bool keyed = !s.extremes && s.merged == 0;
+  for (char *part = strtok(keys, ","); part != NULL && keyed; part = strtok(NULL, ",")) {
     uint64_t n = strtoull(part, NULL, 10);
     if (n < 2 || n > UINT32_MAX) return usage();
     if (s.opening) {
