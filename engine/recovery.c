@@ -10,6 +10,8 @@
 #include "torn.h"
 
 #define REWRITE_CHUNK (256u << 10) /* bytes */
+#define AHEAD 8u /* records: so far ahead of being applied the keydir's memory is asked for   \
+                  */
 
 /* The mark of an active segment of which nobody knows how far it reached. When the next is
  * begun, it becomes the size in the MANIFEST, so that this is not forgotten, and so that
@@ -68,6 +70,18 @@ static freyja_status take_record(fj_index *index, fj_scan *scan, fj_record *reco
   return fj_index_apply(index, segment, offset, record, key_hash, error);
 }
 
+/* Asks for the memory that the next records' keys will need. `ahead` is where that got to. */
+static void look_ahead(fj_index *index, const fj_scan *scan, uint64_t *ahead) {
+  uint64_t key_hash = 0;
+  unsigned count = 1;
+  if (*ahead <= scan->offset) {
+    *ahead = scan->offset;
+    count = AHEAD;
+  }
+  while (count-- > 0 && fj_scan_peek(scan, ahead, &key_hash))
+    fj_keydir_prefetch(&index->keydir, key_hash & index->keydir.hash_mask);
+}
+
 /* Reads the segment from `from` up to `end`, where its file ends; its tail is then where the
  * log ends in it. */
 static freyja_status scan_segment(fj_index *index, fj_segment *segment, uint64_t from,
@@ -75,8 +89,10 @@ static freyja_status scan_segment(fj_index *index, fj_segment *segment, uint64_t
   fj_scan scan;
   freyja_status status = FREYJA_OK;
   bool ends = false;
+  uint64_t ahead = 0;
   fj_scan_open(&scan, segment, from, end);
   while (status == FREYJA_OK && !ends) {
+    look_ahead(index, &scan, &ahead);
     fj_scan_found found;
     fj_record record;
     freyja_error why = {.status = FREYJA_OK};
