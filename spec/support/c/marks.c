@@ -22,6 +22,7 @@ static freyja *open_store(const sim_disk *disk, freyja_io io, freyja_sync_mode s
   freyja_options_init(&options);
   options.io = io;
   options.sync_mode = sync;
+  options.segment_size = FREYJA_SEGMENT_SIZE_MIN;
   options.os = &disk->os;
   if (freyja_open("db", &options, &db, NULL) != FREYJA_OK) exit(1);
   return db;
