@@ -10,8 +10,7 @@
 #include "torn.h"
 
 #define REWRITE_CHUNK (256u << 10) /* bytes */
-#define AHEAD 8u /* records: so far ahead of being applied the keydir's memory is asked for   \
-                  */
+#define AHEAD 8u /* records: how far ahead of its use the keydir's memory is asked for */
 
 /* The mark of an active segment of which nobody knows how far it reached. When the next is
  * begun, it becomes the size in the MANIFEST, so that this is not forgotten, and so that
