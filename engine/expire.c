@@ -2,13 +2,6 @@
  * counts. Reading them finds out by itself (fj_index_is_due). */
 #include "store.h"
 
-/* What is known of the slots that were looked at. */
-typedef struct fj_sweep {
-  uint64_t now;
-  uint64_t soonest; /* expiry of those that stay */
-  uint64_t kept;    /* of those, how many have expired */
-} fj_sweep;
-
 static void expect(fj_sweep *sweep, uint64_t expiry) {
   if (expiry < sweep->soonest) sweep->soonest = expiry;
 }
@@ -48,14 +41,66 @@ static void sweep_shard(freyja *db, fj_sweep *sweep, fj_shard *shard) {
   }
 }
 
+static void begin_sweep(freyja *db, fj_sweep *sweep) {
+  *sweep = (fj_sweep){.now = fj_clock_now(&db->index.clock), .soonest = UINT64_MAX};
+  db->index.expected = UINT64_MAX;
+}
+
 uint64_t fj_store_expire(freyja *db) {
   fj_index *index = &db->index;
+  fj_sweep sweep;
   if (index->soonest == UINT64_MAX || !fj_store_is_process(db)) return 0;
-  fj_sweep sweep = {.now = fj_clock_now(&index->clock), .soonest = UINT64_MAX};
-  if (sweep.now < index->soonest) return 0;
+  if (fj_clock_now(&index->clock) < index->soonest) return 0;
   if (fj_keydir_bring_all(&index->keydir, NULL) != FREYJA_OK) return 0; /* another time */
+  begin_sweep(db, &sweep);
   for (uint32_t i = 0; i < FJ_SHARDS; i++) sweep_shard(db, &sweep, &index->keydir.shards[i]);
   index->soonest = sweep.soonest;
   index->swept = sweep.now;
+  db->sweep.open = false; /* one that goes on by steps has nothing left to find */
   return sweep.kept;
+}
+
+/* What came since the search began, into shards that it had passed perhaps, counts too. */
+static void end_sweep(freyja *db) {
+  fj_index *index = &db->index;
+  fj_sweep *sweep = &db->sweep;
+  sweep->open = false;
+  index->soonest = sweep->soonest < index->expected ? sweep->soonest : index->expected;
+}
+
+/* Has shards brought that are absent, so that nobody has to wait for all of them. */
+static freyja_status bring_some(fj_keydir *keydir, uint64_t slots, uint64_t *looked,
+                                freyja_error *error) {
+  freyja_status status = FREYJA_OK;
+  for (uint32_t i = 0; i < FJ_SHARDS && keydir->absent > 0 && status == FREYJA_OK; i++) {
+    if (*looked >= slots) break;
+    if (keydir->shards[i].slots != NULL) continue;
+    status = fj_keydir_bring(keydir, i, error);
+    *looked += 1 + keydir->shards[i].limit;
+  }
+  return status;
+}
+
+freyja_status freyja_expire(freyja *db, uint64_t slots, freyja_error *error) {
+  fj_index *index = &db->index;
+  fj_sweep *sweep = &db->sweep;
+  uint64_t looked = 0;
+  freyja_status status = fj_store_check_process(db, error);
+  if (status == FREYJA_OK) status = bring_some(&index->keydir, slots, &looked, error);
+  if (status != FREYJA_OK) return status;
+  if (looked >= slots) return FREYJA_OK;
+  if (!sweep->open) {
+    if (fj_clock_now(&index->clock) < index->soonest) return FREYJA_END;
+    begin_sweep(db, sweep);
+    sweep->open = true;
+  }
+  while (looked < slots && sweep->shard < FJ_SHARDS) {
+    fj_shard *shard = &index->keydir.shards[sweep->shard++];
+    sweep_shard(db, sweep, shard);
+    looked += 1 + (shard->slots == NULL ? 0 : shard->limit);
+  }
+  index->swept = sweep->now;
+  if (sweep->shard < FJ_SHARDS) return FREYJA_OK;
+  end_sweep(db);
+  return FREYJA_END;
 }

@@ -238,6 +238,13 @@ FREYJA_API freyja_status freyja_rotate(freyja *db, freyja_error *error);
  * FULL, READONLY, POISONED, FORKED, MEMORY; none of them changes anything. */
 FREYJA_API freyja_status freyja_hint(freyja *db, uint64_t id, freyja_error *error);
 
+/* As freyja_hint, a part at a time: goes on by about `bytes`, read or written. OK if there is
+ * more to do, END when the file is in its place. A hint file that was begun of another segment
+ * is given up; so is this one by freyja_hint, by a fault, or when its segment is merged: then
+ * it begins anew. */
+FREYJA_API freyja_status freyja_hint_step(freyja *db, uint64_t id, uint64_t bytes,
+                                          freyja_error *error);
+
 /* Syncs, and writes the key directory to the file KEYDIR: the next open then takes it over,
  * whatever the number of keys, and reads only what was written behind it. Time in proportion
  * to the keys, and 20 to 25 bytes of disk for each; nothing is done if nothing was written
@@ -302,6 +309,11 @@ typedef struct freyja_rewrite freyja_rewrite;
  * damaged is not thrown away), READONLY, POISONED, FORKED, MEMORY. */
 FREYJA_API freyja_status freyja_rewrite_open(freyja *db, const uint64_t *ids, size_t count,
                                              freyja_rewrite **out, freyja_error *error);
+
+/* From now on another freyja_rewrite_open does not fail because this one is open, but takes
+ * its place: if it was committed, what was left is done first; if not, nothing has happened,
+ * and its further calls are CLOSED. For work that somebody else's must not wait for. */
+FREYJA_API void freyja_rewrite_give_way(freyja_rewrite *rewrite);
 
 /* Goes on until about `bytes` more of the segments are read, or a record more: OK if there is
  * more to do, END if not. Before the commit it copies records; after it, it makes the keys
@@ -408,6 +420,7 @@ typedef struct freyja_segment {
   uint64_t expires; /* when the first of its put records expires, or has; 0: none does */
   bool sealed;      /* false for the one being written */
   bool damaged;     /* some of its bytes fail verification */
+  bool merged;      /* copies that a merge has made, not records as they were written */
   bool has_hint;    /* a hint file that the open has used, or that was written since */
 } freyja_segment;
 
@@ -418,6 +431,36 @@ FREYJA_API void freyja_get_stats(freyja *db, freyja_stats *out);
 /* Fills out[0..min(capacity, n)-1] in rank order and returns n, the number of
  * segments. out may be NULL if capacity is 0. */
 FREYJA_API size_t freyja_get_segments(freyja *db, freyja_segment *out, size_t capacity);
+
+/* As freyja_get_segments, but what has expired since it was counted last still counts as live:
+ * whatever expires, it takes no time. */
+FREYJA_API size_t freyja_peek_segments(freyja *db, freyja_segment *out, size_t capacity);
+
+/* Forgets what has expired, looking at about `slots` places of the key directory: OK if there
+ * is more to look at, END if all is counted as it is. What of the KEYDIR no call needed so far
+ * is taken over first, which beginning a rewrite would do at once. Faults: FORKED, and those of
+ * opening. */
+FREYJA_API freyja_status freyja_expire(freyja *db, uint64_t slots, freyja_error *error);
+
+/* What tells whether there may be something to do, in a time that only depends on the number
+ * of segments, and not much. */
+typedef struct freyja_pulse {
+  uint64_t segments;
+  uint64_t bytes;      /* of all segments, and those replaced ones that are still there, and
+                          what an open rewrite has copied: headers and records */
+  uint64_t live_bytes; /* of the records that keys point to; see freyja_peek_segments */
+  uint64_t keys;       /* what has expired may still be among them */
+  uint64_t generation; /* changes when a segment is sealed, and when some are merged */
+  bool due;            /* something has expired that is counted as live */
+} freyja_pulse;
+
+FREYJA_API void freyja_get_pulse(freyja *db, freyja_pulse *out);
+
+/* Microseconds from some moment on; never goes back. */
+FREYJA_API uint64_t freyja_timer(freyja *db);
+
+/* Does nothing for so many microseconds: for work that is not to take all of a disk. */
+FREYJA_API void freyja_sleep(freyja *db, uint64_t microseconds);
 
 /* ---- when something is damaged ------------------------------------------ */
 

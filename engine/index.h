@@ -41,7 +41,8 @@ typedef struct fj_index {
   fj_clock clock;          /* the store's time */
   uint64_t soonest; /* no record that a slot points to expires before; UINT64_MAX: none does */
   uint64_t swept;   /* the time when a slot was last left out or removed for its expiry */
-  uint64_t applied; /* bytes of the records that were read in the log's order, */
+  uint64_t expected; /* likewise, of those that came since a search for expired ones began */
+  uint64_t applied;  /* bytes of the records that were read in the log's order, */
   uint64_t searched; /* and what finding their places here has cost, in bytes looked at */
   uint64_t hint_applied, hint_searched; /* the same of the entries of hints (hinted.h) */
 
@@ -161,7 +162,9 @@ freyja_status fj_index_look(fj_index *index, uint64_t word, fj_found *found,
 
 /* A slot is to point to a record with that expiry (0: none). */
 static inline void fj_index_expect(fj_index *index, uint64_t expiry) {
-  if (expiry != 0 && expiry < index->soonest) index->soonest = expiry;
+  if (expiry == 0) return;
+  if (expiry < index->soonest) index->soonest = expiry;
+  if (expiry < index->expected) index->expected = expiry;
 }
 
 /* Moves the slot of a key that was found to another record, adds a slot (at a

@@ -1,8 +1,7 @@
-/* maintain.c - what maintenance asks for of a store: hint files, and checkpoints. */
+/* maintain.c - what maintenance asks for of a store: hint files, checkpoints, and time. */
 #include <inttypes.h>
 
 #include "checkpointer.h"
-#include "hintwriter.h"
 #include "store.h"
 
 /* Where damage of the segment begins that the open has met: 0 if it is the header, or
@@ -25,22 +24,58 @@ static freyja_status fail_damaged(const freyja *db, const fj_segment *segment,
                     what, find_damage(&db->index, segment->id));
 }
 
-freyja_status freyja_hint(freyja *db, uint64_t id, freyja_error *error) {
-  fj_hint_writer writer;
+/* Begins a hint file by steps, in place of what was begun before. */
+static freyja_status begin_hinting(freyja *db, fj_segment *segment, freyja_error *error) {
+  const fj_os *os = db->dir.os;
+  fj_store_end_hinting(db);
+  if (segment->damaged)
+    return fail_damaged(db, segment, "a damaged data file gets no hint file", error);
+  db->hinting = os->allocate(os->context, sizeof *db->hinting);
+  if (db->hinting == NULL) return fj_fail_memory(error, "write a hint file");
+  return fj_hint_writer_open(db->hinting, segment, FJ_GATHER_ENTRIES, error);
+}
+
+void fj_store_end_hinting(freyja *db) {
+  const fj_os *os = db->dir.os;
+  if (db->hinting == NULL) return;
+  if (!fj_store_is_process(db) && db->hinting->file >= 0) { /* the parent's, which goes on */
+    (void)os->close(os->context, db->hinting->file);
+    db->hinting->file = -1;
+  }
+  fj_hint_writer_close(db->hinting);
+  os->release(os->context, db->hinting);
+  db->hinting = NULL;
+}
+
+freyja_status freyja_hint_step(freyja *db, uint64_t id, uint64_t bytes, freyja_error *error) {
   bool done = false;
   freyja_status status = fj_store_check_write(db, error);
   if (status != FREYJA_OK) return status;
   fj_segment *segment = fj_index_segment(&db->index, id);
   if (segment == NULL)
     return fj_fail(error, FREYJA_LIMIT, db->dir.path, "there is no segment %" PRIu64, id);
-  if (segment->damaged)
-    return fail_damaged(db, segment, "a damaged data file gets no hint file", error);
-  status = fj_hint_writer_open(&writer, segment, FJ_GATHER_ENTRIES, error);
-  while (status == FREYJA_OK && !done)
-    status = fj_hint_writer_step(&writer, UINT64_MAX, &done, error);
-  if (status == FREYJA_OK) status = fj_hint_writer_finish(&writer, error);
-  fj_hint_writer_close(&writer);
-  return status;
+  if (db->hinting == NULL || db->hinting->segment != segment)
+    status = begin_hinting(db, segment, error);
+  if (status == FREYJA_OK) status = fj_hint_writer_step(db->hinting, bytes, &done, error);
+  if (status == FREYJA_OK && !done) return FREYJA_OK;
+  if (status == FREYJA_OK) status = fj_hint_writer_finish(db->hinting, error);
+  fj_store_end_hinting(db);
+  return status == FREYJA_OK ? FREYJA_END : status;
+}
+
+freyja_status freyja_hint(freyja *db, uint64_t id, freyja_error *error) {
+  if (fj_store_is_process(db)) fj_store_end_hinting(db);
+  freyja_status status = FREYJA_OK;
+  while (status == FREYJA_OK) status = freyja_hint_step(db, id, UINT64_MAX, error);
+  return status == FREYJA_END ? FREYJA_OK : status;
+}
+
+/* ---- pace ------------------------------------------------------------------ */
+
+uint64_t freyja_timer(freyja *db) { return db->dir.os->monotonic(db->dir.os->context); }
+
+void freyja_sleep(freyja *db, uint64_t microseconds) {
+  db->dir.os->sleep(db->dir.os->context, microseconds);
 }
 
 /* ---- the KEYDIR -------------------------------------------------------------- */

@@ -323,6 +323,14 @@ static uint64_t os_timer(void *context) {
   return microseconds(CLOCK_MONOTONIC);
 }
 
+static void os_sleep(void *context, uint64_t micro) {
+  (void)context;
+  uint64_t seconds = micro / 1000000u;
+  struct timespec left = {.tv_sec = (time_t)(seconds < INT32_MAX ? seconds : INT32_MAX),
+                          .tv_nsec = (long)(micro % 1000000u) * 1000};
+  while (nanosleep(&left, &left) != 0 && errno == EINTR) continue;
+}
+
 static int os_random(void *context, void *buffer, size_t size) {
   (void)context;
   uint8_t *bytes = buffer;
@@ -393,6 +401,7 @@ static const fj_os real_os = {
     .now = os_now,
     .monotonic = os_monotonic,
     .timer = os_timer,
+    .sleep = os_sleep,
     .random = os_random,
     .process = os_process,
     .fork_guard = os_fork_guard,

@@ -85,6 +85,7 @@ struct fj_os {
   uint64_t (*now)(void *context);
   uint64_t (*monotonic)(void *context);
   uint64_t (*timer)(void *context); /* as monotonic, but exact: for what is reported */
+  void (*sleep)(void *context, uint64_t microseconds); /* returns when they have passed */
   int (*random)(void *context, void *buffer, size_t size);
   uint32_t (*process)(void *context); /* the process's id */
   /* A word that is 1 in this process and 0 in its forked children; NULL if that

@@ -1,7 +1,7 @@
 /* report.c - statistics. */
 #include <string.h>
 
-#include "store.h"
+#include "rewrite.h"
 
 /* A rounded live size may pass the bytes that there are by a little. */
 static uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
@@ -22,11 +22,16 @@ static void fill_segment(const fj_segment *segment, freyja_segment *out) {
   out->expires = segment->expires;
   out->sealed = segment->sealed;
   out->damaged = segment->damaged;
+  out->merged = segment->kind == FJ_SEGMENT_MERGED;
   out->has_hint = segment->hinted;
 }
 
 size_t freyja_get_segments(freyja *db, freyja_segment *out, size_t capacity) {
   (void)fj_store_expire(db);
+  return freyja_peek_segments(db, out, capacity);
+}
+
+size_t freyja_peek_segments(freyja *db, freyja_segment *out, size_t capacity) {
   for (size_t i = 0; i < db->index.count && i < capacity; i++)
     fill_segment(db->index.ranks[i], &out[i]);
   return db->index.count;
@@ -73,4 +78,26 @@ void freyja_get_stats(freyja *db, freyja_stats *out) {
   }
   out->recovery = db->recovery;
   out->recovery.checkpoint = db->index.checkpoint_fault;
+}
+
+void freyja_get_pulse(freyja *db, freyja_pulse *out) {
+  fj_index *index = &db->index;
+  memset(out, 0, sizeof *out);
+  for (uint32_t i = 0; i < index->slot_count; i++) {
+    const fj_segment *segment = index->slots[i];
+    if (segment == NULL) continue;
+    out->bytes += segment->tail;
+    out->live_bytes += segment->live_bytes;
+  }
+  if (db->rewrite != NULL) {
+    freyja_progress progress;
+    freyja_rewrite_progress(db->rewrite, &progress);
+    if (!fj_rewrite_is_committed(db->rewrite))
+      out->bytes += progress.written + progress.outputs * FJ_SEGMENT_HEADER;
+  }
+  out->segments = index->count;
+  out->keys = index->keydir.count;
+  out->generation = db->manifest.generation;
+  out->due = index->soonest != UINT64_MAX && fj_store_is_process(db) &&
+             fj_clock_now(&index->clock) >= index->soonest;
 }

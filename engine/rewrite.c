@@ -343,6 +343,8 @@ static freyja_status copy(freyja_rewrite *rewrite, uint64_t until, freyja_error 
 
 /* OK, or why the rewrite cannot go on. */
 static freyja_status check(freyja_rewrite *rewrite, freyja_error *error) {
+  if (rewrite->displaced)
+    return fj_fail(error, FREYJA_CLOSED, NULL, "another rewrite has taken its place");
   if (rewrite->db == NULL)
     return fj_fail(error, FREYJA_CLOSED, NULL, "the rewrite's store is closed");
   if (rewrite->state == FJ_REWRITE_FAILED)
@@ -364,13 +366,27 @@ static uint64_t add_up(uint64_t a, uint64_t b) {
   return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
+/* Ends the rewrite that is open, if it gives way: what is committed goes through. */
+static freyja_status displace(freyja *db, freyja_error *error) {
+  freyja_rewrite *rewrite = db->rewrite;
+  if (rewrite == NULL) return FREYJA_OK;
+  if (rewrite->closed) return fj_store_settle(db, error); /* W6 */
+  if (!rewrite->gives_way) return FREYJA_OK;
+  freyja_status status = fj_store_settle(db, error);
+  if (status != FREYJA_OK) return status;
+  fj_store_end_rewrite(db);
+  rewrite->displaced = true;
+  return FREYJA_OK;
+}
+
+void freyja_rewrite_give_way(freyja_rewrite *rewrite) { rewrite->gives_way = true; }
+
 freyja_status freyja_rewrite_open(freyja *db, const uint64_t *ids, size_t count,
                                   freyja_rewrite **out, freyja_error *error) {
   const fj_os *os = db->dir.os;
   *out = NULL;
   freyja_status status = fj_store_check_write(db, error);
-  if (status != FREYJA_OK) return status;
-  if (db->rewrite != NULL && db->rewrite->closed) status = fj_store_settle(db, error); /* W6 */
+  if (status == FREYJA_OK) status = displace(db, error);
   if (status != FREYJA_OK) return status;
   if (db->rewrite != NULL)
     return fj_fail(error, FREYJA_CONFLICT, db->dir.path,
@@ -391,6 +407,7 @@ freyja_status freyja_rewrite_open(freyja *db, const uint64_t *ids, size_t count,
 
 freyja_status freyja_rewrite_step(freyja_rewrite *rewrite, uint64_t bytes,
                                   freyja_error *error) {
+  if (rewrite->displaced && rewrite->state == FJ_REWRITE_DONE) return FREYJA_END;
   freyja_status status = check(rewrite, error);
   if (status != FREYJA_OK) return status;
   if (rewrite->state == FJ_REWRITE_MOVING) return fj_rewrite_move(rewrite, bytes, error);

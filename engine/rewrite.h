@@ -35,6 +35,8 @@ struct freyja_rewrite {
   const fj_os *os;
   fj_rewrite_state state;
   bool closed;         /* by its owner; the store has it until its slots have moved (W6) */
+  bool gives_way;      /* to another one */
+  bool displaced;      /* by another one */
   fj_segment **inputs; /* in the log's order; a reference and a pin each */
   uint32_t input_count;
   fj_segment **outputs; /* a reference each, until the index takes it over */
@@ -57,6 +59,10 @@ struct freyja_rewrite {
   fj_record record;
   uint64_t key_hash;
 };
+
+static inline bool fj_rewrite_is_committed(const freyja_rewrite *rewrite) {
+  return rewrite->state == FJ_REWRITE_MOVING || rewrite->state == FJ_REWRITE_DONE;
+}
 
 /* The next record of the inputs at rewrite->scan: OK, or END behind the last. `check`: a live
  * put's value too. Faults: CORRUPT, IO, MEMORY. */

@@ -125,6 +125,7 @@ freyja_status freyja_close(freyja *db, freyja_error *error) {
   const fj_os *os = db->dir.os;
   freyja_status status = FREYJA_OK;
   fj_store_end_rewrite(db);
+  fj_store_end_hinting(db);
   fj_iterators_detach(&db->iterators);
   if (db->index.retired > 0 && fj_store_is_process(db)) fj_index_reap(&db->index);
   if (db->active != NULL && fj_store_is_process(db))

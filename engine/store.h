@@ -9,8 +9,18 @@
 #ifndef FJ_STORE_H
 #define FJ_STORE_H
 
+#include "hintwriter.h"
 #include "iterator.h"
 #include "manifest.h"
+
+/* Looking for slots of what has expired, and what is known of those that were looked at. */
+typedef struct fj_sweep {
+  bool open;      /* it goes on */
+  uint32_t shard; /* the next */
+  uint64_t now;
+  uint64_t soonest; /* expiry of those that stay */
+  uint64_t kept;    /* of those, how many have expired */
+} fj_sweep;
 
 struct freyja {
   fj_dir dir;
@@ -23,6 +33,8 @@ struct freyja {
   fj_segment *active; /* of the index; NULL when read-only */
   fj_iterators iterators;
   freyja_rewrite *rewrite; /* the one that is open; NULL: none */
+  fj_hint_writer *hinting; /* the hint file that is being written by steps; NULL: none */
+  fj_sweep sweep;          /* the search for what has expired that goes on by steps */
   bool poisoned;
   uint64_t last_sync; /* os->monotonic; of the last sync, or of the first write after it */
   uint64_t puts, deletes, syncs;
@@ -48,6 +60,9 @@ freyja_status fj_store_write_manifest(freyja *db, fj_manifest *manifest, bool *r
 
 /* Makes the rewrite that is open, if any, inert: what is not committed has not happened. */
 void fj_store_end_rewrite(freyja *db);
+
+/* Gives up the hint file that is being written by steps, if one is. */
+void fj_store_end_hinting(freyja *db);
 
 /* Moves what slots a committed rewrite has not moved yet (swap.c), and ends it if its owner
  * has closed it. Faults: IO, CORRUPT, MEMORY. */

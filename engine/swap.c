@@ -78,6 +78,7 @@ freyja_status fj_rewrite_swap(freyja_rewrite *rewrite, freyja_error *error) {
   if (status == FREYJA_OK) status = write_manifest(rewrite, error);
   if (status != FREYJA_OK) return status;
   end_checkpoint(rewrite);
+  fj_store_end_hinting(db); /* it may be of an input */
   fj_index_swap(&db->index, rewrite->inputs, rewrite->input_count, rewrite->outputs,
                 rewrite->output_count);
   for (uint32_t i = 0; i < rewrite->output_count; i++) {

@@ -87,6 +87,14 @@ static uint64_t w_now(void *c) {
 static uint64_t w_monotonic(void *c) {
   return os_clock_now.moved_by_hand ? os_clock_now.monotonic : real->monotonic(c);
 }
+static void w_sleep(void *c, uint64_t microseconds) {
+  if (!os_clock_now.moved_by_hand) {
+    real->sleep(c, microseconds);
+    return;
+  }
+  os_clock_now.now += microseconds;
+  os_clock_now.monotonic += microseconds;
+}
 static const volatile uint32_t *w_fork_guard(void *c) {
   const volatile uint32_t *guard = real->fork_guard(c);
   os_held_now.maps += guard != NULL;
@@ -114,6 +122,7 @@ const fj_os *__wrap_fj_os_real(void) {
   os.release_pages = w_release_pages;
   os.now = w_now;
   os.monotonic = w_monotonic;
+  os.sleep = w_sleep;
   os.fork_guard = w_fork_guard;
   os.release_fork_guard = w_release_fork_guard;
   return &os;

@@ -217,6 +217,10 @@ static uint64_t s_monotonic(void *context) {
   return disk->clock - disk->jumped;
 }
 
+static void s_sleep(void *context, uint64_t microseconds) {
+  ((sim_disk *)context)->clock += microseconds;
+}
+
 static int s_random(void *context, void *buffer, size_t size) {
   sim_disk *disk = context;
   int code = sim_fails(disk, "random", SIM_ROOT, NULL);
@@ -255,6 +259,7 @@ void sim_memory_fill(fj_os *os) {
   os->now = s_clock;
   os->monotonic = s_monotonic;
   os->timer = s_monotonic;
+  os->sleep = s_sleep;
   os->random = s_random;
   os->process = s_process;
   os->fork_guard = s_fork_guard;
