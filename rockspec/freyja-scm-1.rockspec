@@ -22,6 +22,7 @@ build = {
   type = "builtin",
   modules = {
     freyja = "lua/freyja/init.lua",
+    ["freyja.driver"] = "lua/freyja/driver.lua",
     ["freyja.maintenance"] = "lua/freyja/maintenance.lua",
     ["freyja.policy.dead_ratio"] = "lua/freyja/policy/dead_ratio.lua",
     ["freyja.policy.expiry"] = "lua/freyja/policy/expiry.lua",
@@ -66,6 +67,7 @@ build = {
         "engine/lua/raise.c",
         "engine/lua/rewriting.c",
         "engine/lua/stats.c",
+        "engine/lua/upkeep.c",
         "engine/maintain.c",
         "engine/manifest.c",
         "engine/os.c",

@@ -71,7 +71,7 @@ describe("keys whose hashes collide", function()
   -- enough: that has to hold for whatever order merges leave.
   it("stay different keys when merges take away what stood between their records", function()
     local dir <close> = tmp.dir()
-    local options = { hash_bits = 1 }
+    local options = { hash_bits = 1, maintenance = "manual" }
     local function step(write)
       local db <close> = assert(freyja.open(dir.path, options))
       write(db)

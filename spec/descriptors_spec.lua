@@ -16,13 +16,15 @@ describe("a store of 500 segments", function()
   it("opens, reads and iterates with 32 file descriptors", function()
     local dir <close> = tmp.dir()
     do
-      local db <close> = assert(freyja.open(dir.path .. "/db", { segment_size = 4096, sync = "none" }))
+      local options = { segment_size = 4096, sync = "none", maintenance = "manual" }
+      local db <close> = assert(freyja.open(dir.path .. "/db", options))
       for i = 1, 500 do db:put("key" .. i, ("v"):rep(3900)) end
       assert.equal(500, #db:segments())
     end
     tmp.write(dir.path .. "/child.lua", [[
       local path, mode = ...
-      local db <close> = assert(require "freyja".open(path, { io = mode, segment_size = 4096 }))
+      local options = { io = mode, segment_size = 4096, maintenance = "manual" }
+      local db <close> = assert(require "freyja".open(path, options))
       local count = 0
       for i = 1, 500 do assert(#db:get("key" .. i) == 3900) end
       for i = 500, 1, -7 do assert(#db:get("key" .. i) == 3900) end

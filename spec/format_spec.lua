@@ -67,7 +67,7 @@ describe("FORMAT.md", function()
     local dir <close> = tmp.dir()
     local want = {}
     do
-      local db <close> = assert(freyja.open(dir.path, { segment_size = 4096, hash_bits = 4 }))
+      local db <close> = assert(freyja.open(dir.path, { segment_size = 4096, hash_bits = 4, maintenance = "manual" }))
       for i = 1, 300 do
         local key, value = "key" .. i % 50, ("v"):rep(i % 23)
         if i % 7 == 0 and db:delete(key) then

@@ -9,7 +9,7 @@ describe("opening again", function()
   it("tells what it read", function()
     local dir <close> = tmp.dir()
     do
-      local db <close> = assert(freyja.open(dir.path, { segment_size = 4096 }))
+      local db <close> = assert(freyja.open(dir.path, { segment_size = 4096, maintenance = "manual" }))
       assert.equal(0, db:stats().recovery.files_scanned)
       for i = 1, 100 do db:put("key" .. i % 10, ("v"):rep(200)) end
       db:delete "key1"
@@ -65,8 +65,9 @@ describe("opening again", function()
 
   it("removes what an interrupted rotation left, and nothing that is not ours", function()
     local dir <close> = tmp.dir()
+    local options = { maintenance = "manual" }
     do
-      local db <close> = assert(freyja.open(dir.path))
+      local db <close> = assert(freyja.open(dir.path, options))
       db:put("k", "v")
       db:rotate()
       db:put("k", "w")
@@ -81,7 +82,7 @@ describe("opening again", function()
     tmp.write(dir.path .. "/notes.txt", "mine")
     tmp.write(dir.path .. "/01.data", "not a name of ours")
     do
-      local db <close> = assert(freyja.open(dir.path))
+      local db <close> = assert(freyja.open(dir.path, options))
       assert.equal("w", db:get "k")
       db:rotate()
       db:put("k", "x")

@@ -29,7 +29,7 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
     require("spec.support.leaks").watch(before_each, after_each, function()
       dir = tmp.fast_dir()
       path = dir.path .. "/db"
-      db = assert(freyja.open(path, { io = io_mode, segment_size = 16384 }))
+      db = assert(freyja.open(path, { io = io_mode, segment_size = 16384, maintenance = "manual" }))
     end, function()
       db:close()
       getmetatable(dir).__close(dir)
@@ -53,7 +53,7 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       assert.is_true(db:stats().bytes < was.bytes // 2)
       assert.is_true(db:verify().ok)
       db:close()
-      db = assert(freyja.open(path, { io = io_mode }))
+      db = assert(freyja.open(path, { io = io_mode, maintenance = "manual" }))
       assert.same(before, contents(db))
       assert.is_true(db:verify().ok)
     end)
@@ -93,7 +93,7 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       end
       assert.same(expected, contents(db))
       db:close()
-      db = assert(freyja.open(path, { io = io_mode }))
+      db = assert(freyja.open(path, { io = io_mode, maintenance = "manual" }))
       assert.same(expected, contents(db))
     end)
 
@@ -205,7 +205,7 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       local copy = dir.path .. "/copy"
       tmp.copy_dir(path, copy) -- with all the files, as after kill -9
       assert.is_true(data_files(copy) > #db:segments())
-      local again <close> = assert(freyja.open(copy, { io = io_mode }))
+      local again <close> = assert(freyja.open(copy, { io = io_mode, maintenance = "manual" }))
       assert.same(before, contents(again))
       assert.equal(#again:segments(), data_files(copy))
     end)
@@ -220,7 +220,7 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
         tmp.copy_dir(path, copy)
       end
       assert.is_true(data_files(copy) > #db:segments())
-      local again <close> = assert(freyja.open(copy, { io = io_mode }))
+      local again <close> = assert(freyja.open(copy, { io = io_mode, maintenance = "manual" }))
       assert.same(before, contents(again))
       assert.equal(#again:segments(), data_files(copy))
     end)
@@ -237,12 +237,12 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       db:close()
       local newer, files = tmp.read(path .. "/MANIFEST"), tmp.list(path)
       tmp.write(path .. "/MANIFEST", old)
-      local refused, err = freyja.open(path, { io = io_mode })
+      local refused, err = freyja.open(path, { io = io_mode, maintenance = "manual" })
       assert.is_nil(refused)
       assert.equal("corrupt", err.code)
       assert.same(files, tmp.list(path))
       tmp.write(path .. "/MANIFEST", newer)
-      db = assert(freyja.open(path, { io = io_mode }))
+      db = assert(freyja.open(path, { io = io_mode, maintenance = "manual" }))
       assert.same(before, contents(db))
     end)
 
@@ -251,7 +251,7 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       local ids = sealed(db)
       db:close()
       store.flip(path .. "/" .. ids[2] .. ".data", 200 * 8)
-      db = assert(freyja.open(path, { io = io_mode }))
+      db = assert(freyja.open(path, { io = io_mode, maintenance = "manual" }))
       local bytes = tmp.read(path .. "/" .. ids[2] .. ".data")
       local err = error_of(db.rewrite, db, ids)
       assert.equal("corrupt", err.code)
@@ -260,7 +260,7 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       assert.equal(bytes, tmp.read(path .. "/" .. ids[2] .. ".data"))
       db:close()
       store.flip(path .. "/" .. ids[3] .. ".data", 132 * 8) -- a header: nobody can tell of which key
-      db = assert(freyja.open(path, { io = io_mode }))
+      db = assert(freyja.open(path, { io = io_mode, maintenance = "manual" }))
       err = error_of(db.rewrite, db, { ids[1] })
       assert.equal("corrupt", err.code)
       assert.matches("segment " .. ids[1] .. " cannot be merged", err.message, 1, true)
@@ -270,7 +270,7 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       end
       store.flip(path .. "/" .. ids[3] .. ".data", 132 * 8)
       db:close()
-      db = assert(freyja.open(path, { io = io_mode }))
+      db = assert(freyja.open(path, { io = io_mode, maintenance = "manual" }))
       local rewrite <close> = db:rewrite { ids[1] } -- a damaged value hides nothing
       rewrite:commit()
     end)
@@ -305,7 +305,7 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       assert.equal(1, #db:segments())
       assert.equal(0, db:segments()[1].tombstones)
       db:close()
-      db = assert(freyja.open(path, { io = io_mode }))
+      db = assert(freyja.open(path, { io = io_mode, maintenance = "manual" }))
       assert.same({}, contents(db))
     end)
 
@@ -360,7 +360,7 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       rewrite:close()
       assert.equal("closed", error_of(rewrite.step, rewrite).code)
       assert.matches("closed", tostring(rewrite))
-      db = assert(freyja.open(path, { io = io_mode }))
+      db = assert(freyja.open(path, { io = io_mode, maintenance = "manual" }))
       assert.equal(#db:segments(), data_files(path))
     end)
   end)

@@ -17,7 +17,7 @@
 /* ---- handles (handle.c) ---------------------------------------------------- */
 
 /* The kinds of userdata, compared by address; their names are those of the metatables. */
-extern const char fjl_store_kind[];    /* user value 1: the path */
+extern const char fjl_store_kind[];    /* user values: the path, the driver (upkeep.c) */
 extern const char fjl_iterator_kind[]; /* user value 1: the store's userdata */
 extern const char fjl_rewrite_kind[];  /* user values: the store's userdata, the record */
 extern const char fjl_problems_kind[]; /* never seen by a program */
@@ -33,6 +33,9 @@ struct fjl_handle {
   unsigned char *block;      /* of a list of problems: from the state's allocator; or NULL */
   size_t block_size;         /* bytes */
   bool has_object;           /* as far as handle.c knows */
+  bool driving;              /* of a store: its driver is being called */
+  lua_Integer until_step;    /* of a store: bytes to be written until the driver's next step;
+                                LUA_MAXINTEGER: writes never call it */
 };
 
 /* A userdata. */
@@ -74,6 +77,47 @@ int fjl_push_done(lua_State *L, freyja_status status, const freyja_error *error)
 
 /* Raises an error object of that status, with the message (shorter than an error's). */
 int fjl_raise_plain(lua_State *L, freyja_status status, const char *message);
+
+/* Pushes whether there is more to do; raises if the status is a fault. */
+int fjl_push_more(lua_State *L, freyja_status status, const freyja_error *error);
+
+/* ---- maintenance that runs by itself (upkeep.c) ------------------------------ */
+
+/* Why a driver is called: its second argument. */
+typedef enum fjl_occasion {
+  FJL_STEP = 0,   /* so much was written as it wanted; it returns how much it wants next */
+  FJL_REPORT = 1, /* it returns what stats().maintenance is */
+  FJL_CLOSE = 2,  /* the store is about to be closed */
+} fjl_occasion;
+
+/* A step of the driver of the open store at index 1. Raises nothing; afterwards the store may
+ * be closed. Stack: 0. */
+void fjl_step(lua_State *L, const fjl_object *store);
+
+/* The store at index 1 has written so many bytes, and its engine's call has returned. As
+ * fjl_step. */
+static inline void fjl_wrote(lua_State *L, const fjl_object *store, size_t bytes) {
+  store->handle->until_step -= (lua_Integer)bytes;
+  if (store->handle->until_step <= 0) fjl_step(L, store);
+}
+
+/* Before the store at index 1 is closed by the program. Raises nothing. Stack: 0. */
+void fjl_leave(lua_State *L, const fjl_object *store);
+
+/* Pushes the driver's report of the store at index 1, or what is no function. Stack: +1. */
+void fjl_push_report(lua_State *L);
+
+void fjl_make_driver(lua_State *L);
+
+/* Functions of the module freyja.core for the driver. */
+int fjl_set_driver(lua_State *L);
+int fjl_driver(lua_State *L);
+int fjl_pulse(lua_State *L);
+int fjl_peek(lua_State *L);
+int fjl_expire(lua_State *L);
+int fjl_timer(lua_State *L);
+int fjl_sleep(lua_State *L);
+int fjl_hint_step(lua_State *L);
 
 /* ---- stores and iterators -------------------------------------------------- */
 

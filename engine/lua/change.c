@@ -5,6 +5,7 @@
 #include "binding.h"
 
 #define MICROSECONDS 1e6               /* of a second */
+#define RECORD_HEADER 24               /* bytes, beside key and value */
 #define TTL_MAX 18446744073709551616.0 /* microseconds: so many do not fit 64 bits */
 
 /* ---- options --------------------------------------------------------------- */
@@ -51,6 +52,7 @@ int fjl_put(lua_State *L) {
   freyja *db = fjl_open_store(L, store);
   freyja_status status = freyja_put_ttl(db, key, key_size, value, value_size, ttl, &error);
   if (status != FREYJA_OK) return fjl_raise(L, &error);
+  fjl_wrote(L, store, RECORD_HEADER + key_size + value_size);
   return 0;
 }
 
@@ -64,6 +66,7 @@ int fjl_insert(lua_State *L) {
   uint64_t ttl = check_options(L, 4);
   freyja *db = fjl_open_store(L, store);
   freyja_status status = freyja_insert_ttl(db, key, key_size, value, value_size, ttl, &error);
+  if (status == FREYJA_OK) fjl_wrote(L, store, RECORD_HEADER + key_size + value_size);
   return fjl_push_done(L, status, &error);
 }
 
@@ -74,7 +77,9 @@ int fjl_delete(lua_State *L) {
   const char *key = luaL_checklstring(L, 2, &key_size);
   freyja *db = fjl_open_store(L, store);
   freyja_error error;
-  return fjl_push_done(L, freyja_delete(db, key, key_size, &error), &error);
+  freyja_status status = freyja_delete(db, key, key_size, &error);
+  if (status == FREYJA_OK) fjl_wrote(L, store, RECORD_HEADER + key_size);
+  return fjl_push_done(L, status, &error);
 }
 
 /* A string or nil at that index, which must be given; NULL for nil. */
@@ -98,5 +103,7 @@ int fjl_cas(lua_State *L) {
   uint64_t ttl = check_options(L, 5);
   freyja *db = fjl_open_store(L, store);
   freyja_status status = freyja_cas_ttl(db, key, key_size, expected, desired, ttl, &error);
+  size_t value_size = desired == NULL ? 0 : desired->size;
+  if (status == FREYJA_OK) fjl_wrote(L, store, RECORD_HEADER + key_size + value_size);
   return fjl_push_done(L, status, &error);
 }

@@ -58,6 +58,12 @@ static void check_io(lua_State *L, freyja_options *options) {
   else (void)bad_option(L, "io", "\"mmap\" or \"syscall\"");
 }
 
+/* Whether the option is the driver's to check. */
+static bool is_of_driver(const char *name) {
+  return strcmp(name, "maintenance") == 0 || strcmp(name, "policy") == 0 ||
+         strcmp(name, "policy_settings") == 0 || strcmp(name, "rate") == 0;
+}
+
 /* The option whose name is below its value on the top of the stack. */
 static void check_option(lua_State *L, freyja_options *options, freyja_error *error) {
   static const fjl_range segment_size = {"segment_size", " bytes", FREYJA_SEGMENT_SIZE_MIN,
@@ -76,7 +82,8 @@ static void check_option(lua_State *L, freyja_options *options, freyja_error *er
     options->segment_size = check_integer(L, &segment_size, "an integer (bytes)", error);
   else if (strcmp(name, "hash_bits") == 0)
     options->hash_bits = check_integer(L, &hash_bits, "an integer", error);
-  else (void)luaL_argerror(L, 2, lua_pushfstring(L, "unknown option '%s'", name));
+  else if (!is_of_driver(name))
+    (void)luaL_argerror(L, 2, lua_pushfstring(L, "unknown option '%s'", name));
 }
 
 /* The options at index 2. *error tells of a number beyond all limits. */
@@ -109,12 +116,18 @@ static int core_open(lua_State *L) {
   check_options(L, &options, &error);
   if (error.status != FREYJA_OK) return push_failure(L, &error);
   lua_settop(L, 2);
+  fjl_make_driver(L);
   fjl_object *store = fjl_push_object(L, fjl_store_kind);
   lua_pushstring(L, path);
-  (void)lua_setiuservalue(L, 3, 1);
+  (void)lua_setiuservalue(L, 5, 1);
   freyja_status status = freyja_open(path, &options, &store->handle->db, &error);
   if (status == FREYJA_LOCKED && fjl_sweep(L)) /* by a store that was lost */
     status = freyja_open(path, &options, &store->handle->db, &error);
+  if (status == FREYJA_OK && !options.readonly) {
+    if (lua_toboolean(L, 4)) store->handle->until_step = 1; /* the first write calls it */
+    lua_pushvalue(L, 3);
+    (void)lua_setiuservalue(L, 5, 2);
+  }
   if (status == FREYJA_OK) return 1;
   fjl_release(L, store);
   return push_failure(L, &error);
@@ -132,7 +145,12 @@ FREYJA_API int luaopen_freyja_core(lua_State *L);
 
 int luaopen_freyja_core(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"open", core_open}, {"repair", fjl_repair}, {"is_store", core_is_store}, {NULL, NULL}};
+      {"open", core_open},          {"repair", fjl_repair},
+      {"is_store", core_is_store},  {"set_driver", fjl_set_driver},
+      {"driver", fjl_driver},       {"pulse", fjl_pulse},
+      {"peek", fjl_peek},           {"expire", fjl_expire},
+      {"timer", fjl_timer},         {"sleep", fjl_sleep},
+      {"hint_step", fjl_hint_step}, {NULL, NULL}};
   luaL_checkversion(L);
   fjl_create_handles(L);
   fjl_create_error(L);

@@ -40,6 +40,7 @@ static freyja_status close_store(lua_State *L, freyja_error *error) {
 /* db:close(): raises what closing could not do; a second time does nothing. */
 static int db_close(lua_State *L) {
   freyja_error error;
+  fjl_leave(L, fjl_check_object(L, fjl_store_kind));
   if (close_store(L, &error) != FREYJA_OK) return fjl_raise(L, &error);
   return 0;
 }
@@ -52,7 +53,9 @@ static int db_collect(lua_State *L) {
 
 /* __close(db, error): as close, but an error that is on its way is not replaced. */
 static int db_leave(lua_State *L) {
-  return lua_isnoneornil(L, 2) ? db_close(L) : db_collect(L);
+  if (lua_isnoneornil(L, 2)) return db_close(L);
+  fjl_leave(L, fjl_check_object(L, fjl_store_kind));
+  return db_collect(L);
 }
 
 static int db_tostring(lua_State *L) {
@@ -146,16 +149,6 @@ static int db_rotate(lua_State *L) {
   return 0;
 }
 
-/* db:hint(id) */
-static int db_hint(lua_State *L) {
-  freyja_error error;
-  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
-  lua_Integer id = luaL_checkinteger(L, 2);
-  freyja *db = fjl_open_store(L, store);
-  if (freyja_hint(db, (uint64_t)id, &error) != FREYJA_OK) return fjl_raise(L, &error);
-  return 0;
-}
-
 static int db_checkpoint(lua_State *L) {
   freyja_error error;
   if (freyja_checkpoint(fjl_check_store(L), &error) != FREYJA_OK) return fjl_raise(L, &error);
@@ -181,7 +174,6 @@ void fjl_create_store(lua_State *L) {
                                      {"count", fjl_count},
                                      {"sync", db_sync},
                                      {"rotate", db_rotate},
-                                     {"hint", db_hint},
                                      {"checkpoint", db_checkpoint},
                                      {"stats", fjl_stats},
                                      {"segments", fjl_segments},

@@ -145,7 +145,10 @@ fjl_object *fjl_push_object(lua_State *L, const char *kind) {
   lua_pop(L, 1);
   fjl_handle *handle = allocate(L);
   if (handle == NULL) (void)fjl_raise_plain(L, FREYJA_MEMORY, "no memory for a handle");
-  *handle = (fjl_handle){.next = handles->first, .link = &handles->first, .has_object = true};
+  *handle = (fjl_handle){.next = handles->first,
+                         .link = &handles->first,
+                         .has_object = true,
+                         .until_step = LUA_MAXINTEGER};
   if (handle->next != NULL) handle->next->link = &handle->next;
   handles->first = handle;
   handles->count++;

@@ -42,6 +42,10 @@ int fjl_push_done(lua_State *L, freyja_status status, const freyja_error *error)
   return 1;
 }
 
+int fjl_push_more(lua_State *L, freyja_status status, const freyja_error *error) {
+  return fjl_push_done(L, status, error);
+}
+
 static int error_tostring(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);

@@ -31,13 +31,6 @@ static int rewrite_tostring(lua_State *L) {
 
 /* ---- as a whole ------------------------------------------------------------ */
 
-/* Pushes whether there is more to do; raises if the status is a fault. */
-static int push_more(lua_State *L, freyja_status status, const freyja_error *error) {
-  if (freyja_is_fault(status)) return fjl_raise(L, error);
-  lua_pushboolean(L, status == FREYJA_OK);
-  return 1;
-}
-
 /* rewrite:step([bytes]) -> boolean: whether there is more to do */
 static int rewrite_step(lua_State *L) {
   freyja_error error;
@@ -45,7 +38,7 @@ static int rewrite_step(lua_State *L) {
   lua_Integer bytes = luaL_optinteger(L, 2, STEP_DEFAULT);
   luaL_argcheck(L, bytes > 0, 2, "a positive number of bytes expected");
   freyja_rewrite *rewrite = check_rewrite(L);
-  return push_more(L, freyja_rewrite_step(rewrite, (uint64_t)bytes, &error), &error);
+  return fjl_push_more(L, freyja_rewrite_step(rewrite, (uint64_t)bytes, &error), &error);
 }
 
 /* rewrite:commit() */
@@ -59,6 +52,12 @@ static int rewrite_commit(lua_State *L) {
 static void set_integer(lua_State *L, const char *key, uint64_t value) {
   lua_pushinteger(L, (lua_Integer)value);
   lua_setfield(L, -2, key);
+}
+
+/* rewrite:give_way(): another rewrite may take its place */
+static int rewrite_give_way(lua_State *L) {
+  freyja_rewrite_give_way(check_rewrite(L));
+  return 0;
 }
 
 /* rewrite:progress() -> table */
@@ -193,11 +192,15 @@ void fjl_create_rewrite(lua_State *L) {
                                   {"__close", rewrite_close},
                                   {"__tostring", rewrite_tostring},
                                   {NULL, NULL}};
-  static const luaL_Reg methods[] = {
-      {"step", rewrite_step},         {"commit", rewrite_commit},
-      {"progress", rewrite_progress}, {"records", rewrite_records},
-      {"keep", rewrite_keep},         {"drop", rewrite_drop},
-      {"close", rewrite_close},       {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"step", rewrite_step},
+                                     {"commit", rewrite_commit},
+                                     {"progress", rewrite_progress},
+                                     {"records", rewrite_records},
+                                     {"keep", rewrite_keep},
+                                     {"drop", rewrite_drop},
+                                     {"give_way", rewrite_give_way},
+                                     {"close", rewrite_close},
+                                     {NULL, NULL}};
   (void)luaL_newmetatable(L, fjl_rewrite_kind);
   luaL_setfuncs(L, meta, 0);
   luaL_newlib(L, methods);

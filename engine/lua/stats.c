@@ -48,7 +48,7 @@ static void set_sync(lua_State *L, const freyja_stats *stats) {
 int fjl_stats(lua_State *L) {
   freyja_stats stats;
   freyja_get_stats(fjl_check_store(L), &stats);
-  lua_createtable(L, 0, 18);
+  lua_createtable(L, 0, 19);
   set_integer(L, "keys", stats.keys);
   set_integer(L, "segments", stats.segments);
   set_integer(L, "bytes", stats.bytes);
@@ -69,12 +69,14 @@ int fjl_stats(lua_State *L) {
   set_string(L, "store_id", stats.store_id);
   push_recovery(L, &stats.recovery);
   lua_setfield(L, -2, "recovery");
+  fjl_push_report(L);
+  lua_setfield(L, -2, "maintenance");
   return 1;
 }
 
 /* Stack: +1. */
 static void push_segment(lua_State *L, const freyja_segment *segment) {
-  lua_createtable(L, 0, 13);
+  lua_createtable(L, 0, 15);
   set_integer(L, "id", segment->id);
   set_integer(L, "rank", segment->rank);
   set_integer(L, "bytes", segment->bytes);
@@ -89,20 +91,23 @@ static void push_segment(lua_State *L, const freyja_segment *segment) {
   set_boolean(L, "sealed", segment->sealed);
   set_boolean(L, "damaged", segment->damaged);
   set_boolean(L, "has_hint", segment->has_hint);
+  set_boolean(L, "merged", segment->merged);
 }
 
-/* db:segments() -> list of tables, oldest first. The figures are copied into a
+typedef size_t (*get_segments)(freyja *db, freyja_segment *out, size_t capacity);
+
+/* A list of tables, oldest first. The figures are copied into a
  * userdata first, so that all are of one moment. Finalizers that run when it is made may begin
  * more segments: with each turn it has more to spare. */
-int fjl_segments(lua_State *L) {
+static int push_segments(lua_State *L, get_segments get) {
   (void)fjl_check_store(L);
   size_t room = 0, count = 0;
   freyja_segment *segments = NULL;
   do {
     lua_settop(L, 1);
-    room = 2 * room + freyja_get_segments(fjl_check_store(L), NULL, 0);
+    room = 2 * room + get(fjl_check_store(L), NULL, 0);
     segments = lua_newuserdatauv(L, (room + 1) * sizeof *segments, 0);
-    count = freyja_get_segments(fjl_check_store(L), segments, room);
+    count = get(fjl_check_store(L), segments, room);
   } while (count > room);
   lua_createtable(L, (int)count, 0);
   for (size_t i = 0; i < count; i++) {
@@ -111,3 +116,9 @@ int fjl_segments(lua_State *L) {
   }
   return 1;
 }
+
+/* db:segments() -> list of tables */
+int fjl_segments(lua_State *L) { return push_segments(L, freyja_get_segments); }
+
+/* peek(db) -> list of tables: as db:segments(), but does not look for what has expired */
+int fjl_peek(lua_State *L) { return push_segments(L, freyja_peek_segments); }

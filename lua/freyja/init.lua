@@ -10,8 +10,11 @@
 -- @module freyja
 
 local core <const> = require "freyja.core"
+local driver <const> = require "freyja.driver"
 local maintenance <const> = require "freyja.maintenance"
 
+core.set_driver(driver.make)
+core.methods.hint = maintenance.hint
 core.methods.merge = maintenance.merge
 core.methods.maintain = maintenance.maintain
 
@@ -23,7 +26,8 @@ M.version = core.version
 --- Opens a store, recovering it from whatever a crash left.
 -- @tparam[opt="freyja.db"] string path the store's directory; made if it is missing
 -- @tparam[opt] table options readonly, create, sync ("none", "always" or milliseconds),
---   segment_size (bytes), io ("mmap" or "syscall"); an unknown one raises
+--   segment_size (bytes), io ("mmap" or "syscall"), maintenance ("auto" or "manual"), policy, policy_settings, rate
+--   (bytes a second); an unknown one raises
 -- @return a store, or nil and an error object
 M.open = core.open
 

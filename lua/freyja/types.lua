@@ -22,6 +22,10 @@
 ---@field sync? "none"|"always"|integer  1000; milliseconds: 1 to 86,400,000
 ---@field segment_size? integer          256 MiB; 4 KiB to 2 GiB
 ---@field io? "mmap"|"syscall"           "mmap"; a bad disk, or a file that others shorten, is then a signal
+---@field maintenance? "auto"|"manual"   "auto"; merges, a step after each MiB written, or only by store:maintain
+---@field policy? string|freyja.Policy|fun(segments: freyja.Segment[], settings: table): freyja.Group[]  "dead_ratio"
+---@field policy_settings? table         {}; for the policy
+---@field rate? number                   none; bytes a second that "auto" reads and copies at most
 ---@field hash_bits? integer             64; 1 to 64, kept from creation on; fewer only to test collisions
 
 ---@class freyja.WriteOptions
@@ -64,6 +68,18 @@
 ---@field segment_size integer
 ---@field store_id string       32 hex digits
 ---@field recovery freyja.Recovery
+---@field maintenance? freyja.Maintenance  nil when opened read-only
+
+---@class freyja.Maintenance  what it has done by itself since the open
+---@field mode "auto"|"manual"
+---@field policy string         its name
+---@field running boolean       something is under way
+---@field merges integer
+---@field read integer          bytes, by merges
+---@field written integer       bytes, by merges
+---@field pending_bytes integer to be read by what is under way before space comes back, as far as it is known
+---@field failures integer      errors, and merges that gained nothing, in a row: it waits the longer
+---@field error? any            the last error of the policy or its hook; nil since a merge that gained something
 
 ---@class freyja.Segment
 ---@field id integer          of the file `id`.data
@@ -79,6 +95,7 @@
 ---@field expires? integer    when the first of its put records expires, or has; nil: none does
 ---@field sealed boolean      false for the one being written
 ---@field damaged boolean     some of its bytes fail verification
+---@field merged boolean      copies that a merge has made
 ---@field has_hint boolean    the open has used its hint file, or one was written since
 
 ---@class freyja.BackupOptions
@@ -187,7 +204,8 @@ function store:checkpoint() end
 ---Raises, changing nothing: limit (no such segment, or not sealed), corrupt (the data file is damaged), io,
 ---full, readonly, poisoned, forked, closed, memory.
 ---@param id integer  of a segment
-function store:hint(id) end
+---@param options? freyja.HintOptions
+function store:hint(id, options) end
 
 ---@return freyja.Stats
 function store:stats() end
@@ -216,9 +234,14 @@ function store:backup(path, options) end
 ---@return freyja.Rewrite rewrite  to be closed
 function store:rewrite(ids) end
 
----@class freyja.MergeOptions
----@field progress? fun(done: integer, bytes: integer)  after each step; an error in it ends the merge
+---@class freyja.HintOptions
+---@field progress? fun(done: integer, bytes: integer)  after each step; an error in it ends the work
 ---@field step? integer  4 MiB; bytes
+---@field rate? number   none; bytes a second at most: it sleeps between steps
+
+---@class freyja.MergeOptions: freyja.HintOptions
+---@field filter? fun(record: freyja.Record): boolean?  whether it is kept, with the value that it has then; a record
+---  that is not kept is deleted
 
 ---Rewrites segments as a whole. Raises as rewrite does.
 ---@param ids integer[]  of sealed segments, in any order
@@ -226,16 +249,24 @@ function store:rewrite(ids) end
 ---@return freyja.Progress
 function store:merge(ids, options) end
 
+---@class freyja.Group
+---@field ids integer[]
+---@field reason? string
+---@field filter? fun(record: freyja.Record): boolean?  as that of merge
+
 ---@class freyja.Policy  a module under freyja.policy, or one's own
 ---@field name? string
----@field plan? fun(segments: freyja.Segment[], settings: table): {ids: integer[], reason: string}[]
+---@field plan? fun(segments: freyja.Segment[], settings: table): freyja.Group[]
 ---@field merge? fun(db: freyja.Store, settings: table)  the script that does it; without it the plan is merged
+---@field hint? false|fun(db: freyja.Store, event: "seal"|"merge"|"idle"|"close", segment?: freyja.Segment)  without
+---  it, hint files are written; "seal" and "merge" are told once of each segment without one
 
----Merges what a policy asks for, once.
----@param policy? string|freyja.Policy|function  "dead_ratio"; a module's name, a table, or a plan
+---Merges what a policy asks for, once; writes hint files, or what the policy's hook does in place of it.
+---@param policy? string|freyja.Policy|function  that of freyja.open; a module's name, a table, or a plan
 ---@param settings? table  for it
+---@param options? {rate?: number}  bytes a second at most
 ---@return {merges: integer, read: integer, written: integer}
-function store:maintain(policy, settings) end
+function store:maintain(policy, settings, options) end
 
 ---Syncs and releases everything; a second time does nothing.
 function store:close() end
@@ -260,6 +291,9 @@ local rewrite = {}
 ---@param bytes? integer  to read; 4 MiB
 ---@return boolean more  false when all is copied; after the commit, when all is done
 function rewrite:step(bytes) end
+
+---Another rewrite may take its place: until it is committed nothing has happened, and its calls raise closed.
+function rewrite:give_way() end
 
 ---In place of step: for a generic for. A record that is neither kept nor dropped is kept.
 ---@return fun(rewrite: freyja.Rewrite): freyja.Record?

@@ -50,7 +50,7 @@ local function check_recovered(db, done, path, label)
   assert(not err, ("%s: there is room, and a put says: %s"):format(label, tostring(err)))
   check(db, done, label)
   db:close()
-  local again <close> = assert(freyja.open(path))
+  local again <close> = assert(freyja.open(path, { maintenance = "manual" }))
   check(again, done, label .. ", opened again")
   assert(again:stats().recovery.damaged == 0, label)
 end
@@ -79,7 +79,7 @@ local function try_full_disk(free, io_mode, sync)
   local path = dir.path .. "/db"
   local label = ("%d KiB free, io %s, sync %s"):format(free, io_mode, sync)
   local options = {
-    io = io_mode, sync = sync,
+    io = io_mode, sync = sync, maintenance = "manual",
     segment_size = ({ 4096, 16384, 65536, 1 << 20 })[free // 4 % 4 + 1],
   }
   local done = writes(free % 31 * 100 + 500)
@@ -139,11 +139,11 @@ local function try_sparse_copy(free, io_mode, sync)
   local dir <close> = tmp.dir()
   local path, copy = dir.path .. "/db", dir.path .. "/copy"
   local label = ("a sparse copy, %d KiB free, io %s, sync %s"):format(free, io_mode, sync)
-  local options = { io = io_mode, sync = sync, segment_size = 1 << 20 }
+  local options = { maintenance = "manual", io = io_mode, sync = sync, segment_size = 1 << 20 }
   local done = writes(900)
   if free // 4 % 2 == 1 and io_mode == "syscall" then done.tail = ("\0"):rep(9000) end
   do -- the files are those of a killed process: with their reserve
-    local db <close> = assert(freyja.open(path, { sync = "none", segment_size = 1 << 20 }))
+    local db <close> = assert(freyja.open(path, { maintenance = "manual", sync = "none", segment_size = 1 << 20 }))
     assert(not fill(db, done, 10))
     assert(os.execute(("cp -r --sparse=always '%s' '%s'"):format(path, copy)))
   end
@@ -189,7 +189,7 @@ local function file_size(least)
       local dir <close> = tmp.dir()
       local path = dir.path .. "/db"
       local label = ("files of %d bytes, io %s"):format(limit, io_mode)
-      local options = { io = io_mode, sync = "none", segment_size = 100000 }
+      local options = { maintenance = "manual", io = io_mode, sync = "none", segment_size = 100000 }
       local done = writes(limit % 1000 + 100)
       set_limit("fsize", limit)
       local db, err = freyja.open(path, options)
@@ -215,7 +215,7 @@ local function try_lower_limit(limit, io_mode, sync)
   local dir <close> = tmp.dir()
   local path, copy = dir.path .. "/db", dir.path .. "/copy"
   local label = ("files of %d bytes from now on, io %s, sync %s"):format(limit, io_mode, sync)
-  local options = { io = io_mode, sync = "none" }
+  local options = { maintenance = "manual", io = io_mode, sync = "none" }
   local done = writes(limit % 1000 + 3000)
   do
     local db <close> = assert(freyja.open(path, options))
@@ -245,7 +245,7 @@ local function try_lower_while_open(limit, io_mode)
   local dir <close> = tmp.dir()
   local path = dir.path .. "/db"
   local label = ("files of %d bytes while it is open, io %s"):format(limit, io_mode)
-  local db = assert(freyja.open(path, { io = io_mode, sync = "none" }))
+  local db = assert(freyja.open(path, { maintenance = "manual", io = io_mode, sync = "none" }))
   local done = writes(9000)
   assert(not fill(db, done, 20))
   set_limit("fsize", limit)
@@ -305,7 +305,7 @@ local function check_reads(db, done, path, label)
 end
 
 local function try_descriptors(path, done, left, io_mode)
-  local options = { io = io_mode, segment_size = 4096, sync = "none" }
+  local options = { maintenance = "manual", io = io_mode, segment_size = 4096, sync = "none" }
   local label = ("%d descriptors left, io %s"):format(left, io_mode)
   local files = take_descriptors(left)
   local db, err = freyja.open(path, options)
@@ -335,7 +335,7 @@ local function descriptors()
   local path = dir.path .. "/db"
   local done = writes(3500)
   do
-    local db <close> = assert(freyja.open(path, { segment_size = 4096, sync = "none" }))
+    local db <close> = assert(freyja.open(path, { maintenance = "manual", segment_size = 4096, sync = "none" }))
     assert(not fill(db, done, 120))
     assert(#db:segments() == 120)
   end
@@ -356,7 +356,7 @@ local spare_path, spare
 --- Bytes more than are in use now.
 local function limit_memory(more)
   collectgarbage()
-  spare = assert(freyja.open(spare_path, { segment_size = 8 << 20 }))
+  spare = assert(freyja.open(spare_path, { maintenance = "manual", segment_size = 8 << 20 }))
   set_limit("as", math.tointeger(tmp.read("/proc/self/statm"):match "%d+") * 4096 + more)
 end
 
@@ -396,7 +396,7 @@ local function try_index(kibibytes, io_mode)
   local dir <close> = tmp.dir()
   local path = dir.path .. "/db"
   local label = ("%d KiB of memory for the index, io %s"):format(kibibytes, io_mode)
-  local options = { io = io_mode, sync = "none", segment_size = 1 << 20 }
+  local options = { maintenance = "manual", io = io_mode, sync = "none", segment_size = 1 << 20 }
   local done = writes(0)
   local db = assert(freyja.open(path, options))
   assert(not fill(db, done, 1000))
@@ -435,7 +435,7 @@ local function mappings()
   local dir <close> = tmp.dir()
   local path = dir.path .. "/db"
   local done = writes(3500)
-  local options = { segment_size = 4096, sync = "none" }
+  local options = { maintenance = "manual", segment_size = 4096, sync = "none" }
   do
     local db <close> = assert(freyja.open(path, options))
     assert(not fill(db, done, 16400))

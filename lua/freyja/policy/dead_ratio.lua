@@ -1,36 +1,39 @@
---- The default policy: merges segments of which much is dead.
+--- The default policy: merges segments of which much is dead, the most dead first. The settings are Bitcask's, and two:
 --
--- Nothing is done until a trigger is reached; then all segments are merged that are beyond a threshold. The names are
--- those of Bitcask's settings.
---
--- | setting | default | raising it means |
+-- | setting | default | raising it means; lowering it, the contrary |
 -- |---|---|---|
--- | `frag_trigger` | 0.6 | merging begins later: more space used, fewer bytes copied |
--- | `dead_trigger` | 512 MiB | likewise, for large segments |
--- | `space` | 1.8 | likewise: all bytes as a multiple of the live ones |
--- | `frag_threshold` | 0.4 | fewer segments are taken along when merging begins |
--- | `dead_threshold` | 128 MiB | likewise |
--- | `small` | 10 MiB | larger segments count as small, which are taken along to become fewer; 0: none |
+-- | `frag_trigger` | 0.7 | part of a segment that is dead when merging begins: later; fewer bytes are copied |
+-- | `dead_trigger` | 512 MiB | likewise, in bytes, for large segments |
+-- | `space` | 1.7 | likewise, for all: their bytes as a multiple of the live ones; more space used |
+-- | `frag_threshold` | 0.4 | part that is dead of segments that are then merged too: fewer of them, less often |
+-- | `dead_threshold` | 128 MiB | likewise, in bytes |
+-- | `small` | 4 MiB | size of segments that are taken along in any case: there are fewer and larger files; 0: none |
+-- | `share` | 0.2 | live bytes copied at once, as a part of all: fewer merges, more space used during each |
+-- | `expiry` | none | seconds after which what was written is deleted by merging: it stays longer |
+-- | `grace` | 3600 | seconds from an expiry until that alone makes a merge: more is gone by one, but later |
+-- | `from`, `to` | 0, 24 | hours of the day, local time, between which merging begins; `to` may be less than `from` |
 -- @module freyja.policy.dead_ratio
 
 local M = { name = "dead_ratio" }
 
 M.defaults = {
-  frag_trigger = 0.6, dead_trigger = 512 << 20, space = 1.8, frag_threshold = 0.4,
-  dead_threshold = 128 << 20, small = 10 << 20,
+  frag_trigger = 0.7, dead_trigger = 512 << 20, space = 1.7, frag_threshold = 0.4, dead_threshold = 128 << 20,
+  small = 4 << 20, share = 0.2, grace = 3600, from = 0, to = 24,
 }
 
 local function fragmentation(segment) return segment.dead_bytes / math.max(segment.bytes, 1) end
 
 --- @return whether anything is worth beginning, and why
-local function find_reason(sealed, options)
-  local bytes, live = 0, 0
+local function find_reason(sealed, live, due, options)
+  local bytes = 0
   for _, segment in ipairs(sealed) do
-    bytes, live = bytes + segment.bytes, live + segment.live_bytes
+    bytes = bytes + segment.bytes
+    local expires = segment.expires or segment.expiring
     if fragmentation(segment) >= options.frag_trigger then return ("dead %.2f"):format(fragmentation(segment)) end
     if segment.dead_bytes >= options.dead_trigger then return ("dead %d bytes"):format(segment.dead_bytes) end
+    if due and expires and expires > 0 and expires <= due then return "expired" end
   end
-  if bytes > options.space * live and #sealed > 0 then return ("%d bytes, %d live"):format(bytes, live) end
+  if bytes > options.space * live then return ("%d bytes, %d live"):format(bytes, live), true end
 end
 
 --- The segments to merge, as one group, or none.
@@ -40,16 +43,27 @@ function M.plan(segments, settings)
     if value == nil then value = M.defaults[name] end
     return value
   end })
-  local sealed, ids, worth = {}, {}, false
+  local sealed, live = {}, 0
   for _, segment in ipairs(segments) do
+    live = live + segment.live_bytes
     if segment.damaged then sealed = {} -- those below damage cannot be merged either
     elseif segment.sealed then sealed[#sealed + 1] = segment end
   end
-  local reason = find_reason(sealed, options)
+  local reason, any = find_reason(sealed, live, nil, options)
   if not reason then return {} end
+  table.sort(sealed, function(a, b)
+    local x, y = fragmentation(a), fragmentation(b)
+    if x ~= y then return x > y end
+    return a.rank < b.rank
+  end)
+  local ids, room, worth = {}, math.max(options.share * live, 1), false
   for _, segment in ipairs(sealed) do
     local dead = fragmentation(segment) >= options.frag_threshold or segment.dead_bytes >= options.dead_threshold
-    if dead or segment.bytes <= options.small then ids[#ids + 1] = segment.id end
+      or any and not worth
+    if (dead or segment.bytes <= options.small) and (room >= segment.live_bytes or not worth) then
+      ids[#ids + 1] = segment.id
+      room = room - segment.live_bytes
+    end
     worth = worth or dead
   end
   if not worth and #ids < 2 then return {} end

@@ -166,7 +166,7 @@ bug("the_end_of_a_state_closes_nothing", "luastate", [[(void)close_lost(L, handl
 in_file "engine/lua/core.c"
 
 bug("unknown_options_are_taken", "api",
-  [[else (void)luaL_argerror(L, 2, lua_pushfstring(L, "unknown option '%s'", name));]], "")
+  [[(void)luaL_argerror(L, 2, lua_pushfstring(L, "unknown option '%s'", name));]], "")
 
 bug("a_path_ends_at_a_zero", "api",
   [[luaL_argcheck(L, strlen(path) == size, 1, "the path contains a zero byte");]], "")

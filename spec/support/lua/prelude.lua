@@ -32,7 +32,7 @@ return function(s)
   end
 
   function s.options(changes)
-    local options = { segment_size = 256 << 10, sync = "none", io = s.io }
+    local options = { segment_size = 256 << 10, sync = "none", io = s.io, maintenance = "manual" }
     for name, value in pairs(changes or {}) do options[name] = value end
     return options
   end

@@ -1,0 +1,325 @@
+--- Maintenance that runs by itself: the driver behind `maintenance = "auto"` of freyja.open.
+--
+-- The binding calls it after writes, each time that as many bytes were written as it asked for (a MiB, if nothing
+-- presses). It then does a part of what is to be done, on the thread that writes: in a coroutine, which looks at the
+-- store, does what the policy says, calls its hook, and yields whenever the step's share of bytes is spent. Nothing
+-- that goes wrong there reaches the program: `db:stats().maintenance` tells, and the driver waits longer each time.
+-- @module freyja.driver
+
+local core <const> = require "freyja.core"
+local maintenance <const> = require "freyja.maintenance"
+
+local M = {}
+
+-- Why the binding calls: as fjl_occasion (engine/lua/binding.h).
+local STEP <const>, REPORT <const>, CLOSE <const> = 0, 1, 2
+
+local INTERVAL <const> = 1 << 20      -- bytes written between two steps, in a large store if nothing presses
+local INTERVAL_MIN <const> = 4 << 10  -- and in a small one
+local FACTOR_MAX <const> = 128         -- bytes of work for each byte written, if everything presses
+local WORK_MIN <const> = 8 << 10      -- bytes of work in a step
+local WORK_MAX <const> = 4 << 20      -- more would let a write wait too long
+local CLOSE_MAX <const> = 16 << 20    -- bytes that are still read before a store is closed
+local TOLD_MAX <const> = 8            -- calls of the hook between two looks
+local SLOTS <const> = 16384           -- of the index that are looked at for what has expired, before a step may end
+local SLOT_BYTES <const> = 32         -- what looking at one counts for, as bytes of work
+local WAIT_MAX <const> = 1024         -- intervals, after many errors or merges in vain
+local INSTRUCTIONS <const> = 10000000 -- of Lua, in a step of the policy: it may loop for ever
+
+-- Times the live bytes, beside one segment: more than the files are to take. The pace is such that what is under way is
+-- done before.
+local SPACE <const> = 2.1
+
+-- ---- the pace ------------------------------------------------------------------------------
+
+--- Bytes of work for this step and bytes to be written until the next one: as much as has to be read before anything is
+-- freed, for as long as there is room for what is written meanwhile. Where nothing presses, twice what was written.
+local function pace(state, bytes, live)
+  local interval = math.max(INTERVAL_MIN, math.min(INTERVAL, bytes // 64))
+  local room = SPACE * live + state.segment_size - bytes - state.to_write
+  local factor = math.max(2, math.max(state.to_read, interval) / math.max(room, INTERVAL_MIN))
+  local share = factor * interval
+  if share <= WORK_MAX then return math.max(WORK_MIN, share), interval end
+  return WORK_MAX, WORK_MAX / math.min(factor, FACTOR_MAX) // 1 | 0
+end
+
+--- What the rate leaves of so many bytes of work.
+local function slow_down(state, db, work)
+  if not state.rate then return work end
+  local now = core.timer(db)
+  local passed = (now - (state.time or now)) / 1000000
+  state.time = now
+  state.saved = math.min(state.saved + passed * state.rate, math.max(state.rate, WORK_MIN))
+  return math.min(work, state.saved)
+end
+
+-- ---- in the coroutine ----------------------------------------------------------------------
+
+--- So much of the step's share is spent; yields if nothing is left of it. Where the policy runs in a coroutine of its
+-- own, or is called through C, it cannot, and the step takes longer.
+local function spend(state, bytes)
+  state.share = state.share - bytes
+  if state.share <= 0 and coroutine.running() == state.thread and coroutine.isyieldable() then coroutine.yield() end
+end
+
+--- A merge is through: what it has freed.
+local function count_merge(state, made)
+  local report = state.report
+  report.merges = report.merges + 1
+  report.read, report.written = report.read + made.bytes, report.written + made.written
+  state.merged = state.merged + made.bytes
+  state.freed = state.freed + made.bytes - made.written
+end
+
+--- How many bytes of these segments are live, at most.
+local function live_bytes_of(db, ids)
+  local wanted, live = {}, 0
+  for _, id in ipairs(ids) do wanted[id] = true end
+  for _, segment in ipairs(core.peek(db)) do
+    if wanted[segment.id] then live = live + segment.live_bytes end
+  end
+  return live
+end
+
+--- An open rewrite, as policies get it: it yields, and gives way to one of the program's.
+local function slow_rewrite(state, db, ids)
+  local rewrite = db:rewrite(ids)
+  rewrite:give_way()
+  local live, told, passed, committed = live_bytes_of(db, ids), 0, 0, false
+  local methods = {}
+
+  --- What was read is read once more, to make the keys point to the copies.
+  local function tell()
+    local now = rewrite:progress()
+    local spent = now.done - told
+    told, passed = now.done, 0
+    state.to_read, state.to_write = 2 * now.bytes - now.done, math.max(0, live - now.written)
+    spend(state, spent)
+  end
+
+  function methods.step(_, bytes)
+    local share = math.max(1, math.min(bytes or WORK_MAX, state.share) // 1 | 0)
+    local more = rewrite:step(share)
+    if committed then
+      state.to_read = state.to_read - share
+      spend(state, share)
+    else
+      tell()
+    end
+    return more
+  end
+
+  function methods.commit()
+    while not committed and methods.step() do end
+    rewrite:commit()
+    if committed then return end
+    committed = true
+    local made = rewrite:progress()
+    count_merge(state, made)
+    state.to_read, state.to_write = made.bytes, 0
+    spend(state, WORK_MAX) -- it has waited for the disk
+  end
+
+  function methods.records()
+    local following, object = rewrite:records()
+    return function()
+      local record = following(object)
+      passed = passed + (record and #record.key + #record.value + 64 or 0)
+      if passed >= WORK_MIN // 16 then tell() end
+      return record
+    end
+  end
+
+  function methods.close() rewrite:close() end
+
+  return setmetatable(methods, {
+    __index = function(_, name)
+      return rewrite[name] and function(_, ...) return rewrite[name](rewrite, ...) end
+    end,
+    __close = function() rewrite:close() end,
+  })
+end
+
+--- The store as the policy gets it: what takes long yields, and segments are as they were counted.
+local function make_proxy(state, db)
+  local proxy
+  local function merge(_, ids, options)
+    local progress = options and options.progress
+    local done = 0
+    return maintenance.run_merge(proxy, ids, options or {}, function(spent, left)
+      done = done + spent
+      if progress then progress(done, done + left) end
+    end)
+  end
+  local function hint(_, id)
+    local more
+    repeat
+      local share = math.max(1, math.min(state.share, WORK_MAX) // 1 | 0)
+      more = core.hint_step(db, id, share)
+      spend(state, share)
+    until not more
+  end
+  proxy = maintenance.proxy(db, {
+    merge = merge, hint = hint,
+    rewrite = function(_, ids) return slow_rewrite(state, db, ids) end,
+    segments = function() return core.peek(db) end,
+  })
+  return proxy
+end
+
+--- One look at the store, and what follows from it: at most one merge of a plan, or the policy's whole script; then
+-- a few calls of the hook.
+local function work(state, db)
+  local policy, proxy = state.policy, make_proxy(state, db)
+  state.merged, state.freed = 0, 0
+  while core.expire(db, SLOTS) do spend(state, SLOTS * SLOT_BYTES) end
+  if policy.merge then
+    policy.merge(proxy, state.settings)
+  else
+    local group = maintenance.plan(proxy, policy, state.settings)[1]
+    if group then proxy:merge(group.ids, { filter = group.filter }) end
+  end
+  local seen, told = maintenance.tell(proxy, policy, state.seen, core.peek(db), TOLD_MAX)
+  state.seen = seen
+  local idle = state.merged == 0 and told == 0
+  if idle and not state.idle then maintenance.hook(policy)(proxy, "idle") end
+  state.idle = idle
+end
+
+-- ---- from outside --------------------------------------------------------------------------
+
+--- What went wrong, or was in vain: after it the next look waits, each time longer.
+local function hold_off(state, count)
+  state.failures = count
+  state.wait = math.min(1 << math.min(count, 20), WAIT_MAX)
+end
+
+local function too_long() error("the policy runs for too long without doing anything", 0) end
+
+--- The coroutine has ended, well or not.
+local function finish(state, ok, err)
+  local thread = state.thread
+  state.thread, state.to_read, state.to_write = nil, 0, 0
+  state.look = not state.idle
+  if ok then
+    local in_vain = state.merged > 0 and state.freed <= state.merged // 100
+    if in_vain then hold_off(state, state.failures + 1)
+    elseif state.merged > 0 then state.failures, state.report.error = 0, nil end
+    return
+  end
+  coroutine.close(thread)
+  local code = type(err) == "table" and err.code
+  if code == "conflict" or code == "closed" then -- a rewrite of the program's comes first
+    state.look, state.wait = true, 1
+    return
+  end
+  state.report.error, state.look = err, true
+  hold_off(state, state.failures + 1)
+end
+
+--- Goes on with what is under way.
+local function go_on(state, db)
+  if debug and debug.sethook then debug.sethook(state.thread, too_long, "", INSTRUCTIONS) end
+  local ok, err = coroutine.resume(state.thread, state, db)
+  if not ok or coroutine.status(state.thread) == "dead" then finish(state, ok, err) end
+end
+
+--- Whether a look at the segments may find something. It takes time in proportion to their number, so it waits for as
+-- many intervals.
+local function is_worth_looking(state, bytes, live, generation, segments, keys, due)
+  state.steps = state.steps + 1
+  if state.steps <= segments // 64 then return false end
+  local dead = bytes - live
+  if due and state.steps * state.interval > keys * SLOT_BYTES // 8 then state.look = true end
+  if generation ~= state.generation or dead - state.dead > bytes // 64 then state.look = true end
+  if not state.look then return false end
+  state.look, state.steps, state.generation, state.dead = false, 0, generation, dead
+  return true
+end
+
+--- One step. Returns the bytes to be written until the next.
+local function step(state, db)
+  if state.wait > 0 then
+    state.wait = state.wait - 1
+    return INTERVAL
+  end
+  local bytes, live, generation, segments, keys, due = core.pulse(db)
+  local share, interval = pace(state, bytes, live)
+  state.interval = interval
+  if not state.thread then
+    if not is_worth_looking(state, bytes, live, generation, segments, keys, due) then return interval end
+    state.thread = coroutine.create(work)
+  end
+  share = slow_down(state, db, share)
+  if share <= 0 then return interval end
+  state.share = share
+  go_on(state, db)
+  state.saved = state.saved - (share - state.share)
+  return interval
+end
+
+--- What stats().maintenance is.
+local function make_report(state)
+  local report = state.report
+  return {
+    mode = state.mode, policy = state.name, running = state.thread ~= nil, merges = report.merges, read = report.read,
+    written = report.written, pending_bytes = state.to_read // 1, failures = state.failures, error = report.error,
+  }
+end
+
+--- Before the store is closed: the hook, and what is under way if there is not much left of it, so that a program gets
+-- somewhere that opens a small store for a moment, again and again.
+local function leave(state, db)
+  if state.mode ~= "auto" then return end
+  local left = CLOSE_MAX
+  while state.thread and state.to_read <= left and left > 0 do
+    state.share = WORK_MAX
+    left = left - WORK_MAX
+    go_on(state, db)
+  end
+  local proxy = maintenance.proxy(db, {})
+  maintenance.hook(state.policy)(proxy, "close")
+end
+
+-- ---- making one ----------------------------------------------------------------------------
+
+local MODES <const> = { auto = true, manual = true }
+
+local function check(name, good, what)
+  if not good then error(("option '%s' must be %s"):format(name, what), 0) end
+end
+
+--- A driver for the options of freyja.open, which are checked: raises a message about them.
+-- @tparam table options maintenance, policy, policy_settings, rate
+-- @treturn function for the binding
+-- @treturn boolean whether writes call it
+function M.make(options)
+  options = options or {}
+  local mode = options.maintenance
+  if mode == nil then mode = "auto" end
+  check("maintenance", MODES[mode], '"auto" or "manual"')
+  check("policy_settings", options.policy_settings == nil or type(options.policy_settings) == "table", "a table")
+  check("rate", options.rate == nil or type(options.rate) == "number" and options.rate > 0,
+    "a number (bytes a second) greater than 0")
+  local policy, name = maintenance.check_policy(options.policy)
+  local state = {
+    mode = mode, policy = policy, name = name, settings = options.policy_settings or {}, rate = options.rate,
+    segment_size = options.segment_size or 256 << 20,
+    seen = {}, idle = true, look = true, steps = 1 << 30, dead = 0, generation = 0, -- when to look
+    wait = 0, failures = 0, interval = INTERVAL, share = 0, saved = 0, to_read = 0, to_write = 0, -- how far to go
+    merged = 0, freed = 0, -- since the last look
+    report = { merges = 0, read = 0, written = 0 },
+  }
+  return function(db, occasion)
+    if occasion == REPORT then return make_report(state) end
+    if occasion == CLOSE then return leave(state, db) end
+    if occasion == maintenance.POLICY then return state.policy, state.settings end
+    assert(occasion == STEP)
+    local ok, interval = pcall(step, state, db)
+    if ok then return interval end
+    state.report.error = interval
+    hold_off(state, state.failures + 1)
+  end, mode == "auto"
+end
+
+return M
