@@ -438,8 +438,8 @@ FREYJA_API size_t freyja_peek_segments(freyja *db, freyja_segment *out, size_t c
 
 /* Forgets what has expired, looking at about `slots` places of the key directory: OK if there
  * is more to look at, END if all is counted as it is. What of the KEYDIR no call needed so far
- * is taken over first, which beginning a rewrite would do at once. Faults: FORKED, and those of
- * opening. */
+ * is taken over first, which beginning a rewrite would do at once. Faults: FORKED, and those
+ * of opening. */
 FREYJA_API freyja_status freyja_expire(freyja *db, uint64_t slots, freyja_error *error);
 
 /* What tells whether there may be something to do, in a time that only depends on the number

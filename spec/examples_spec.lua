@@ -278,7 +278,7 @@ bidi_mirrored             N
 
   describe("maintain", function()
     local function fill()
-      local db <close> = assert(freyja.open(folder .. "/some.db", { segment_size = 65536 }))
+      local db <close> = assert(freyja.open(folder .. "/some.db", { segment_size = 65536, maintenance = "manual" }))
       for i = 1, 5000 do db:put("key" .. (i % 5 == 0 and i or i % 100), ("value %d "):format(i):rep(10)) end
       local all = {}
       for key, value in db:each() do all[key] = value end

@@ -7,7 +7,7 @@ local tmp = require "spec.support.tmp"
 
 local contents <const> = store.contents
 
-local SEGMENT <const> = 16384
+local OPTIONS <const> = { segment_size = 16384, maintenance = "manual" }
 
 local function sealed(db)
   local ids = {}
@@ -36,7 +36,7 @@ describe("a hostile policy", function()
   require("spec.support.leaks").watch(before_each, after_each, function()
     dir = tmp.fast_dir()
     path = dir.path .. "/db"
-    db = assert(freyja.open(path, { segment_size = SEGMENT }))
+    db = assert(freyja.open(path, OPTIONS))
     for i = 1, 1000 do
       db:put("key" .. i % 60, ("value %d "):format(i):rep(10), i % 3 == 0 and { ttl = 10000 } or nil)
     end
@@ -58,7 +58,7 @@ describe("a hostile policy", function()
     db:delete "probe"
     assert.same(expected, contents(db), what)
     db:close()
-    db = assert(freyja.open(path, { segment_size = SEGMENT }))
+    db = assert(freyja.open(path, OPTIONS))
     assert.same(expected, contents(db), what)
     assert.same({}, db:verify().problems, what)
   end
@@ -70,7 +70,7 @@ describe("a hostile policy", function()
       local said = type(err) == "table" and err.code or tostring(err)
       assert.is_truthy(said:find(code), ("%s: %s"):format(what, said))
     end
-    if not pcall(db.count, db) then db = assert(freyja.open(path, { segment_size = SEGMENT })) end
+    if not pcall(db.count, db) then db = assert(freyja.open(path, OPTIONS)) end
     check(what)
   end
 
@@ -213,7 +213,7 @@ describe("a hostile policy", function()
   it("may close the store and open it again", function()
     try("in plan", planning(function(segments)
       db:close()
-      db = assert(freyja.open(path, { segment_size = SEGMENT }))
+      db = assert(freyja.open(path, OPTIONS))
       return groups_of { segments[1].id }
     end), "closed")
   end)

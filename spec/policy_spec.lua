@@ -34,10 +34,10 @@ describe("the policy", function()
     assert.same({}, plan({ segment(1, 100 * MIB, 50 * MIB), segment(2, 100 * MIB, 30 * MIB), active }))
     assert.same({ { 3, 1 } }, ids_of(plan({
       segment(1, 100 * MIB, 50 * MIB), segment(2, 100 * MIB, 30 * MIB), segment(3, 100 * MIB, 70 * MIB), active,
-    }, { share = 1 })))
+    })))
     assert.same({ { 1 } }, ids_of(plan({ segment(1, 2000 * MIB, 600 * MIB), segment(2, 100 * MIB, 0) })))
     assert.same({ { 2, 1 } }, ids_of(plan({ segment(1, 100 * MIB, 45 * MIB), segment(2, 100 * MIB, 49 * MIB) },
-      { share = 1, space = 1.5 })))
+      { space = 1.5 })))
     assert.same({ { 3, 2 } },
       ids_of(plan({ segment(1, 50 * MIB, 0), segment(2, MIB, 0), segment(3, 20 * MIB, 15 * MIB) })))
     assert.same({}, plan({ segment(1, 100 * MIB, 90 * MIB) }, { frag_trigger = 0.95, space = 100 }))

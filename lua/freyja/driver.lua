@@ -30,6 +30,8 @@ local INSTRUCTIONS <const> = 10000000 -- of Lua, in a step of the policy: it may
 -- done before.
 local SPACE <const> = 2.1
 
+local SHARE <const> = 0.2 -- of the live bytes, that a merge copies at once
+
 -- ---- the pace ------------------------------------------------------------------------------
 
 --- Bytes of work for this step and bytes to be written until the next one: as much as has to be read before anything is
@@ -167,6 +169,23 @@ local function make_proxy(state, db)
   return proxy
 end
 
+--- The segments of a group that are merged now: of one that is divisible the first, as their copies take space.
+local function choose(db, group)
+  if not group.divisible then return group.ids end
+  local live_of, live, chosen = {}, 0, {}
+  for _, segment in ipairs(core.peek(db)) do
+    live_of[segment.id] = segment.live_bytes
+    live = live + segment.live_bytes
+  end
+  local room = live * SHARE
+  for i, id in ipairs(group.ids) do
+    room = room - (live_of[id] or 0)
+    if i > 1 and room < 0 then break end
+    chosen[i] = id
+  end
+  return chosen
+end
+
 --- One look at the store, and what follows from it: at most one merge of a plan, or the policy's whole script; then
 -- a few calls of the hook.
 local function work(state, db)
@@ -177,7 +196,7 @@ local function work(state, db)
     policy.merge(proxy, state.settings)
   else
     local group = maintenance.plan(proxy, policy, state.settings)[1]
-    if group then proxy:merge(group.ids, { filter = group.filter }) end
+    if group then proxy:merge(choose(db, group), { filter = group.filter }) end
   end
   local seen, told = maintenance.tell(proxy, policy, state.seen, core.peek(db), TOLD_MAX)
   state.seen = seen

@@ -6,9 +6,12 @@
 --     merge(db, options)           the script that does it; if it is missing, each group of the plan is merged
 --     hint(db, event, segment)     what is done after an event; if it is missing, hint files are written
 --
--- A group may have a `filter`, as db:merge takes. Events are "seal" and "merge", once for each segment that comes to be
--- and has no hint file, and where maintenance runs by itself "idle", when there was something to do and is nothing
--- more, and "close", before the store is closed; those two are about no segment.
+-- A group may have a `filter`, as db:merge takes. That it is `divisible` says that a part of it is worth merging too,
+-- its first segments; where maintenance runs by itself it then takes less space.
+--
+-- Events are "seal" and "merge", once for each segment that comes to be and has no hint file, and where maintenance
+-- runs by itself "idle", when there was something to do and is nothing more, and "close", before the store is closed;
+-- those two are about no segment.
 --
 -- `segments` is what `db:segments()` gives. Policies choose, the engine guarantees: whatever ids they ask for, that
 -- costs time or space, or is an error, and never data.

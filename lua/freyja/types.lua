@@ -253,6 +253,7 @@ function store:merge(ids, options) end
 ---@field ids integer[]
 ---@field reason? string
 ---@field filter? fun(record: freyja.Record): boolean?  as that of merge
+---@field divisible? boolean  a part of it may be merged, its first segments, if all would take too much space at once
 
 ---@class freyja.Policy  a module under freyja.policy, or one's own
 ---@field name? string

@@ -1,4 +1,4 @@
---- The default policy: merges segments of which much is dead, the most dead first. The settings are Bitcask's, and two:
+--- The default policy: merges segments of which much is dead, the most dead first. Settings, Bitcask's and `space`:
 --
 -- | setting | default | raising it means; lowering it, the contrary |
 -- |---|---|---|
@@ -8,7 +8,6 @@
 -- | `frag_threshold` | 0.4 | part that is dead of segments that are then merged too: fewer of them, less often |
 -- | `dead_threshold` | 128 MiB | likewise, in bytes |
 -- | `small` | 4 MiB | size of segments that are taken along in any case: there are fewer and larger files; 0: none |
--- | `share` | 0.2 | live bytes copied at once, as a part of all: fewer merges, more space used during each |
 -- | `expiry` | none | seconds after which what was written is deleted by merging: it stays longer |
 -- | `grace` | 3600 | seconds from an expiry until that alone makes a merge: more is gone by one, but later |
 -- | `from`, `to` | 0, 24 | hours of the day, local time, between which merging begins; `to` may be less than `from` |
@@ -18,7 +17,7 @@ local M = { name = "dead_ratio" }
 
 M.defaults = {
   frag_trigger = 0.7, dead_trigger = 512 << 20, space = 1.7, frag_threshold = 0.4, dead_threshold = 128 << 20,
-  small = 4 << 20, share = 0.2, grace = 3600, from = 0, to = 24,
+  small = 4 << 20, grace = 3600, from = 0, to = 24,
 }
 
 local function fragmentation(segment) return segment.dead_bytes / math.max(segment.bytes, 1) end
@@ -56,18 +55,15 @@ function M.plan(segments, settings)
     if x ~= y then return x > y end
     return a.rank < b.rank
   end)
-  local ids, room, worth = {}, math.max(options.share * live, 1), false
+  local ids, worth = {}, false
   for _, segment in ipairs(sealed) do
     local dead = fragmentation(segment) >= options.frag_threshold or segment.dead_bytes >= options.dead_threshold
       or any and not worth
-    if (dead or segment.bytes <= options.small) and (room >= segment.live_bytes or not worth) then
-      ids[#ids + 1] = segment.id
-      room = room - segment.live_bytes
-    end
+    if dead or segment.bytes <= options.small then ids[#ids + 1] = segment.id end
     worth = worth or dead
   end
   if not worth and #ids < 2 then return {} end
-  return { { ids = ids, reason = reason } }
+  return { { ids = ids, reason = reason, divisible = true } }
 end
 
 return M
