@@ -1,6 +1,6 @@
 --- A randomised run of a store against a plain Lua table: every operation is done to both, and
 --- what they answer must agree. Iterators are held open across writes and must show the store
---- as it was when they were made. Segments are merged, and hint files written and lost. Values
+--- as it was when they were made. Segments are merged, hint files and a KEYDIR written and lost. Values
 --- expire: where time can be moved, at moments that the table's own clock tells; otherwise too late
 --- for the run to see it.
 
@@ -144,8 +144,9 @@ local function hint(run)
   for _, id in ipairs(some_sealed(run)) do run.db:hint(id) end
 end
 
---- Some of the hint files are lost.
-local function lose_hints(run)
+--- Some of the hint files are lost, and the KEYDIR or not.
+local function lose_files(run)
+  if math.random(2) == 1 then os.remove(run.path .. "/KEYDIR") end
   local share = pick { 0, 0.5, 1 }
   for _, segment in ipairs(run.db:segments()) do
     if math.random() < share then os.remove(("%s/%d.hint"):format(run.path, segment.id)) end
@@ -158,10 +159,12 @@ local function reopen(run)
   set(run, "key1", "closing")
   verify(run)
   run.iterators = {}
-  lose_hints(run)
+  lose_files(run)
   run.db:close()
   run.db = assert(freyja.open(run.path, random_options(run.hash_bits)))
-  assert(run.db:stats().recovery.hints_ignored == 0, "a hint file that does not fit")
+  local recovery = run.db:stats().recovery
+  assert(recovery.hints_ignored == 0, "a hint file that does not fit")
+  assert(not recovery.checkpoint, "a KEYDIR that does not fit")
   begin_time(run)
   verify(run)
   check(run)
@@ -242,6 +245,7 @@ local operations = {
   { 1, function(run) run.db:sync() end },
   { 0.5, merge },
   { 0.3, hint },
+  { 0.3, function(run) run.db:checkpoint() end },
   { 0.1, verify },
   { 0.2, reopen },
   { 10, wait },

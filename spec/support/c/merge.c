@@ -1,6 +1,7 @@
 /* merge.c - random operations, merges in steps among them, compared with a model: with few
  * bits of hash, in both io modes, with iterators that were begun before, between and after,
- * with values that expire and hint files, some of which are lost before the next open.
+ * with values that expire, with hint files and a KEYDIR, which may be lost before the next
+ * open.
  *
  *   merge                        a fixed number of runs
  *   merge --all                  as many as make five million operations, others each time
@@ -38,7 +39,8 @@ typedef struct walk {
 
 /* What runs have done. */
 typedef struct tally {
-  uint64_t merges, drops, hints; /* drops: records; hints: that opens have used */
+  uint64_t merges, drops;  /* drops: records */
+  uint64_t hints, keydirs; /* that opens have used */
 } tally;
 
 typedef struct run {
@@ -190,7 +192,10 @@ static bool open_store(run *r) {
   freyja_stats stats;
   freyja_get_stats(r->db, &stats);
   r->tally->hints += stats.recovery.hints_used;
+  r->tally->keydirs += stats.recovery.checkpoint_used;
   if (stats.recovery.hints_ignored != 0) return wrong("open", stats.recovery.hint.message);
+  if (stats.recovery.checkpoint.status != FREYJA_OK)
+    return wrong("open", stats.recovery.checkpoint.message);
   return stats.recovery.damaged == 0 || wrong("open", stats.recovery.damage.message);
 }
 
@@ -205,9 +210,10 @@ static bool hint_one(run *r) {
          wrong("hint", error.message);
 }
 
-/* Loses none of the hint files, some or all. */
-static void lose_hints(run *r, const freyja_segment *segments, size_t count) {
+/* Loses none of the hint files, some or all, and the KEYDIR or not. */
+static void lose_files(run *r, const freyja_segment *segments, size_t count) {
   unsigned share = below(r, 3);
+  if (below(r, 2) == 0) sim_disk_remove(r->disk, "db/KEYDIR");
   for (size_t i = 0; i < count; i++) {
     char path[32];
     (void)snprintf(path, sizeof path, "db/%llu.hint", (unsigned long long)segments[i].id);
@@ -243,7 +249,7 @@ static bool reopen(run *r) {
   r->db = NULL;
   if (freyja_close(db, &error) != FREYJA_OK) return wrong("close", error.message);
   end_rewrite(r);
-  lose_hints(r, segments, count < SEGMENTS_MAX ? count : SEGMENTS_MAX);
+  lose_files(r, segments, count < SEGMENTS_MAX ? count : SEGMENTS_MAX);
   return open_store(r) && check_all(r) && verify(r);
 }
 
@@ -368,7 +374,9 @@ static bool step(run *r) {
     return right;
   }
   if (what < 90) return is_changing(r) || begin_walk(r, w);
-  if (what < 93) return hint_one(r);
+  if (what < 92) return hint_one(r);
+  if (what < 93)
+    return freyja_checkpoint(r->db, &error) == FREYJA_OK || wrong("checkpoint", error.message);
   if (what < 97)
     return freyja_rotate(r->db, &error) == FREYJA_OK || wrong("rotate", error.message);
   if (what < 98 && below(r, 2) == 0 && !is_changing(r))
@@ -428,9 +436,9 @@ int main(int count, char **arguments) {
   for (uint64_t i = 0; i < runs; i++)
     if (!run_one(seed + i, steps, &done)) return 1;
   printf("ok merge: seed %llu: %llu runs of %u steps, %llu merges, %llu records dropped by "
-         "them, %llu hint files used\n",
+         "them, %llu hint files used, %llu KEYDIRs\n",
          (unsigned long long)seed, (unsigned long long)runs, steps,
          (unsigned long long)done.merges, (unsigned long long)done.drops,
-         (unsigned long long)done.hints);
+         (unsigned long long)done.hints, (unsigned long long)done.keydirs);
   return 0;
 }

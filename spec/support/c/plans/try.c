@@ -24,7 +24,7 @@ static unsigned decide(uint64_t salt, unsigned what, unsigned limit) {
 }
 
 /* What is decided, from pattern.salt or from a trial's own. */
-enum { MODE, ORDER, HINTED, WAITS, STEP, LOST, SECOND, OTHER_MODE };
+enum { MODE, ORDER, HINTED, WAITS, STEP, LOST, SECOND, OTHER_MODE, COVERED };
 
 /* A store being read, and what must be there. */
 typedef struct trial {
@@ -156,23 +156,25 @@ static bool open_store(sim_disk *disk, const pattern *p, freyja_io io, freyja **
   return freyja_open("db", &options, db, &error) == FREYJA_OK || wrong("open", error.message);
 }
 
-static bool open_again(trial *t) {
-  freyja_error error;
-  freyja *db = t->db;
-  bool mapped = decide(t->salt, OTHER_MODE, 2) == 0;
-  t->db = NULL;
-  if (freyja_close(db, &error) != FREYJA_OK) return wrong("close", error.message);
-  return open_store(t->disk, &t->base->pattern, mapped ? FREYJA_IO_MMAP : FREYJA_IO_SYSCALL,
-                    &t->db);
-}
-
-/* Removes the hints whose bits are set. */
-static void lose_hints(sim_disk *disk, unsigned lost) {
+/* Removes the KEYDIR, and the hints whose bits are set. */
+static void lose(sim_disk *disk, bool keydir, unsigned hints) {
+  if (keydir) sim_disk_remove(disk, "db/KEYDIR");
   for (unsigned id = 1; id < IDS_MAX; id++) {
     char path[16];
     (void)snprintf(path, sizeof path, "db/%u.hint", id);
-    if ((lost >> id % 8 & 1) != 0) sim_disk_remove(disk, path);
+    if ((hints >> id % 8 & 1) != 0) sim_disk_remove(disk, path);
   }
+}
+
+/* Opens it again, without the KEYDIR if `keydir`, and without some hints, and compares. */
+static bool open_again(trial *t, bool keydir, unsigned hints, const char *when) {
+  freyja_error error;
+  freyja *db = t->db;
+  freyja_io io = decide(t->salt, OTHER_MODE, 2) == 0 ? FREYJA_IO_MMAP : FREYJA_IO_SYSCALL;
+  t->db = NULL;
+  if (freyja_close(db, &error) != FREYJA_OK) return wrong("close", error.message);
+  lose(t->disk, keydir, hints);
+  return open_store(t->disk, &t->base->pattern, io, &t->db) && check(t, when);
 }
 
 /* ---- the store that a plan begins with ---------------------------------------- */
@@ -204,6 +206,8 @@ static bool write_segment(base *b, freyja *db, unsigned segment) {
   freyja_status status = freyja_rotate(db, &error);
   if (status == FREYJA_OK && (decide(p->salt, HINTED, 64) >> segment & 1) != 0)
     status = freyja_hint(db, segment + 1, &error);
+  if (status == FREYJA_OK && decide(p->salt, COVERED, 2 * p->segments) == segment)
+    status = freyja_checkpoint(db, &error);
   if (p->due == DUE_SOON) b->disk->clock += LONG;
   return status == FREYJA_OK || wrong("write", error.message);
 }
@@ -260,14 +264,28 @@ static bool hint_all(const trial *t) {
   return true;
 }
 
-/* All ways to open it again, with fewer hints each time. */
-static bool check_opens(trial *t) {
-  unsigned lost = decide(t->salt, LOST, 256);
-  if (!hint_all(t) || !open_again(t) || !check(t, "opened by hints")) return false;
-  lose_hints(t->disk, lost);
-  if (!open_again(t) || !check(t, "opened by some hints")) return false;
-  lose_hints(t->disk, UINT32_MAX);
-  return open_again(t) && check(t, "opened by reading the data files");
+/* Whether the open has used a KEYDIR; of a store without keys there may be none. */
+static bool is_taken_over(const trial *t) {
+  freyja_stats stats;
+  freyja_get_stats(t->db, &stats);
+  if (stats.recovery.checkpoint_used || stats.keys == 0) return true;
+  return wrong(t->when, stats.recovery.checkpoint.status == FREYJA_OK
+                            ? "the KEYDIR is not there"
+                            : stats.recovery.checkpoint.message);
+}
+
+/* All ways to open it again: with the KEYDIR and the hints that are left, with new ones, and
+ * with ever fewer of them. A KEYDIR takes time to write: not each trial has a new one. */
+static bool check_opens(trial *t, bool covered) {
+  freyja_error error;
+  if (!open_again(t, false, 0, "opened as it was left") || !hint_all(t)) return false;
+  if (covered && freyja_checkpoint(t->db, &error) != FREYJA_OK)
+    return wrong("checkpoint", error.message);
+  if (covered && !(open_again(t, false, 0, "opened by the KEYDIR") && is_taken_over(t)))
+    return false;
+  return open_again(t, true, 0, "opened by hints") &&
+         open_again(t, true, decide(t->salt, LOST, 256), "opened by some hints") &&
+         open_again(t, true, UINT32_MAX, "opened by reading the data files");
 }
 
 static bool carry_out(trial *t, unsigned chosen) {
@@ -279,9 +297,10 @@ static bool carry_out(trial *t, unsigned chosen) {
   if (p->due == DUE_MERGE && waits) t->disk->clock += LONG;
   if (!check(t, "before the merge") || !merge(t, chosen)) return false;
   if (p->due == DUE_AFTER) t->disk->clock += LONG;
-  return check(t, "after the merge") && check_opens(t) && verify(t, "after the merge") &&
-         merge(t, 1 + decide(t->salt, SECOND, 63)) && check_opens(t) &&
-         verify(t, "after the second merge");
+  unsigned covered = decide(t->salt, COVERED, 8);
+  return check(t, "after the merge") && check_opens(t, covered == 1) &&
+         verify(t, "after the merge") && merge(t, 1 + decide(t->salt, SECOND, 63)) &&
+         check_opens(t, covered == 2) && verify(t, "after the second merge");
 }
 
 bool base_merge(const base *b, unsigned chosen) {
