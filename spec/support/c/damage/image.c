@@ -7,6 +7,7 @@
  *   s    sync                         c    close and open again
  *   z    remember how the files are now (`older`)
  *   H    write the hint files of all sealed segments
+ *   m    merge all sealed segments but the first
  * Key 0 is the empty one, L and M are long; the others' lengths differ. */
 #include "image.h"
 
@@ -63,6 +64,15 @@ static const plan plans[] = {
     {"hinted-colliding",
      "pa20 pb21 pc22 db r la24 pb25 xe dc r H z pc26 da pd27 dd r H pa28 db", 4096, 1, true,
      true},
+    {"merged",
+     "pa40 pb80 pc0 p010 pd1300 pe20 ph900 r pa41 db lf900 pg1200 xc pi33 ph901 pj800 r "
+     "pk1500 ps60 z r m pb16 pc24 "
+     "pd50 dg r lh700 da pb30 x0",
+     4096, 64, false, false},
+    {"merged-colliding",
+     "pf9 r pa20 pb21 pc22 pd23 db dc r la24 pb25 xe df r pc26 da dd r m z pc27 pa28 pe29 r "
+     "pd30 db",
+     4096, 1, true, false},
 };
 #define PLANS (sizeof plans / sizeof *plans)
 
@@ -179,6 +189,20 @@ static freyja_status write_hints(freyja *db) {
   return status;
 }
 
+/* Merges all sealed segments but the first, which keeps tombstones needed. */
+static freyja_status merge(freyja *db) {
+  freyja_segment segments[IMG_SEGMENTS_MAX];
+  uint64_t ids[IMG_SEGMENTS_MAX];
+  size_t merged = 0, count = freyja_get_segments(db, segments, IMG_SEGMENTS_MAX);
+  freyja_rewrite *rewrite = NULL;
+  for (size_t i = 0; i < count; i++)
+    if (segments[i].sealed && i > 0) ids[merged++] = segments[i].id;
+  freyja_status status = freyja_rewrite_open(db, ids, merged, &rewrite, NULL);
+  if (status == FREYJA_OK) status = freyja_rewrite_commit(rewrite, NULL);
+  freyja_rewrite_close(rewrite);
+  return status;
+}
+
 /* Runs the script on a new disk; *older, unless NULL, gets the files at its `z`. */
 static sim_disk *play(const plan *p, uint64_t seed, sim_disk **older) {
   sim_disk *disk = sim_disk_create(seed);
@@ -191,6 +215,7 @@ static sim_disk *play(const plan *p, uint64_t seed, sim_disk **older) {
     if (word[0] == 'r') status = freyja_rotate(db, NULL);
     else if (word[0] == 's') status = freyja_sync(db, NULL);
     else if (word[0] == 'H') status = write_hints(db);
+    else if (word[0] == 'm') status = merge(db);
     else if (word[0] != 'z') status = do_write(db, word, ++number);
     else if (older != NULL) *older = extract(disk);
     demand(status == FREYJA_OK, p, word);
@@ -251,17 +276,17 @@ static void read_records(image *img, uint32_t segment) {
 /* The segments, oldest first (FORMAT.md, 4). */
 static void read_manifest(image *img) {
   const uint8_t *bytes = img->files[add_file(img, "MANIFEST")].bytes;
-  img->segment_count = fj_get32(bytes + 8);
-  if (img->segment_count > IMG_SEGMENTS_MAX) abort();
-  for (uint32_t i = 0; i < img->segment_count; i++) {
+  for (uint32_t i = 0; i < fj_get32(bytes + 8); i++) {
     char name[IMG_PATH_MAX / 2];
-    img_segment *s = &img->segments[i];
+    img_segment *s = &img->segments[img->segment_count];
     s->id = fj_get64(bytes + 64 + 16 * i);
     s->sealed_size = fj_get64(bytes + 72 + 16 * i);
+    if (s->sealed_size == 1) continue; /* retired */
+    if (img->segment_count == IMG_SEGMENTS_MAX - 1) abort();
     s->seed = fj_hash(bytes + 16, 16, s->id);
     (void)snprintf(name, sizeof name, "%llu.data", (unsigned long long)s->id);
     s->file = add_file(img, name);
-    read_records(img, i);
+    read_records(img, img->segment_count++);
   }
 }
 

@@ -188,7 +188,7 @@ static void judge_manifest(const image *img, sim_disk *disk, verdict *v) {
 }
 
 /* A file of this store that the MANIFEST does not name, and that is longer than a header: the
- * MANIFEST is older than it. */
+ * MANIFEST is older than it, if it is not what a merge was writing. */
 static void judge_names(const image *img, sim_disk *disk, verdict *v) {
   const uint8_t *manifest = img->files[0].bytes;
   const sim_entries *entries = &disk->nodes[sim_disk_find(disk, "db")].entries;
@@ -199,7 +199,8 @@ static void judge_names(const image *img, sim_disk *disk, verdict *v) {
     for (uint32_t k = 0; k < img->segment_count; k++)
       named = named || img->segments[k].id == id;
     if (!named && node->type == SIM_FILE && node->now.size > 128 &&
-        memcmp(node->now.at + 16, manifest + 16, 16) == 0 && fj_get64(node->now.at + 40) == id)
+        memcmp(node->now.at + 16, manifest + 16, 16) == 0 &&
+        fj_get64(node->now.at + 40) == id && fj_get32(node->now.at + 12) != FJ_SEGMENT_MERGED)
       refuse(v, FREYJA_CORRUPT, "db/MANIFEST");
   }
 }

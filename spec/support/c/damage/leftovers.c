@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "segment.h"
 #include "spoil.h"
 
 #define GARBAGE 300u /* bytes: more than a data file's header */
@@ -33,6 +34,7 @@ typedef enum kind {
   SHORT,   /* zeros, fewer than a header has */
   HEADER,  /* that of a data file of this store, with the name's id */
   RECORDS, /* and something behind it */
+  OUTPUT,  /* likewise, of a merge that did not come to its end */
   FOREIGN, /* another store's */
   NOISE,   /* garbage */
   FOLDER,
@@ -43,14 +45,14 @@ typedef enum kind {
 
 #define SINGLES (NAMES * KINDS)
 
-/* FORMAT.md, section 1: a data file without a header, or with this store's, goes if the
- * MANIFEST does not name it. */
+/* FORMAT.md, section 1: a data file without a header, or with this store's, and one that a
+ * merge was writing, goes if the MANIFEST does not name it. */
 static bool is_removable(const char *name, kind k) {
   size_t size = strlen(name);
   if (strcmp(name, "MANIFEST.tmp") == 0) return k != FOLDER;
   if (strcmp(name, "LOCK") == 0 || strcmp(name, "KEYDIR") == 0) return true;
   if (size > 5 && strcmp(name + size - 5, ".hint") == 0) return true;
-  return size > 5 && strcmp(name + size - 5, ".data") == 0 && k <= HEADER;
+  return size > 5 && strcmp(name + size - 5, ".data") == 0 && (k <= HEADER || k == OUTPUT);
 }
 
 static void make(const image *img, uint64_t number, uint8_t bytes[GARBAGE],
@@ -65,12 +67,19 @@ static void make(const image *img, uint64_t number, uint8_t bytes[GARBAGE],
               : k == LINK ? SIM_LINK
                           : SIM_FILE;
   out->bytes = bytes;
-  out->size = k == EMPTY ? 0 : k == SHORT ? 64 : k == NOISE || k == RECORDS ? GARBAGE : 128;
+  out->size = k == EMPTY                                  ? 0
+              : k == SHORT                                ? 64
+              : k == NOISE || k == RECORDS || k == OUTPUT ? GARBAGE
+                                                          : 128;
   out->removable = is_removable(name, k);
   memset(bytes, 0, GARBAGE);
   (void)sscanf(name, "%llu", &id);
-  if (k == NOISE || k == RECORDS) img_garbage(bytes, GARBAGE, number);
-  if (k == HEADER || k == RECORDS) img_make_header(img, id, bytes);
+  if (k == NOISE || k == RECORDS || k == OUTPUT) img_garbage(bytes, GARBAGE, number);
+  if (k == HEADER || k == RECORDS || k == OUTPUT) img_make_header(img, id, bytes);
+  if (k == OUTPUT) {
+    fj_put32(bytes + 12, FJ_SEGMENT_MERGED);
+    fj_put64(bytes + 56, fj_hash(bytes, 56, 0));
+  }
   if (k == FOREIGN) {
     char path[IMG_PATH_MAX];
     (void)snprintf(path, sizeof path, "%s", img->files[img->segments[0].file].path);
