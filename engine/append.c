@@ -167,6 +167,20 @@ void fj_segment_publish(fj_segment *segment, const fj_draft *draft, uint64_t siz
   if (segment->tail - segment->written_back >= WRITE_BACK_STEP) write_back(segment);
 }
 
+freyja_status fj_segment_append_block(fj_segment *segment, const uint8_t *records, size_t size,
+                                      freyja_error *error) {
+  freyja_slice part = {records, size};
+  assert(!segment->sealed);
+  assert(fj_segment_fits(segment, size));
+  freyja_status status = reserve(segment, segment->tail + size, error);
+  if (status != FREYJA_OK) return status;
+  int code = fj_write(segment->os, segment->file, &part, 1, segment->tail);
+  if (code != 0) return fail(segment, code, "write to the data file", error);
+  segment->tail += size;
+  if (segment->tail - segment->written_back >= WRITE_BACK_STEP) write_back(segment);
+  return FREYJA_OK;
+}
+
 /* ---- syncing ------------------------------------------------------------ */
 
 /* A mark that cannot be written is no fault: an older one says less, but is true (S4). */

@@ -303,10 +303,11 @@ FREYJA_API void freyja_iterator_close(freyja_iterator *iterator);
 typedef struct freyja_rewrite freyja_rewrite;
 
 /* Begins to rewrite the segments with these ids, in any order; one rewrite at a time. The
- * store may be read and written meanwhile. *out is for freyja_rewrite_close. Faults: LIMIT (an
- * id that is unknown, stands twice, or is that of the segment being written), CONFLICT
- * (another rewrite is open), CORRUPT (one of them, or one above them, is damaged: what is
- * damaged is not thrown away), READONLY, POISONED, FORKED, MEMORY. */
+ * store may be read and written meanwhile. Takes less than 1 MiB of memory, with io =
+ * FREYJA_IO_SYSCALL also twice the largest record. *out is for freyja_rewrite_close. Faults:
+ * LIMIT (an id that is unknown, stands twice, or is that of the segment being written),
+ * CONFLICT (another rewrite is open), CORRUPT (one of them, or one above them, is damaged:
+ * what is damaged is not thrown away), READONLY, POISONED, FORKED, MEMORY. */
 FREYJA_API freyja_status freyja_rewrite_open(freyja *db, const uint64_t *ids, size_t count,
                                              freyja_rewrite **out, freyja_error *error);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BLOCK (256u << 10) /* bytes of copies that are written at once */
 #define AHEAD 2048u /* bytes of records: what is asked for comes while so much is copied */
 
 /* ---- which segments ---------------------------------------------------------- */
@@ -184,12 +185,23 @@ static fj_segment *output_of(const freyja_rewrite *rewrite) {
   return rewrite->output_count == 0 ? NULL : rewrite->outputs[rewrite->output_count - 1];
 }
 
+/* Writes what is gathered. */
+static freyja_status write_block(freyja_rewrite *rewrite, freyja_error *error) {
+  if (rewrite->block_size == 0) return FREYJA_OK;
+  freyja_status status =
+      fj_segment_append_block(output_of(rewrite), rewrite->block, rewrite->block_size, error);
+  rewrite->block_size = 0;
+  return status;
+}
+
 /* Makes the last output durable and read-only. */
 static freyja_status seal_output(freyja_rewrite *rewrite, freyja_error *error) {
   fj_segment *output = output_of(rewrite);
   bool poison = false; /* it is only this file of which nobody knows what it holds */
   if (output == NULL || output->sealed) return FREYJA_OK;
-  freyja_status status = fj_segment_trim(output, &poison, error);
+  freyja_status status = write_block(rewrite, error);
+  if (status != FREYJA_OK) return status;
+  status = fj_segment_trim(output, &poison, error);
   if (status == FREYJA_OK) fj_segment_seal(output);
   return status;
 }
@@ -214,7 +226,7 @@ static freyja_status open_output(freyja_rewrite *rewrite, uint64_t size, freyja_
   freyja *db = rewrite->db;
   fj_segment *output = output_of(rewrite);
   uint64_t limit = db->options.segment_size;
-  if (output != NULL && fj_segment_fits(output, size)) return FREYJA_OK;
+  if (output != NULL && fj_segment_fits(output, rewrite->block_size + size)) return FREYJA_OK;
   if (size > limit - FJ_SEGMENT_HEADER) limit = FJ_SEGMENT_HEADER + size;
   freyja_status status = seal_output(rewrite, error);
   if (status == FREYJA_OK) status = grow_outputs(rewrite, error);
@@ -225,20 +237,45 @@ static freyja_status open_output(freyja_rewrite *rewrite, uint64_t size, freyja_
   return status;
 }
 
+/* A record that is as long as a block, or there is no memory for one. */
+static freyja_status write_alone(freyja_rewrite *rewrite, fj_draft *draft, uint64_t size,
+                                 freyja_error *error) {
+  fj_segment *output = output_of(rewrite);
+  bool poison = false;
+  freyja_status status = write_block(rewrite, error);
+  if (status == FREYJA_OK) status = fj_segment_stage(output, draft, size, error);
+  if (status == FREYJA_OK) status = fj_segment_append(output, draft, size, &poison, error);
+  if (status == FREYJA_OK) fj_segment_publish(output, draft, size);
+  return status;
+}
+
+static freyja_status gather_record(freyja_rewrite *rewrite, const fj_draft *draft, size_t size,
+                                   freyja_error *error) {
+  freyja_status status = FREYJA_OK;
+  if (rewrite->block_size + size > BLOCK) status = write_block(rewrite, error);
+  if (status != FREYJA_OK) return status;
+  uint8_t *to = rewrite->block + rewrite->block_size;
+  memcpy(to, draft->header, FJ_RECORD_HEADER);
+  fj_record_encode_body(to, draft);
+  rewrite->block_size += size;
+  fj_segment_count(output_of(rewrite), draft->kind, draft->timestamp, draft->expiry);
+  return FREYJA_OK;
+}
+
 static freyja_status write_record(freyja_rewrite *rewrite, fj_draft *draft,
                                   freyja_error *error) {
+  const fj_os *os = rewrite->os;
   uint64_t size = fj_draft_size(draft);
-  bool poison = false;
   freyja_status status = open_output(rewrite, size, error);
   if (status != FREYJA_OK) return status;
-  fj_segment *output = output_of(rewrite);
-  fj_record_seal(draft, fj_record_seed(output->seed, output->tail));
-  status = fj_segment_stage(output, draft, size, error);
-  if (status == FREYJA_OK) status = fj_segment_append(output, draft, size, &poison, error);
-  if (status != FREYJA_OK) return status;
-  fj_segment_publish(output, draft, size);
-  rewrite->written += size;
-  return FREYJA_OK;
+  const fj_segment *output = output_of(rewrite);
+  fj_record_seal(draft, fj_record_seed(output->seed, output->tail + rewrite->block_size));
+  if (rewrite->block == NULL) rewrite->block = os->allocate(os->context, BLOCK);
+  bool alone = size >= BLOCK || rewrite->block == NULL;
+  status = alone ? write_alone(rewrite, draft, size, error)
+                 : gather_record(rewrite, draft, (size_t)size, error);
+  if (status == FREYJA_OK) rewrite->written += size;
+  return status;
 }
 
 static freyja_status write_tombstone(freyja_rewrite *rewrite, const fj_record *record,

@@ -41,6 +41,8 @@ struct freyja_rewrite {
   uint32_t input_count;
   fj_segment **outputs; /* a reference each, until the index takes it over */
   uint32_t output_count, output_room;
+  uint8_t *block;       /* records for behind the last output's tail, or NULL; owned */
+  size_t block_size;    /* bytes of them */
   uint64_t bytes, done; /* of the inputs: to read, and read; in either pass */
   uint64_t written;     /* bytes of records that were copied */
 

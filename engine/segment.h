@@ -196,6 +196,12 @@ freyja_status fj_segment_append(fj_segment *segment, const fj_draft *draft, uint
 /* Moves the tail behind the record just appended and counts it. */
 void fj_segment_publish(fj_segment *segment, const fj_draft *draft, uint64_t size);
 
+/* Writes whole records, made for just behind the tail and counted, at once and moves the tail
+ * behind them. They must fit below the limit. After a fault, some of them may be there: only
+ * for a file that is then given up. Faults: FULL, IO. */
+freyja_status fj_segment_append_block(fj_segment *segment, const uint8_t *records, size_t size,
+                                      freyja_error *error);
+
 /* Counts a record in the statistics; expiry 0: it does not expire. */
 void fj_segment_count(fj_segment *segment, uint8_t kind, uint64_t timestamp, uint64_t expiry);
 

@@ -210,6 +210,7 @@ static void destroy(freyja_rewrite *rewrite) {
   const fj_os *os = rewrite->os;
   os->release(os->context, rewrite->inputs);
   os->release(os->context, rewrite->outputs);
+  os->release(os->context, rewrite->block);
   os->release(os->context, rewrite);
 }
 

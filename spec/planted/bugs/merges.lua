@@ -64,6 +64,23 @@ bug("a_changed_value_never_expires", "rewrite",
   if (value != NULL) plain.flags = record->flags & FJ_FLAG_COLLIDES;
   status = keep_record(rewrite, &plain, rewrite->key_hash, kept, error);]])
 
+bug("the_last_block_is_not_written", "rewrite",
+  [[freyja_status status = write_block(rewrite, error);
+  if (status != FREYJA_OK) return status;
+  status = fj_segment_trim(output, &poison, error);]],
+  [[freyja_status status = fj_segment_trim(output, &poison, error);]])
+
+bug("copies_are_sealed_for_another_place", "rewrite",
+  [[fj_record_seal(draft, fj_record_seed(output->seed, output->tail + rewrite->block_size));]],
+  [[fj_record_seal(draft, fj_record_seed(output->seed, output->tail));]])
+
+bug("merges_keep_what_they_have_read", "bounded",
+  [[fj_scan_close(&rewrite->scan);
+  rewrite->scanning = false;
+  rewrite->current++;]],
+  [[rewrite->scanning = false;
+  rewrite->current++;]])
+
 in_file "engine/swap.c"
 
 bug("slots_that_did_not_move_are_forgotten", "faults",

@@ -20,14 +20,22 @@ local function describe(s)
     },
     of_stores = { __gc = "db", __close = "db", __tostring = "db", __len = "db" },
     of_iterators = { __gc = "it", __close = "it", __tostring = "it" },
+    of_rewrites = { __gc = "rw", __close = "rw", __tostring = "rw" },
+    rewrites = {
+      step = "rw bytes", commit = "rw", progress = "rw", records = "rw", keep = "rw record", drop = "rw record",
+      close = "rw",
+    },
     of_errors = { __tostring = "error" },
-    alone = { following = "it" },
+    alone = { following = "it", recording = "rw" },
     freyja = { open = "optional options", repair = "text target" },
   }
   -- What values each kind takes, and whether it may be left out.
   s.kinds = {
     db = { takes = { db = true, ["disguised store"] = true } },
     it = { takes = { it = true, ["disguised iterator"] = true } },
+    rw = { takes = { rw = true, ["disguised rewrite"] = true } },
+    bytes = { takes = { number = true, ["nil"] = true }, may_miss = true },
+    record = { takes = {} },
     text = { takes = { string = true, number = true, fraction = true } },
     nilable = { takes = { string = true, number = true, fraction = true, ["nil"] = true } },
     optional = { takes = { string = true, number = true, fraction = true, ["nil"] = true }, may_miss = true },
@@ -49,10 +57,19 @@ local function before(s)
   s.begin("s1", "m1")
   local freyja = require "freyja"
   local following, it = s.db:each()
+  local function rewrite(db)
+    db:put(1, 1)
+    db:rotate()
+    return db:rewrite { 1 }
+  end
+  local rw = rewrite(s.db)
+  s.allow("1", 0, 1)
+  local recording = rw:records()
   local _, err = freyja.open(s.path)
   s.holders = {
     methods = getmetatable(s.db).__index, of_stores = getmetatable(s.db), of_iterators = getmetatable(it),
-    of_errors = getmetatable(err), alone = { following = following }, freyja = freyja,
+    of_errors = getmetatable(err), alone = { following = following, recording = recording },
+    freyja = freyja, of_rewrites = getmetatable(rw), rewrites = getmetatable(rw).__index,
   }
   local function open(suffix) return assert(freyja.open(s.path .. suffix, s.options())) end
   local function another() return (select(2, s.db:each())) end
@@ -67,11 +84,13 @@ local function before(s)
     { "string", "text" }, { "empty", {} }, { "table", { 1, 2, {} } }, { "options", { unknown = 1 } },
     { "options", { prefix = {} } }, { "options", { order = 1 } }, { "function", print }, { "function", open },
     { "thread", coroutine.create(print) }, { "userdata", io.stderr }, { "light userdata", debug.upvalueid(open, 1) },
-    { "it", another() }, { "db", open ".2" }, { "error", err },
+    { "it", another() }, { "db", open ".2" }, { "error", err }, { "rw", rewrite(open ".6") },
     { "userdata", disguise(io.tmpfile(), of_stores) }, { "userdata", disguise(io.tmpfile(), of_iterators) },
     { "disguised iterator", disguise(another(), of_stores) }, { "disguised store", disguise(open ".3", of_iterators) },
+    { "disguised rewrite", disguise(rewrite(open ".7"), of_stores) },
   }
   s.good = {
+    rw = rw, bytes = 1, record = recording(rw),
     db = s.db, it = it, text = "s1", nilable = "s1", optional = s.path .. ".4", list = { "s1" },
     choice = "s", error = err, options = {}, id = 1, writing = { ttl = 1000 }, target = { to = s.path .. ".5" },
   }
@@ -155,7 +174,7 @@ local function run(s)
   end
 
   for _, pair in ipairs(s.disguised) do debug.setmetatable(pair[1], pair[2]) end
-  assert(s.is_open(s.good.it) and s.is_open(s.db))
+  assert(s.is_open(s.good.it) and s.is_open(s.db) and s.is_open(s.good.rw))
   s.good, s.values, s.disguised = nil, nil, nil
   return count
 end

@@ -1,13 +1,13 @@
 --- Lua states that end with everything open, in every order of creation and so of finalizing: a
---- store, an iterator, a second store and a coroutine that is suspended in a loop, with a store of
---- its own to be closed; referred to, dropped, in a cycle; and with a finalizer of the program that
---- uses them all and makes new ones. When the state is closed nothing is left, and the stores
---- hold what was written.
+--- store, an iterator, a rewrite, a second store and a coroutine that is suspended in a loop and in
+--- a rewrite, with a store of its own to be closed; referred to, dropped, in a cycle; and with a
+--- finalizer of the program that uses them all and makes new ones. When the state is closed nothing
+--- is left, and the stores hold what was written.
 
 local machine = require "machine"
 local prelude = string.dump(require "spec.support.lua.prelude")
 
-local PARTS = { "store", "iterator", "second", "coroutine" }
+local PARTS = { "store", "iterator", "rewrite", "second", "coroutine" }
 local FATES = { "kept", "dropped", "collected", "in a cycle" }
 local FINALIZERS = { "none", "older", "younger" }
 
@@ -48,6 +48,10 @@ local function run(s)
           pcall(tostring, db)
         end
         if self.all.iterator then pcall(s.following, self.all.iterator) end
+        if self.all.rewrite then
+          pcall(self.all.rewrite.drop, self.all.rewrite, s.record)
+          pcall(self.all.rewrite.step, self.all.rewrite)
+        end
         if self.all.coroutine then pcall(coroutine.resume, self.all.coroutine) end
         local made = freyja.open(s.path .. name, s.options())
         Made = { Made, made, made and made:each(), made and select(2, made:keys()) } -- luacheck: ignore
@@ -65,10 +69,23 @@ local function run(s)
     assert(s.following(it))
     return it
   end
+  -- Never committed: what it drops is not dropped.
+  function parts.rewrite()
+    s.db:rotate()
+    local rewrite = s.db:rewrite { 1 }
+    for record in rewrite:records() do
+      if s.record then break end
+      rewrite:drop(record)
+      s.record = record
+    end
+    return rewrite
+  end
   function parts.coroutine()
     local co = coroutine.create(function()
       local db <close> = open ".3"
-      for _ in db:each { order = "key" } do
+      db:rotate()
+      local rewrite <close> = db:rewrite { 1 }
+      for _ in rewrite:records() do
         for key in (all.second or all.store or s.db):each() do coroutine.yield(key) end
       end
     end)
@@ -106,7 +123,7 @@ local function attempt(run_, order, fate, finalizer)
 end
 
 return function(run_)
-  local turn, step = 0, run_.size == "quick" and 7 or 1
+  local turn, step = 0, ({ quick = 17, normal = 4, full = 1 })[run_.size]
   for _, finalizer in ipairs(FINALIZERS) do
     local name = "the state ends, finalizers of the program: " .. finalizer
     if run_.wants(name) then
