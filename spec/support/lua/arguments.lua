@@ -22,6 +22,7 @@ local function describe(s)
     of_iterators = { __gc = "it", __close = "it", __tostring = "it" },
     of_rewrites = { __gc = "rw", __close = "rw", __tostring = "rw" },
     rewrites = {
+      give_way = "rw",
       step = "rw bytes", commit = "rw", progress = "rw", records = "rw", keep = "rw record", drop = "rw record",
       close = "rw",
     },
