@@ -57,17 +57,13 @@ static freyja_status pass_span(fj_inspection *in, freyja_error *why, freyja_erro
 /* ---- records --------------------------------------------------------------- */
 
 static void check_padding(const fj_inspection *in, const fj_record *record) {
-  const uint8_t *end = fj_record_start(record) + record->size;
-  for (const uint8_t *p = record->value + record->value_size; p < end; p++) {
-    if (*p == 0) continue;
-    char name[FJ_NAME_MAX];
-    fj_segment_name(name, in->segment->id);
-    fj_extent extent = {name, in->scan.offset, record->size};
-    freyja_slice key = {record->key, record->key_size};
-    fj_findings_add_key(in->findings, extent, key, false,
-                        "the padding behind a record is not zero");
-    return;
-  }
+  if (fj_record_is_padded(record)) return;
+  char name[FJ_NAME_MAX];
+  fj_segment_name(name, in->segment->id);
+  fj_extent extent = {name, in->scan.offset, record->size};
+  freyja_slice key = {record->key, record->key_size};
+  fj_findings_add_key(in->findings, extent, key, false,
+                      "the padding behind a record is not zero");
 }
 
 /* Takes the record at the scan's offset and moves behind it. *ends: the log ends before it. */
@@ -85,7 +81,7 @@ static freyja_status take_record(fj_inspection *in, fj_record *record, uint64_t 
       return status;
     }
   }
-  *ends = !whole && !trusted;
+  *ends = !trusted && !(whole && fj_record_is_padded(record));
   if (*ends) return FREYJA_OK;
   if (whole && in->values && in->findings != NULL) check_padding(in, record);
   uint64_t size = record->size;

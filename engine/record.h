@@ -131,6 +131,15 @@ static inline bool fj_record_check_value(const fj_record *record, uint64_t seed)
          fj_record_value_sum(record->value, record->value_size, seed, record->timestamp);
 }
 
+/* Whether the bytes behind a value that passes its check are zeros, as they were written. No
+ * sum covers them: those of a record that was torn may be anything. */
+static inline bool fj_record_is_padded(const fj_record *record) {
+  const uint8_t *end = fj_record_start(record) + record->size;
+  const uint8_t *p = record->value + record->value_size;
+  while (p < end && *p == 0) p++;
+  return p == end;
+}
+
 /* What is to be written. */
 typedef struct fj_draft {
   freyja_slice key;   /* at most FREYJA_KEY_SIZE_MAX bytes */

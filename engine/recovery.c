@@ -58,7 +58,7 @@ static freyja_status take_record(fj_index *index, fj_scan *scan, fj_record *reco
   freyja_status status = fj_detour_value(scan, record, &valid, &why);
   if (status != FREYJA_OK || (why.status != FREYJA_OK && !damage))
     return take_fault(index, scan, &why, error);
-  *ends = !valid && !damage;
+  *ends = !damage && !(valid && fj_record_is_padded(record));
   if (*ends) return FREYJA_OK;
   if (!valid) fj_index_add_damage(index, segment, scan->offset, record->size, false, &why);
   uint64_t offset = scan->offset;

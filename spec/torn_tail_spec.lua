@@ -26,6 +26,12 @@ local function written(dir)
   return tmp.read(path .. "/1.data"):sub(1, offset), ends
 end
 
+--- The bytes of a store's only record, "key" and a value of 8 bytes, with something in its padding.
+local function spoil_padding(path)
+  local bytes = tmp.read(path .. "/1.data"):sub(1, HEADER + 40)
+  tmp.write(path .. "/1.data", bytes:sub(1, -2) .. "x")
+end
+
 local function check(path, ends, cut, torn)
   local label = ("cut at byte %d, %d torn bytes"):format(cut, torn)
   do
@@ -52,6 +58,31 @@ describe("a log that a crash cut off", function()
     ["bytes 0xFF"] = ("\xFF"):rep(100),
     ["garbage"] = ("\x01\x9c\x00\xe7kf"):rep(40),
   }
+  it("takes a record for torn whose padding is not what was written", function()
+    local dir <close> = tmp.dir()
+    local path, copy = dir.path .. "/db", dir.path .. "/copy"
+    do
+      local db <close> = assert(freyja.open(path, { sync = "none" }))
+      db:put("key", "12345678")
+      tmp.copy_dir(path, copy)
+    end
+    for _, io in ipairs { "mmap", "syscall" } do
+      local torn = dir.path .. "/" .. io
+      tmp.copy_dir(copy, torn)
+      spoil_padding(torn)
+      local report = freyja.repair(torn, { to = dir.path .. "/new" .. io })
+      assert.same({ 0, 40 }, { report.keys, report.torn_bytes })
+      local db <close> = assert(freyja.open(torn, { io = io }))
+      assert.equal(40, db:stats().recovery.bytes_cut)
+      assert.is_nil(db:get "key")
+      assert.is_true(db:verify().ok)
+    end
+    spoil_padding(path) -- it was synced: the record counts, and verify tells of the padding
+    local db <close> = assert(freyja.open(path))
+    assert.equal("12345678", db:get "key")
+    assert.is_false(db:verify().ok)
+  end)
+
   for name, bytes in pairs(behind) do
     it("keeps the whole records, wherever it ends and with " .. name .. " behind", function()
       local dir <close> = tmp.dir()

@@ -48,6 +48,7 @@
 #endif
 
 static const char operations[] = "podsrclkt";
+#define BASIC 7u /* of them are in workloads of four */
 
 static const mode modes[] = {
     {"mmap-none", FREYJA_IO_MMAP, FREYJA_SYNC_NONE, false, 64, 4096, 1500, 0},
@@ -97,7 +98,7 @@ static const char *const large_written[] = {"ll2ps", "plpBlB", "llk3lrB", "lplll
 static bool run_all(const mode *m, size_t length, uint64_t seed) {
   char workload[8] = "";
   size_t digits[8] = {0};
-  size_t base = sizeof operations - 1;
+  size_t base = length < 4 ? sizeof operations - 1 : BASIC;
   for (;;) {
     for (size_t i = 0; i < length; i++) workload[i] = operations[digits[i]];
     workload[length] = '\0';
