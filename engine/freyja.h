@@ -248,13 +248,13 @@ FREYJA_API freyja_status freyja_hint_step(freyja *db, uint64_t id, uint64_t byte
 /* Syncs, and writes the key directory to the file KEYDIR: the next open then takes it over,
  * whatever the number of keys, and reads only what was written behind it. Time in proportion
  * to the keys, and 20 to 25 bytes of disk for each; nothing is done if nothing was written
- * since the last one, or if there never was a key. It counts until a merge takes in segments that it covers. freyja_close
- * writes one by itself when much of the log would have to be read otherwise. A KEYDIR says
- * nothing that the data files do not: without it, or where it does not fit, an open is slower.
- * Faults: CORRUPT (a data file is damaged; there is none then, so that each open tells of it),
- * LIMIT (more than 4096 segments, and one for each slot of the key directory, were there at
- * the same time since the open), IO, FULL, READONLY, POISONED, FORKED, MEMORY; none of them
- * changes anything but what freyja_sync does. */
+ * since the last one, or if there never was a key. It counts until a merge takes in segments
+ * that it covers. freyja_close writes one by itself when much of the log would have to be read
+ * otherwise. A KEYDIR says nothing that the data files do not: without it, or where it does
+ * not fit, an open is slower. Faults: CORRUPT (a data file is damaged; there is none then, so
+ * that each open tells of it), LIMIT (more than 4096 segments, and one for each slot of the
+ * key directory, were there at the same time since the open), IO, FULL, READONLY, POISONED,
+ * FORKED, MEMORY; none of them changes anything but what freyja_sync does. */
 FREYJA_API freyja_status freyja_checkpoint(freyja *db, freyja_error *error);
 
 /* ---- iterating -------------------------------------------------------- */
