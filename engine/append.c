@@ -183,8 +183,8 @@ freyja_status fj_segment_append_block(fj_segment *segment, const uint8_t *record
 
 /* ---- syncing ------------------------------------------------------------ */
 
-/* A mark that cannot be written is no fault: an older one says less, but is true (S4). */
-static void write_mark(fj_segment *segment, uint64_t offset) {
+/* Returns 0 or -errno. */
+static int write_mark(fj_segment *segment, uint64_t offset) {
   uint8_t mark[FJ_MARK_SIZE];
   unsigned slot = segment->mark_slot;
   uint64_t where = FJ_MARK_OFFSET + (uint64_t)slot * sizeof mark;
@@ -193,16 +193,20 @@ static void write_mark(fj_segment *segment, uint64_t offset) {
     memcpy(segment->map + where, mark, sizeof mark);
   } else {
     freyja_slice part = {mark, sizeof mark};
-    if (fj_write(segment->os, segment->file, &part, 1, where) != 0) return;
+    int code = fj_write(segment->os, segment->file, &part, 1, where);
+    if (code != 0) return code;
   }
   segment->mark = offset;
   segment->mark_slot = (uint8_t)(1 - slot);
+  return 0;
 }
 
 freyja_status fj_segment_sync(fj_segment *segment, uint64_t end, freyja_error *error) {
   int code = fj_sync(segment->os, segment->file);
   if (code != 0) return fail(segment, code, "sync", error);
-  if (end > segment->mark) write_mark(segment, end);
+  segment->marked = segment->mark;
+  /* A mark that cannot be written is no fault: an older one says less, but is true (S4). */
+  if (end > segment->mark) (void)write_mark(segment, end);
   return FREYJA_OK;
 }
 
@@ -251,12 +255,24 @@ void fj_segment_seal(fj_segment *segment) {
   segment->sealed = true;
 }
 
+freyja_status fj_segment_confirm(fj_segment *segment, bool *poison, freyja_error *error) {
+  *poison = false;
+  if (segment->mark < segment->tail) {
+    int code = write_mark(segment, segment->tail);
+    if (code != 0) return fail(segment, code, "mark the end of the data file", error);
+  }
+  if (segment->marked == segment->mark) return FREYJA_OK;
+  freyja_status status = fj_segment_sync(segment, segment->tail, error);
+  *poison = status != FREYJA_OK;
+  return status;
+}
+
 freyja_status fj_segment_finish(fj_segment *segment, freyja_error *error) {
-  uint64_t mark = segment->mark;
   bool poison = false;
   bool has_reserve = segment->reserved > segment->tail || segment->surplus;
-  if (mark == segment->tail && !has_reserve) return FREYJA_OK;
-  freyja_status status = fj_segment_trim(segment, &poison, error);
-  if (status != FREYJA_OK || segment->mark == mark) return status;
+  freyja_status status = FREYJA_OK;
+  if (segment->mark < segment->tail || has_reserve)
+    status = fj_segment_trim(segment, &poison, error);
+  if (status != FREYJA_OK || segment->marked == segment->mark) return status;
   return fj_segment_sync(segment, segment->tail, error); /* the mark itself */
 }

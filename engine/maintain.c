@@ -114,6 +114,15 @@ static bool has_moved(const fj_index *index) {
   return true;
 }
 
+/* C2: the mark of the log, which is synced. */
+static freyja_status confirm_mark(freyja *db, freyja_error *error) {
+  bool poison = false;
+  db->syncs++;
+  freyja_status status = fj_segment_confirm(db->active, &poison, error);
+  if (poison) db->poisoned = true;
+  return status;
+}
+
 freyja_status freyja_checkpoint(freyja *db, freyja_error *error) {
   fj_index *index = &db->index;
   freyja_status status = fj_store_check_write(db, error);
@@ -124,6 +133,8 @@ freyja_status freyja_checkpoint(freyja *db, freyja_error *error) {
   status = fj_store_settle(db, error);
   if (status == FREYJA_OK) status = fj_store_sync(db, error); /* C2 */
   if (status != FREYJA_OK || count_uncovered(index) == 0) return status;
+  status = confirm_mark(db, error);
+  if (status != FREYJA_OK) return status;
   return fj_checkpoint_write(index, db->manifest.generation, error);
 }
 

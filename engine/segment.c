@@ -252,7 +252,7 @@ static freyja_status segment_new(fj_pool *pool, uint64_t id, uint64_t limit, fj_
   segment->seed = fj_segment_seed(&pool->identity, id);
   segment->references = 1;
   segment->file = -1;
-  segment->tail = segment->mark = FJ_SEGMENT_HEADER;
+  segment->tail = segment->mark = segment->marked = FJ_SEGMENT_HEADER;
   segment->limit = limit;
   segment->can_reserve = true;
   *out = segment;

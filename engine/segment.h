@@ -55,6 +55,7 @@ typedef struct fj_segment {
   uint64_t reserved;     /* S2; end of the blocks that the file is known to have */
   uint64_t limit;        /* bytes it may grow to; equals tail once sealed */
   uint64_t mark;         /* S4 */
+  uint64_t marked;       /* a mark that is known to be on the disk; <= mark */
   uint64_t filled;       /* end of the zeros written ahead; may be less than the tail */
   uint64_t written_back; /* end of what the disk was asked to take */
   uint64_t staged;       /* end of what writes, failed ones too, have put behind the tail */
@@ -227,7 +228,11 @@ freyja_status fj_segment_trim(fj_segment *segment, bool *poison, freyja_error *e
 /* No more appends, after fj_segment_trim: read-only from here on. */
 void fj_segment_seal(fj_segment *segment);
 
-/* Before closing: as trim, and the mark is durable too. */
+/* After a sync up to the tail: the mark says so, and is durable too. Faults: IO, FULL; *poison
+ * tells that a sync failed. */
+freyja_status fj_segment_confirm(fj_segment *segment, bool *poison, freyja_error *error);
+
+/* Before closing: as trim, and the mark is durable too, if it could be written. */
 freyja_status fj_segment_finish(fj_segment *segment, freyja_error *error);
 
 #endif

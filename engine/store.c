@@ -116,7 +116,8 @@ freyja_status freyja_rotate(freyja *db, freyja_error *error) {
 
 static freyja_status finish(freyja *db, freyja_error *error) {
   freyja_status status = fj_segment_finish(db->active, error);
-  if (status == FREYJA_OK && db->active->mark == db->active->tail) fj_store_checkpoint(db);
+  if (status == FREYJA_OK && db->active->marked == db->active->tail) /* C2 */
+    fj_store_checkpoint(db);
   return status;
 }
 

@@ -44,8 +44,11 @@ static uint64_t durable_mark(const sim_disk *disk, const char *path, uint64_t *e
   return highest;
 }
 
-static void test_close(freyja_io io, freyja_sync_mode sync, int writes, const char *name) {
+/* `synced`: by the user, just before, and nothing is reserved that a close had to cut. */
+static void test_close(freyja_io io, freyja_sync_mode sync, int writes, bool synced,
+                       const char *name) {
   sim_disk *disk = sim_disk_create(1);
+  disk->no_reserve = synced;
   uint64_t end = 0;
   bool right = true;
   /* Closed twice, so that each slot has its turn. */
@@ -53,6 +56,7 @@ static void test_close(freyja_io io, freyja_sync_mode sync, int writes, const ch
     freyja *db = open_store(disk, io, sync);
     for (int i = 0; i < writes; i++)
       if (freyja_put(db, "key", 3, "value", 5, NULL) != FREYJA_OK) exit(1);
+    if (synced && freyja_sync(db, NULL) != FREYJA_OK) exit(1);
     if (freyja_close(db, NULL) != FREYJA_OK) exit(1);
     right = right && durable_mark(disk, "db/1.data", &end) == end;
   }
@@ -61,9 +65,11 @@ static void test_close(freyja_io io, freyja_sync_mode sync, int writes, const ch
 }
 
 int main(void) {
-  test_close(FREYJA_IO_MMAP, FREYJA_SYNC_NONE, 5, "a close makes them durable");
-  test_close(FREYJA_IO_SYSCALL, FREYJA_SYNC_NONE, 5, "by system calls");
-  test_close(FREYJA_IO_MMAP, FREYJA_SYNC_ALWAYS, 2, "that of a write that was synced");
-  test_close(FREYJA_IO_SYSCALL, FREYJA_SYNC_ALWAYS, 1, "that of the only one");
+  test_close(FREYJA_IO_MMAP, FREYJA_SYNC_NONE, 5, false, "a close makes them durable");
+  test_close(FREYJA_IO_SYSCALL, FREYJA_SYNC_NONE, 5, false, "by system calls");
+  test_close(FREYJA_IO_MMAP, FREYJA_SYNC_ALWAYS, 2, false, "that of a write that was synced");
+  test_close(FREYJA_IO_SYSCALL, FREYJA_SYNC_ALWAYS, 1, false, "that of the only one");
+  for (int io = FREYJA_IO_MMAP; io <= FREYJA_IO_SYSCALL; io++)
+    test_close((freyja_io)io, FREYJA_SYNC_NONE, 1, true, "that of a sync just before");
   return failures > 0;
 }

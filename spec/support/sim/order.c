@@ -16,7 +16,10 @@
  * last of those.
  * O7  No MANIFEST retires a segment before all records of the log are durable.
  * O8  No hint file takes its place before it is durable itself; in a store it is never written
- *     to there. */
+ *     to there.
+ * O9  No KEYDIR takes its place before it is durable itself, and with it the log that it
+ *     covers: each data file as far as that, and of the last one, unless a durable MANIFEST
+ *     seals it, a mark that says so. It is never written to there. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,6 +27,7 @@
 #include <string.h>
 
 #include "calls.h"
+#include "checkpoint.h"
 #include "hash.h"
 #include "segment.h"
 
@@ -270,13 +274,68 @@ static bool is_hint(const char *name) {
   return strcmp(fj_segment_parse_id(name, &id), ".hint") == 0;
 }
 
+/* Whether all of a file is on the disk. */
+static bool is_durable(const sim_disk *disk, uint32_t index) {
+  const sim_node *node = &disk->nodes[index];
+  return !is_pending(disk, index, 0, UINT64_MAX) && node->disk.size == node->now.size;
+}
+
 /* A hint file takes its place. */
 static void check_hint(sim_disk *disk, const sim_unit *unit) {
-  uint32_t index = sim_entries_find(&disk->nodes[unit->node].entries, unit->name);
-  if (index == UINT32_MAX) return;
-  const sim_node *node = &disk->nodes[index];
-  if (is_pending(disk, index, 0, node->now.size) || node->disk.size != node->now.size)
+  if (!is_durable(disk, unit->target))
     sim_order_break(disk, "O8: %s takes its place before it is durable", unit->to);
+}
+
+/* ---- O9 --------------------------------------------------------------- */
+
+/* The highest mark of a data file on the disk. */
+static uint64_t durable_mark(const sim_bytes *file, const fj_identity *identity, uint64_t id) {
+  uint64_t highest = FJ_SEGMENT_HEADER, seed = fj_segment_seed(identity, id);
+  for (unsigned slot = 0; slot < 2; slot++) {
+    uint64_t mark = 0;
+    if (file->size >= FJ_SEGMENT_HEADER &&
+        fj_segment_decode_mark(file->at, seed, slot, &mark) && mark > highest)
+      highest = mark;
+  }
+  return highest;
+}
+
+/* A segment that a KEYDIR covers up to `size`; `entry` is what the KEYDIR says of it. */
+static void check_covered(sim_disk *disk, const sim_node *dir, const fj_identity *identity,
+                          const uint8_t *entry, bool last) {
+  uint64_t id = fj_get64(entry), size = fj_get64(entry + 16);
+  manifest durable = manifest_durable(disk, dir);
+  uint32_t index = node_of_segment(&dir->durable, id);
+  const sim_node *node = index == UINT32_MAX ? NULL : &disk->nodes[index];
+  if (node == NULL || node->disk.size < size ||
+      is_pending(disk, index, FJ_SEGMENT_HEADER, size)) {
+    sim_order_break(disk, "O9: a KEYDIR covers %" PRIu64 ".data before it is durable", id);
+    return;
+  }
+  if (is_sealed(&durable, id)) return;
+  if (!last)
+    sim_order_break(disk, "O9: a KEYDIR covers %" PRIu64 ".data before it is sealed", id);
+  else if (durable_mark(&node->disk, identity, id) < size)
+    sim_order_break(disk, "O9: a KEYDIR covers %" PRIu64 ".data before its mark is durable",
+                    id);
+}
+
+static void check_keydir(sim_disk *disk, const sim_unit *unit) {
+  const sim_node *dir = &disk->nodes[unit->node];
+  const sim_bytes *file = &disk->nodes[unit->target].now;
+  fj_identity identity;
+  uint32_t count = file->size < FJ_CHECKPOINT_HEADER ? 0 : fj_get32(file->at + 48);
+  if (count == 0 || !is_durable(disk, unit->target) ||
+      file->size < fj_checkpoint_start(count)) {
+    sim_order_break(disk, "O9: a KEYDIR takes its place before it is durable");
+    return;
+  }
+  memcpy(identity.id, file->at + 16, FJ_STORE_ID);
+  identity.hash_seed = fj_get64(file->at + 32);
+  const uint8_t *entries = file->at + FJ_CHECKPOINT_HEADER;
+  for (uint32_t i = 0; i < count; i++)
+    check_covered(disk, dir, &identity, entries + (size_t)i * FJ_CHECKPOINT_SEGMENT,
+                  i + 1 == count);
 }
 
 static void check_removal(sim_disk *disk, const sim_unit *unit) {
@@ -300,6 +359,8 @@ static void check_change(sim_disk *disk, const sim_unit *unit, const sim_node *d
     sim_order_break(disk, "O4: a MANIFEST is written in place");
   if (is_hint(name) && manifest_now(disk, dir).head != NULL)
     sim_order_break(disk, "O8: %s is written in place", name);
+  if (strcmp(name, fj_checkpoint_name) == 0)
+    sim_order_break(disk, "O9: a KEYDIR is written in place");
   if (!fj_segment_parse_name(name, &id)) return;
   check_sealed(disk, unit, dir, id);
   if (unit->kind == SIM_SIZE) check_cut(disk, unit, dir, id);
@@ -311,6 +372,8 @@ void sim_order_unit(sim_disk *disk, const sim_unit *unit) {
   if (unit->kind == SIM_MOVE && strcmp(unit->to, manifest_name) == 0)
     check_manifest(disk, unit);
   if (unit->kind == SIM_MOVE && is_hint(unit->to)) check_hint(disk, unit);
+  if (unit->kind == SIM_MOVE && strcmp(unit->to, fj_checkpoint_name) == 0)
+    check_keydir(disk, unit);
   if (unit->kind == SIM_REMOVE) check_removal(disk, unit);
   if (sim_is_entry(unit)) return;
   for (uint32_t i = 0; i < disk->node_count; i++) {
