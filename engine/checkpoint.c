@@ -284,13 +284,16 @@ static freyja_status verify_shards(const fj_checkpoint *c, const fj_findings *fi
   uint64_t size = shard_bytes(c->head.capacity);
   fj_slot *slots = os->allocate(os->context, (size_t)size);
   if (slots == NULL) return fj_fail_memory(error, "verify a checkpoint");
-  for (uint32_t i = 0; i < FJ_SHARDS; i++) {
+  freyja_status status = FREYJA_OK;
+  for (uint32_t i = 0; i < FJ_SHARDS && status != FREYJA_MEMORY; i++) {
     fj_extent extent = {fj_checkpoint_name, c->start + i * size, size};
     freyja_error why;
-    if (fj_checkpoint_read(c, i, slots, &why) != FREYJA_OK) tell(findings, extent, &why);
+    status = fj_checkpoint_read(c, i, slots, &why);
+    if (status == FREYJA_MEMORY && error != NULL) *error = why;
+    else if (status != FREYJA_OK && status != FREYJA_MEMORY) tell(findings, extent, &why);
   }
   os->release(os->context, slots);
-  return FREYJA_OK;
+  return status == FREYJA_MEMORY ? status : FREYJA_OK;
 }
 
 freyja_status fj_checkpoint_verify(const fj_dir *dir, const fj_identity *identity,

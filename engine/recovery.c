@@ -31,16 +31,22 @@ static freyja_status take_damage(fj_index *index, fj_scan *scan, freyja_error *w
   uint64_t from = scan->offset;
   uint64_t limit = segment->sealed || segment->mark > scan->end ? scan->end : segment->mark;
   freyja_status status = fj_detour_resume(scan, limit, why, error);
+  if (status == FREYJA_OK && index->recovered && why->status != FREYJA_OK) {
+    if (error != NULL) *error = *why; /* see take_fault */
+    status = why->status;
+  }
   if (status != FREYJA_OK) return status;
   fj_index_add_damage(index, segment, from, scan->offset - from, true, why);
   return FREYJA_OK;
 }
 
 /* Reading failed at scan->offset. Where what is not there would be damage, so is what cannot
- * be read; where the log ends cannot be told without it. */
+ * be read; where the log ends cannot be told without it. In a store that is open already the
+ * next try may succeed: nothing is remembered that would outlast the fault. */
 static freyja_status take_fault(fj_index *index, fj_scan *scan, freyja_error *why,
                                 freyja_error *error) {
-  if (fj_scan_is_unreadable(scan, why) && is_damage(scan->segment, scan->offset))
+  if (!index->recovered && fj_scan_is_unreadable(scan, why) &&
+      is_damage(scan->segment, scan->offset))
     return take_damage(index, scan, why, error);
   if (error != NULL) *error = *why;
   return why->status;
@@ -56,7 +62,7 @@ static freyja_status take_record(fj_index *index, fj_scan *scan, fj_record *reco
   freyja_error why;
   bool damage = is_damage(segment, scan->offset);
   freyja_status status = fj_detour_value(scan, record, &valid, &why);
-  if (status != FREYJA_OK || (why.status != FREYJA_OK && !damage))
+  if (status != FREYJA_OK || (why.status != FREYJA_OK && (!damage || index->recovered)))
     return take_fault(index, scan, &why, error);
   *ends = !damage && !(valid && fj_record_is_padded(record));
   if (*ends) return FREYJA_OK;

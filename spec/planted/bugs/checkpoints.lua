@@ -35,7 +35,12 @@ bug("keydir_forgets_what_has_expired", "checkpoint",
 bug("keydir_is_ahead_of_its_slots", "checkpoint",
   [[.size = segment->tail,]], [[.size = segment->mark + 8,]])
 
+bug("keydir_is_not_synced", "faults", [[code = fj_sync(os, w->file);]], [[code = 0;]])
+
 in_file "engine/maintain.c"
+
+bug("keydir_is_ahead_of_the_mark", "faults",
+  [[status = confirm_mark(db, error);]], [[status = FREYJA_OK;]])
 
 bug("keydir_hides_damage", "checkpoint",
   [[if (damaged != NULL)]], [[if (damaged != NULL && db->poisoned)]])
@@ -96,6 +101,10 @@ bug("absent_shards_are_not_brought", "checkpoint",
   [[freyja_status status = FREYJA_OK;]])
 
 in_file "engine/recovery.c"
+
+bug("faults_of_reading_again_are_remembered", "faults",
+  [[if (!index->recovered && fj_scan_is_unreadable(scan, why) &&]],
+  [[if (fj_scan_is_unreadable(scan, why) &&]])
 
 bug("the_log_behind_the_keydir_is_not_read", "checkpoint",
   [[if (segment->tail >= end) return FREYJA_OK;]], [[if (segment->tail > 0) return FREYJA_OK;]])

@@ -139,7 +139,7 @@ typedef struct sim_failure {
   char path[96];    /* what it was about ("db/1.data"); empty if that has no name */
 } sim_failure;
 
-#define SIM_FAILURES 128u /* are remembered */
+#define SIM_FAILURES 512u /* are remembered */
 
 typedef struct sim_disk sim_disk;
 typedef struct sim_block sim_block;

@@ -1,178 +1,9 @@
 /* scenarios.c - see scenarios.h. */
 #include "scenarios.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stddef.h>
 
-#define MANY 14u /* segments: more than the engine keeps open */
-
-/* ---- what is there ---------------------------------------------------- */
-
-static void put_some(trial *t, unsigned from, unsigned count) {
-  for (unsigned key = from; key < from + count; key++) trial_put(t, key);
-}
-
-/* Three segments, with values of all sizes, overwritten and deleted ones. */
-static void make_store(trial *t) {
-  trial_open(t);
-  put_some(t, 0, 8);
-  trial_put_large(t, 2);
-  trial_rotate(t);
-  put_some(t, 6, 4);
-  trial_delete(t, 3);
-  trial_put(t, 0);
-  trial_rotate(t);
-  put_some(t, 10, 3);
-  trial_put_large(t, 11);
-  trial_delete(t, 6);
-  trial_close(t);
-}
-
-static void make_many_segments(trial *t) {
-  trial_open(t);
-  for (unsigned key = 0; key < MANY; key++) {
-    trial_put(t, key);
-    trial_rotate(t);
-  }
-  trial_close(t);
-}
-
-/* Changes one byte of a file of the store. */
-static void spoil(trial *t, const char *path, uint64_t offset) {
-  uint64_t size = 0;
-  const uint8_t *bytes = sim_disk_bytes(t->disk, path, &size);
-  if (bytes == NULL || offset >= size) abort();
-  uint8_t *copy = malloc(size);
-  if (copy == NULL) abort();
-  memcpy(copy, bytes, size);
-  copy[offset] ^= 0x55;
-  sim_disk_put(t->disk, path, copy, size);
-  free(copy);
-}
-
-/* Behind the mark a record that is not whole and two that are. What recovery cuts must not
- * come back when the next write, of the same size, takes the place of the first. */
-static void make_torn(trial *t) {
-  trial_state sure;
-  trial_open(t);
-  put_some(t, 0, 6);
-  trial_close(t);
-  trial_open(t);
-  sure = *trial_now(t);
-  uint64_t end = 0;
-  freyja_segment segment;
-  (void)freyja_get_segments(t->db, &segment, 1);
-  end = segment.bytes;
-  trial_put_probe(t, 1);
-  trial_put_probe(t, 2);
-  trial_put_probe(t, 7);
-  sim_disk_kill(t->disk);
-  t->db = NULL;
-  spoil(t, "db/1.data", end + 30);
-  t->states[0] = sure;
-  t->acknowledged = t->promised = 0;
-}
-
-/* What crashes leave, and what is not ours. */
-static void make_leftovers(trial *t) {
-  static const uint8_t junk[300] = "junk";
-  uint64_t size = 0;
-  make_store(t);
-  const uint8_t *ours = sim_disk_bytes(t->disk, "db/1.data", &size);
-  sim_disk_put(t->disk, "db/4.data", junk, 64);
-  sim_disk_put(t->disk, "db/5.data", NULL, 0);
-  sim_disk_put(t->disk, "db/6.data", ours, 128);
-  sim_disk_put(t->disk, "db/7.data", junk, sizeof junk);
-  sim_disk_put(t->disk, "db/MANIFEST.tmp", junk, 10);
-  sim_disk_put(t->disk, "db/other.tmp", junk, 10);
-  sim_disk_put(t->disk, "db/notes", junk, 10);
-  sim_disk_put_type(t->disk, "db/8.data", SIM_DIRECTORY);
-}
-
-/* Remembers which keys damage makes unreadable. */
-static void learn_damage(trial *t) {
-  t->broken = true;
-  trial_open(t);
-  trial_state state = *trial_now(t);
-  for (unsigned key = 0; key < TRIAL_KEYS && t->db != NULL; key++) {
-    char name[TRIAL_KEY_SIZE], value[TRIAL_VALUE_MAX];
-    size_t size = 0;
-    trial_name(key, name);
-    if (freyja_get(t->db, name, sizeof name, value, sizeof value, &size, NULL) ==
-        FREYJA_CORRUPT)
-      state.of[key] = TRIAL_CORRUPT;
-  }
-  trial_close(t);
-  t->states[0] = state;
-  t->acknowledged = t->promised = 0;
-}
-
-static void make_damaged_value(trial *t) {
-  make_store(t);
-  spoil(t, "db/1.data", 128 + 24 + 5 + 3);
-  learn_damage(t);
-}
-
-static void make_damaged_header(trial *t) {
-  make_store(t);
-  spoil(t, "db/2.data", 128 + 1);
-  learn_damage(t);
-}
-
-static void make_missing(trial *t) {
-  make_store(t);
-  sim_disk_remove(t->disk, "db/2.data");
-  t->disk->unchecked = true; /* which demands that it is there */
-  learn_damage(t);
-}
-
-static void make_folder(trial *t) { sim_disk_put_type(t->disk, "db", SIM_DIRECTORY); }
-
-static void make_readonly(trial *t) {
-  make_store(t);
-  t->options.readonly = true;
-}
-
-/* Not closed, but killed: nothing of the last segment is synced. */
-static void make_killed(trial *t) {
-  trial_open(t);
-  put_some(t, 0, 5);
-  trial_rotate(t);
-  put_some(t, 4, 5);
-  trial_delete(t, 1);
-  sim_disk_kill(t->disk);
-  t->db = NULL;
-  t->promised = t->acknowledged;
-}
-
-/* As well, and copied without the zeros that were reserved. */
-static void make_sparse(trial *t) {
-  t->options.segment_size = 5 * FREYJA_SEGMENT_SIZE_MIN;
-  make_killed(t);
-  sim_disk_punch(t->disk, "db/2.data");
-}
-
-static void make_hinted(trial *t) {
-  make_store(t);
-  trial_open(t);
-  trial_hint(t);
-  trial_close(t);
-}
-
-/* One of the hint files is not what it was. */
-static void make_wrong_hint(trial *t) {
-  make_hinted(t);
-  spoil(t, "db/2.hint", 100);
-}
-
-#define FULL 38u /* keys of two hashes: as many as the keydir's first memory takes */
-
-static void make_full_keydir(trial *t) {
-  trial_open(t);
-  put_some(t, 0, FULL);
-  trial_close(t);
-}
+#include "stores.h"
 
 /* ---- what is done ----------------------------------------------------- */
 
@@ -186,7 +17,7 @@ static void open_and_read(trial *t) {
 static void create(trial *t) {
   trial_arm(t);
   trial_open(t);
-  put_some(t, 0, 3);
+  sim_put_some(t, 0, 3);
   trial_get_all(t);
   trial_close(t);
 }
@@ -284,7 +115,7 @@ static void sync_often(trial *t) {
 
 static void close_it(trial *t) {
   trial_open(t);
-  put_some(t, 20, 3);
+  sim_put_some(t, 20, 3);
   trial_delete(t, 1);
   trial_arm(t);
   trial_close(t);
@@ -417,10 +248,43 @@ static void fill_keydir(trial *t) {
   if (t->db == NULL) return;
   freyja_get_stats(t->db, &before);
   trial_arm(t);
-  put_some(t, FULL, 2);
+  sim_put_some(t, SIM_FULL, 2);
   freyja_get_stats(t->db, &after);
   if (t->acknowledged == 2 && after.index_bytes == before.index_bytes)
     trial_wrong(t, "the keydir has not grown: this tests nothing");
+}
+
+static void checkpoint(trial *t) {
+  trial_open(t);
+  trial_put(t, 20);
+  trial_arm(t);
+  trial_checkpoint(t);
+  trial_put(t, 21);
+  trial_delete(t, 2);
+  trial_rotate(t);
+  trial_put(t, 5);
+  trial_checkpoint(t);
+  trial_get_all(t);
+}
+
+static void checkpoint_moving(trial *t) {
+  trial_open(t);
+  trial_put(t, 20);
+  trial_rotate(t);
+  trial_arm(t);
+  trial_checkpoint_moving(t);
+  trial_get(t, 2);
+}
+
+/* A close that writes a KEYDIR. */
+static void close_much(trial *t) {
+  trial_open(t);
+  trial_put(t, 20);
+  trial_delete(t, 1);
+  trial_arm(t);
+  trial_close(t);
+  trial_open(t);
+  trial_get_all(t);
 }
 
 /* Opened, used and closed twice. */
@@ -428,7 +292,7 @@ static void live(trial *t) {
   trial_arm(t);
   for (unsigned session = 0; session < 2; session++) {
     trial_open(t);
-    put_some(t, session * 3, 8);
+    sim_put_some(t, session * 3, 8);
     trial_put_large(t, session);
     trial_sync(t);
     trial_delete(t, session + 4);
@@ -448,67 +312,83 @@ static void live(trial *t) {
 
 const scenario sim_scenarios[] = {
     {"create", NULL, create, NONE, 0, 0},
-    {"create-in-folder", make_folder, create, ALWAYS, 0, 0},
+    {"create-in-folder", sim_make_folder, create, ALWAYS, 0, 0},
     {"create-unreserved", NULL, create, NONE, 0, SIM_UNRESERVED},
-    {"open", make_store, open_and_read, NONE, 0, 0},
-    {"open-killed", make_killed, open_and_read, NONE, 0, 0},
-    {"open-sparse", make_sparse, open_and_read, NONE, 0, 0},
-    {"write-sparse", make_sparse, write_pages, NONE, 0, 0},
-    {"write-sparse-always", make_sparse, write_pages, ALWAYS, 0, 0},
-    {"open-torn", make_torn, open_and_read, NONE, 0, 0},
-    {"open-leftovers", make_leftovers, open_and_read, NONE, 0, 0},
-    {"open-damaged-value", make_damaged_value, open_and_read, NONE, 0, 0},
-    {"open-damaged-header", make_damaged_header, open_and_read, NONE, 0, 0},
-    {"open-missing", make_missing, open_and_read, NONE, 0, 0},
-    {"open-readonly", make_readonly, open_and_read, NONE, 0, 0},
-    {"open-many", make_many_segments, open_and_read, NONE, 0, 0},
-    {"write", make_store, write_all_ways, NONE, 0, 0},
-    {"write-always", make_store, write_all_ways, ALWAYS, 0, 0},
-    {"write-interval", make_store, write_all_ways, INTERVAL, 0, 0},
-    {"write-unreserved", make_store, write_all_ways, NONE, 0, SIM_UNRESERVED},
-    {"write-unreserved-always", make_store, write_all_ways, ALWAYS, 0, SIM_UNRESERVED},
-    {"expire", make_store, expire, NONE, 0, 0},
-    {"expire-always-collide", make_store, expire, ALWAYS, 2, 0},
-    {"expire-unreserved", make_store, expire, INTERVAL, 0, SIM_UNRESERVED},
-    {"rotate", make_store, rotate, NONE, 0, 0},
-    {"rotate-always", make_store, rotate, ALWAYS, 0, 0},
-    {"rotate-unreserved", make_store, rotate, NONE, 0, SIM_UNRESERVED},
-    {"hint", make_store, write_hints, NONE, 0, 0},
-    {"hint-collide", make_store, write_hints, ALWAYS, 2, 0},
-    {"open-hinted", make_hinted, open_and_read, NONE, 0, 0},
-    {"open-hinted-collide", make_hinted, open_and_read, NONE, 1, 0},
-    {"open-wrong-hint", make_wrong_hint, open_and_read, NONE, 0, 0},
-    {"sync", make_store, sync_often, NONE, 0, 0},
-    {"close", make_store, close_it, NONE, 0, 0},
-    {"read", make_store, read_all, NONE, 0, 0},
-    {"read-many", make_many_segments, read_all, NONE, 0, 0},
-    {"iterate", make_store, iterate, NONE, 0, 0},
-    {"iterate-many", make_many_segments, iterate_once, NONE, 0, 0},
-    {"iterate-log-write", make_store, iterate_in_log, NONE, 0, 0},
-    {"iterate-key-write", make_store, iterate_in_order, ALWAYS, 0, 0},
-    {"view", make_store, view, NONE, 0, 0},
-    {"statistics", make_store, count, NONE, 0, 0},
-    {"merge", make_store, merge_all, NONE, 0, 0},
-    {"merge-always", make_store, merge_all, ALWAYS, 2, SIM_MAPPED_ONLY},
-    {"transform", make_store, transform, NONE, 0, 0},
-    {"transform-always-collide", make_store, transform, ALWAYS, 2, SIM_MAPPED_ONLY},
-    {"verify", make_store, verify, NONE, 0, 0},
-    {"verify-hinted", make_hinted, verify, NONE, 0, 0},
-    {"verify-damaged", make_damaged_value, verify, NONE, 0, 0},
-    {"verify-readonly", make_readonly, verify, NONE, 0, 0},
-    {"backup", make_store, back_up, NONE, 0, 0},
-    {"backup-copy", make_store, back_up_copy, ALWAYS, 0, 0},
-    {"backup-many", make_many_segments, back_up, NONE, 0, 0},
-    {"backup-hinted", make_hinted, back_up, NONE, 0, 0},
-    {"backup-hinted-copy", make_hinted, back_up_copy, NONE, 0, 0},
-    {"backup-damaged", make_damaged_value, back_up, NONE, 0, 0},
-    {"repair", make_store, mend, NONE, 0, SIM_MAPPED_ONLY},
-    {"repair-killed", make_killed, mend, NONE, 0, SIM_MAPPED_ONLY},
-    {"repair-damaged-value", make_damaged_value, mend, NONE, 0, SIM_MAPPED_ONLY},
-    {"repair-damaged-header", make_damaged_header, mend, NONE, 0, SIM_MAPPED_ONLY},
-    {"repair-missing", make_missing, mend, NONE, 0, SIM_MAPPED_ONLY},
-    {"collide", make_store, collide, NONE, 2, 0},
-    {"fill-keydir", make_full_keydir, fill_keydir, NONE, 1, SIM_MAPPED_ONLY},
+    {"open", sim_make_store, open_and_read, NONE, 0, 0},
+    {"open-killed", sim_make_killed, open_and_read, NONE, 0, 0},
+    {"open-sparse", sim_make_sparse, open_and_read, NONE, 0, 0},
+    {"write-sparse", sim_make_sparse, write_pages, NONE, 0, 0},
+    {"write-sparse-always", sim_make_sparse, write_pages, ALWAYS, 0, 0},
+    {"open-torn", sim_make_torn, open_and_read, NONE, 0, 0},
+    {"open-leftovers", sim_make_leftovers, open_and_read, NONE, 0, 0},
+    {"open-damaged-value", sim_make_damaged_value, open_and_read, NONE, 0, 0},
+    {"open-damaged-header", sim_make_damaged_header, open_and_read, NONE, 0, 0},
+    {"open-missing", sim_make_missing, open_and_read, NONE, 0, 0},
+    {"open-readonly", sim_make_readonly, open_and_read, NONE, 0, 0},
+    {"open-many", sim_make_many_segments, open_and_read, NONE, 0, 0},
+    {"write", sim_make_store, write_all_ways, NONE, 0, 0},
+    {"write-always", sim_make_store, write_all_ways, ALWAYS, 0, 0},
+    {"write-interval", sim_make_store, write_all_ways, INTERVAL, 0, 0},
+    {"write-unreserved", sim_make_store, write_all_ways, NONE, 0, SIM_UNRESERVED},
+    {"write-unreserved-always", sim_make_store, write_all_ways, ALWAYS, 0, SIM_UNRESERVED},
+    {"expire", sim_make_store, expire, NONE, 0, 0},
+    {"expire-always-collide", sim_make_store, expire, ALWAYS, 2, 0},
+    {"expire-unreserved", sim_make_store, expire, INTERVAL, 0, SIM_UNRESERVED},
+    {"rotate", sim_make_store, rotate, NONE, 0, 0},
+    {"rotate-always", sim_make_store, rotate, ALWAYS, 0, 0},
+    {"rotate-unreserved", sim_make_store, rotate, NONE, 0, SIM_UNRESERVED},
+    {"hint", sim_make_store, write_hints, NONE, 0, 0},
+    {"hint-collide", sim_make_store, write_hints, ALWAYS, 2, 0},
+    {"open-hinted", sim_make_hinted, open_and_read, NONE, 0, 0},
+    {"open-hinted-collide", sim_make_hinted, open_and_read, NONE, 1, 0},
+    {"open-wrong-hint", sim_make_wrong_hint, open_and_read, NONE, 0, 0},
+    {"checkpoint", sim_make_store, checkpoint, NONE, 0, 0},
+    {"checkpoint-always-collide", sim_make_store, checkpoint, ALWAYS, 2, 0},
+    {"checkpoint-unreserved", sim_make_store, checkpoint, NONE, 0, SIM_UNRESERVED},
+    {"checkpoint-again", sim_make_checkpointed, checkpoint, NONE, 0, 0},
+    {"checkpoint-spoiled", sim_make_spoiled_tail, checkpoint, NONE, 0, SIM_MAPPED_ONLY},
+    {"checkpoint-moving", sim_make_store, checkpoint_moving, NONE, 0, 0},
+    {"open-checkpointed", sim_make_checkpointed, open_and_read, NONE, 0, 0},
+    {"open-checkpointed-collide", sim_make_tail, open_and_read, NONE, 1, 0},
+    {"open-tail", sim_make_tail, open_and_read, NONE, 0, 0},
+    {"open-spoiled", sim_make_spoiled_checkpoint, open_and_read, NONE, 0, 0},
+    {"open-spoiled-tail", sim_make_spoiled_tail, open_and_read, NONE, 0, 0},
+    {"write-spoiled", sim_make_spoiled_checkpoint, write_all_ways, NONE, 2, 0},
+    {"close-much", sim_make_much, close_much, NONE, 0, SIM_MAPPED_ONLY},
+    {"sync", sim_make_store, sync_often, NONE, 0, 0},
+    {"close", sim_make_store, close_it, NONE, 0, 0},
+    {"read", sim_make_store, read_all, NONE, 0, 0},
+    {"read-many", sim_make_many_segments, read_all, NONE, 0, 0},
+    {"iterate", sim_make_store, iterate, NONE, 0, 0},
+    {"iterate-checkpointed", sim_make_tail, iterate_once, NONE, 0, 0},
+    {"iterate-many", sim_make_many_segments, iterate_once, NONE, 0, 0},
+    {"iterate-log-write", sim_make_store, iterate_in_log, NONE, 0, 0},
+    {"iterate-key-write", sim_make_store, iterate_in_order, ALWAYS, 0, 0},
+    {"view", sim_make_store, view, NONE, 0, 0},
+    {"statistics", sim_make_store, count, NONE, 0, 0},
+    {"merge", sim_make_store, merge_all, NONE, 0, 0},
+    {"merge-always", sim_make_store, merge_all, ALWAYS, 2, SIM_MAPPED_ONLY},
+    {"merge-checkpointed", sim_make_checkpointed, merge_all, NONE, 0, 0},
+    {"transform", sim_make_store, transform, NONE, 0, 0},
+    {"transform-always-collide", sim_make_store, transform, ALWAYS, 2, SIM_MAPPED_ONLY},
+    {"verify", sim_make_store, verify, NONE, 0, 0},
+    {"verify-hinted", sim_make_hinted, verify, NONE, 0, 0},
+    {"verify-checkpointed", sim_make_tail, verify, NONE, 0, 0},
+    {"verify-damaged", sim_make_damaged_value, verify, NONE, 0, 0},
+    {"verify-readonly", sim_make_readonly, verify, NONE, 0, 0},
+    {"backup", sim_make_store, back_up, NONE, 0, 0},
+    {"backup-copy", sim_make_store, back_up_copy, ALWAYS, 0, 0},
+    {"backup-many", sim_make_many_segments, back_up, NONE, 0, 0},
+    {"backup-hinted", sim_make_hinted, back_up, NONE, 0, 0},
+    {"backup-hinted-copy", sim_make_hinted, back_up_copy, NONE, 0, 0},
+    {"backup-damaged", sim_make_damaged_value, back_up, NONE, 0, 0},
+    {"repair", sim_make_store, mend, NONE, 0, SIM_MAPPED_ONLY},
+    {"repair-killed", sim_make_killed, mend, NONE, 0, SIM_MAPPED_ONLY},
+    {"repair-damaged-value", sim_make_damaged_value, mend, NONE, 0, SIM_MAPPED_ONLY},
+    {"repair-damaged-header", sim_make_damaged_header, mend, NONE, 0, SIM_MAPPED_ONLY},
+    {"repair-missing", sim_make_missing, mend, NONE, 0, SIM_MAPPED_ONLY},
+    {"collide", sim_make_store, collide, NONE, 2, 0},
+    {"fill-keydir", sim_make_full_keydir, fill_keydir, NONE, 1, SIM_MAPPED_ONLY},
     {"live", NULL, live, INTERVAL, 0, 0},
 };
 

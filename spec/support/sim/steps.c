@@ -251,6 +251,27 @@ void trial_hint(trial *t) {
   }
 }
 
+void trial_checkpoint(trial *t) {
+  if (!trial_runs(t)) return;
+  trial_begin(t);
+  freyja_status status = freyja_checkpoint(t->db, &t->error);
+  trial_judge(t, TRIAL_WRITES_TO, "checkpoint", status);
+  if (status == FREYJA_OK) t->promised = t->acknowledged;
+}
+
+void trial_checkpoint_moving(trial *t) {
+  if (!trial_runs(t)) return;
+  freyja_rewrite *rewrite = begin_rewrite(t);
+  if (rewrite != NULL && merge_on(t, rewrite, TRIAL_COPIES) == FREYJA_END &&
+      commit_rewrite(t, rewrite) == FREYJA_OK) {
+    trial_begin(t);
+    freyja_status status = freyja_rewrite_step(rewrite, 100, &t->error);
+    trial_judge(t, TRIAL_READS, "rewrite_step", status);
+    trial_checkpoint(t);
+  }
+  freyja_rewrite_close(rewrite);
+}
+
 /* ---- reading ---------------------------------------------------------- */
 
 /* Whether a read that raises CORRUPT is right. */

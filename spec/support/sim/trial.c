@@ -130,13 +130,21 @@ static bool is_about(const sim_failure *failure, const char *at, const char *nam
   return strcmp(named, "db/lost") == 0 && is_below(at, named);
 }
 
+/* Whether a failure is of the KEYDIR, which may be lost. */
+static bool is_of_keydir(const sim_failure *failure) {
+  return strcmp(failure->path, "db/KEYDIR") == 0 ||
+         strcmp(failure->path, "db/KEYDIR.tmp") == 0;
+}
+
 /* Whether a call of the disk that failed is what the fault tells of. */
-static bool is_explained(const trial *t, freyja_status status) {
+static bool is_explained(const trial *t, trial_kind kind, freyja_status status) {
   const sim_disk *disk = t->disk;
   for (uint32_t i = 0; i < disk->failure_count && i < SIM_FAILURES; i++) {
     const sim_failure *failure = &disk->failures[i];
     char at[96], named[96];
-    if (strcmp(failure->call, "memory") == 0) {
+    bool memory = strcmp(failure->call, "memory") == 0;
+    if (kind == TRIAL_CLOSES && (memory || is_of_keydir(failure))) continue;
+    if (memory) {
       if (status == FREYJA_MEMORY) return true;
     } else if (status == status_of(failure->code) && t->error.os_code == failure->code &&
                is_about(failure, at_home(t, failure->path, at),
@@ -173,16 +181,17 @@ static bool is_doubtful_rename(const sim_failure *failure) {
   return code != ENOSPC && code != EDQUOT && code != ENOMEM && code != EROFS;
 }
 
-static meaning meaning_of(const trial *t) {
+/* A close does without a KEYDIR that it cannot write. */
+static meaning meaning_of(const trial *t, trial_kind kind) {
   meaning m = {false, false, false};
   const sim_disk *disk = t->disk;
   for (uint32_t i = 0; i < disk->failure_count && i < SIM_FAILURES; i++) {
     const sim_failure *failure = &disk->failures[i];
     bool sync = strncmp(failure->call, "sync", 4) == 0;
     if (sync && t->options.readonly && failure->code == EROFS) continue; /* as it should be */
-    m.sync = m.sync || sync;
+    m.sync = m.sync || (sync && !(kind == TRIAL_CLOSES && is_of_keydir(failure)));
     m.segment = m.segment || (sync && is_segment(t, failure->path));
-    m.doubt = m.doubt || sync || is_doubtful_rename(failure);
+    m.doubt = m.doubt || ((sync || is_doubtful_rename(failure)) && !is_of_keydir(failure));
   }
   if (disk->failure_count > 1) m.doubt = true; /* a write failed and could not be undone */
   return m;
@@ -211,7 +220,7 @@ static void judge_fault(trial *t, trial_kind kind, const char *call, freyja_stat
   } else if (kind == TRIAL_COPIES && t->disk->failure_count > 1 &&
              (status == FREYJA_CORRUPT || e->os_code == EEXIST)) {
     return; /* nothing of the store can be read; a link that failed was made and stays */
-  } else if (!is_explained(t, status)) {
+  } else if (!is_explained(t, kind, status)) {
     const sim_failure *first = &t->disk->failures[0];
     bool any = t->disk->failure_count > 0;
     trial_wrong(t, "%s: %s: %s (%s; errno %d); what failed: %s %s", call,
@@ -222,7 +231,7 @@ static void judge_fault(trial *t, trial_kind kind, const char *call, freyja_stat
 
 void trial_judge(trial *t, trial_kind kind, const char *call, freyja_status status) {
   if (kind == TRIAL_READS && t->disk->failure_count == 0 && !freyja_is_fault(status)) return;
-  meaning m = meaning_of(t);
+  meaning m = meaning_of(t, kind);
   if (freyja_is_fault(status)) judge_fault(t, kind, call, status);
   else if (t->before.poisoned && kind != TRIAL_READS)
     trial_wrong(t, "%s works on a poisoned store", call);

@@ -25,9 +25,9 @@
 #include "states.h"
 
 #define TRIAL_KEYS 48u
-#define TRIAL_WRITES 96u  /* in one session, at most */
-#define TRIAL_SERIALS 512 /* of writes in all */
-#define TRIAL_PROBE 40u   /* bytes of the values that trial_put_probe writes */
+#define TRIAL_WRITES 96u   /* in one session, at most */
+#define TRIAL_SERIALS 1024 /* of writes in all */
+#define TRIAL_PROBE 40u    /* bytes of the values that trial_put_probe writes */
 
 /* What a key holds: the serial number of a write, or one of these. */
 enum { TRIAL_ABSENT = -1, TRIAL_CORRUPT = -2, TRIAL_WRONG = -3 };
@@ -114,6 +114,9 @@ void trial_cas_delete(trial *t, unsigned key);
 void trial_sync(trial *t);
 void trial_rotate(trial *t);
 void trial_hint(trial *t); /* of each sealed segment */
+void trial_checkpoint(trial *t);
+/* The same, while a merge is moving slots. */
+void trial_checkpoint_moving(trial *t);
 void trial_get(trial *t, unsigned key);
 void trial_has(trial *t, unsigned key);
 void trial_get_all(trial *t);
