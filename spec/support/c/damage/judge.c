@@ -98,6 +98,15 @@ static jdg_fate fate_of(const image *img, const img_record *record, const conten
   return JDG_WHOLE;
 }
 
+/* Whether the zeros behind the record's value are as they were: behind the mark others are
+ * those of a torn one. */
+static bool is_padded(const image *img, const img_record *record, const content *c) {
+  const uint8_t *bytes = img->files[img->segments[record->segment].file].bytes;
+  uint64_t head = record->prefix + (uint64_t)img->keys[record->key].size;
+  uint64_t used = head + record->value_size;
+  return same_part(c, bytes, record->offset + used, record->size - used);
+}
+
 /* Bytes from `offset` to the last one that is not zero. */
 static uint64_t used_behind(const content *c, uint64_t offset) {
   uint64_t end = c->size;
@@ -127,7 +136,8 @@ static uint64_t judge_records(const image *img, const img_segment *s, const cont
   for (uint32_t i = s->first; i < s->end; i++) {
     const img_record *record = &img->records[i];
     v->fates[i] = fate_of(img, record, c);
-    if (v->fates[i] != JDG_WHOLE && s->sealed_size == 0 && record->offset >= mark) {
+    bool durable = s->sealed_size != 0 || record->offset < mark;
+    if (!durable && (v->fates[i] != JDG_WHOLE || !is_padded(img, record, c))) {
       v->kept = i;
       break;
     }
