@@ -8,6 +8,7 @@
  *   z    remember how the files are now (`older`)
  *   H    write the hint files of all sealed segments
  *   m    merge all sealed segments but the first
+ *   K    write the KEYDIR
  * Key 0 is the empty one, L and M are long; the others' lengths differ. */
 #include "image.h"
 
@@ -26,7 +27,7 @@ typedef struct plan {
   const char *name, *script;
   uint32_t segment_size, hash_bits;
   bool killed;
-  bool hinted; /* only its hint files are damaged */
+  bool spare; /* only its hint files and its KEYDIR are damaged */
 } plan;
 
 static const plan plans[] = {
@@ -73,6 +74,14 @@ static const plan plans[] = {
      "pf9 r pa20 pb21 pc22 pd23 db dc r la24 pb25 xe df r pc26 da dd r m z pc27 pa28 pe29 r "
      "pd30 db",
      4096, 1, true, false},
+    {"checkpointed",
+     "pa40 pb80 pc0 p010 pd1300 pe20 r pa41 db lf900 pg30 xc r K pb16 z pc24 pd50 dg r K "
+     "lh700 "
+     "da pb30 r pi40 x0",
+     4096, 64, true, true},
+    {"checkpointed-colliding",
+     "pa20 pb21 pc22 db r la24 pb25 xe dc r pc26 z da pd27 dd K pa28 db", 4096, 1, true, true},
+    {"checkpointed-whole", "pa40 pb80 pc0 r pd30 db K z pe20 K", 4096, 64, false, true},
 };
 #define PLANS (sizeof plans / sizeof *plans)
 
@@ -216,6 +225,7 @@ static sim_disk *play(const plan *p, uint64_t seed, sim_disk **older) {
     else if (word[0] == 's') status = freyja_sync(db, NULL);
     else if (word[0] == 'H') status = write_hints(db);
     else if (word[0] == 'm') status = merge(db);
+    else if (word[0] == 'K') status = freyja_checkpoint(db, NULL);
     else if (word[0] != 'z') status = do_write(db, word, ++number);
     else if (older != NULL) *older = extract(disk);
     demand(status == FREYJA_OK, p, word);
@@ -290,10 +300,11 @@ static void read_manifest(image *img) {
   }
 }
 
-static void add_hints(image *img, const sim_disk *disk) {
-  for (unsigned id = 1; id < 100; id++) {
-    char name[IMG_PATH_MAX / 2], path[IMG_PATH_MAX];
-    (void)snprintf(name, sizeof name, "%u.hint", id);
+/* The files that may be lost: hint files and the KEYDIR. */
+static void add_others(image *img, const sim_disk *disk) {
+  for (unsigned id = 0; id < 100; id++) {
+    char name[IMG_PATH_MAX / 2] = "KEYDIR", path[IMG_PATH_MAX];
+    if (id > 0) (void)snprintf(name, sizeof name, "%u.hint", id);
     (void)snprintf(path, sizeof path, "db/%s", name);
     if (sim_disk_find(disk, path) != UINT32_MAX) (void)add_file(img, name);
   }
@@ -311,10 +322,10 @@ image *img_create(uint32_t number) {
   img->other = play(p, 1001 + number, NULL);
   read_manifest(img);
   (void)add_file(img, "LOCK");
-  uint32_t hints = img->file_count;
-  add_hints(img, img->disk);
-  img->damaged = p->hinted ? &img->files[hints] : img->files;
-  img->damaged_count = img->file_count - (p->hinted ? hints : 0);
+  uint32_t others = img->file_count;
+  add_others(img, img->disk);
+  img->damaged = p->spare ? &img->files[others] : img->files;
+  img->damaged_count = img->file_count - (p->spare ? others : 0);
   for (uint32_t i = 0; i < img->damaged_count; i++) img->bytes += img->damaged[i].size;
   for (uint32_t i = 0; i < NEVER; i++) {
     img_key key = make_absent(i);

@@ -8,7 +8,7 @@
 #define IMG_RECORDS_MAX 96u
 #define IMG_KEYS_MAX 48u
 #define IMG_SEGMENTS_MAX 8u
-#define IMG_FILES_MAX (2u * IMG_SEGMENTS_MAX + 2u)
+#define IMG_FILES_MAX (2u * IMG_SEGMENTS_MAX + 3u)
 #define IMG_PATH_MAX 48u
 
 typedef struct img_key {
@@ -49,7 +49,8 @@ typedef struct image {
   sim_disk *older; /* the store as it was some writes before */
   img_file files[IMG_FILES_MAX];
   uint32_t file_count;
-  const img_file *damaged; /* of those the ones to be damaged: all, or the hint files alone */
+  const img_file *damaged; /* of those the ones to be damaged: all, or the hint files and the
+                              KEYDIR alone */
   uint32_t damaged_count;
   img_segment segments[IMG_SEGMENTS_MAX]; /* by rank */
   uint32_t segment_count;

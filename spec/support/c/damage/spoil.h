@@ -29,7 +29,7 @@ extern const spl_class spl_classes[];
 extern const uint32_t spl_class_count;
 
 /* Whether the damage is one of very many that are alike: of a byte in the middle of a long
- * key or value. */
+ * key or value, or in an unused slot of the KEYDIR. */
 bool spl_is_one_of_many(const image *img, const spl_class *spoil, uint64_t number);
 
 /* ---- the last group (leftovers.c) -------------------------------------- */
