@@ -14,7 +14,7 @@
  * 1 2 3 a sync fails and its pages stay dirty, are taken for clean, are dropped; then close
  * and open again; h write the hint files of all sealed segments; m merge all sealed segments,
  * M every other one; 4 the sync of the directory fails with which a rotation ends, and the new
- * entry is taken for clean; then close and open again.
+ * entry is taken for clean; then close and open again; K write the KEYDIR.
  *
  * At each moment a number of writes were acknowledged, and some of them were promised to
  * survive a loss of power (what was written under sync = "always", or before a sync, a
@@ -86,7 +86,9 @@ static const char *const written[] = {
     "potdotd",      "ptrtrpcr",     "ptkptkt",      "ltltlt",       "pTTdToTc",
     "oTotcTko",     "ptbtrB",       "ptsts1tcp2t",  "pvtvTvt",      "pttitxtx",
     "prtrm",        "prtrprMc",     "ptrTrMtrmk",   "oTrtrpmtrMc",  "prh",
-    "prordrhpch",   "lrlhrhkdhrk",  "prdrhprMhc",   "podrhpbrhB",   "prhorhdv1rh2"};
+    "prordrhpch",   "lrlhrhkdhrk",  "prdrhprMhc",   "podrhpbrhB",   "prhorhdv1rh2",
+    "pK",           "pKoKdK",       "prKdrmK",      "prdrKmcok",    "poKdrprMkK",
+    "pTKtdKkc",     "pKs1Kps2pKc",  "prhKorMvK",    "lrlKlrmKkl",   "pK4pKko"};
 
 /* For files that are read, copied and written again in pieces of 64 and 256 KiB: what a failed
  * sync left, torn tails, backups. */

@@ -224,6 +224,9 @@ static bool do_operation(run *r, char operation) {
   case 'r':
     status = freyja_rotate(r->db, &error);
     break;
+  case 'K':
+    status = freyja_checkpoint(r->db, &error);
+    break;
   case 'm':
   case 'M':
     if (!merge(r, operation == 'm', &status, &error)) return true;
