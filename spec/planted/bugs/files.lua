@@ -314,7 +314,7 @@ bug("a_torn_tail_at_the_mark_is_damage", "torn_tail",
   [[return segment->sealed || offset <= segment->mark;]])
 
 bug("a_damaged_value_ends_the_log", "damage",
-  [[*ends = !valid && !damage;]], [[*ends = !valid;]])
+  [[*ends = !damage && !(valid && fj_record_is_padded(record));]], [[*ends = !valid;]])
 
 bug("what_cannot_be_read_keeps_a_store_shut", "damage",
   [[is_damage(scan->segment, scan->offset))]], [[index->recovered)]])
