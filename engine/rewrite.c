@@ -148,13 +148,6 @@ static void pass(freyja_rewrite *rewrite, const fj_record *record) {
 
 /* ---- what is to be copied ----------------------------------------------------- */
 
-/* Whether a segment that is not merged, below where the outputs will stand, may have a record
- * with that hash (W4). */
-static bool may_be_below(const freyja_rewrite *rewrite) {
-  uint32_t last = rewrite->inputs[rewrite->input_count - 1]->rank;
-  return last + 1 > rewrite->input_count;
-}
-
 /* Whether the key of the record at the scan, a tombstone or a put that has expired, is there
  * again; *collides tells that another key has its hash. */
 static freyja_status is_back(freyja_rewrite *rewrite, const fj_record *record,
@@ -286,7 +279,8 @@ static freyja_status write_tombstone(freyja_rewrite *rewrite, const fj_record *r
                     .kind = FJ_KIND_TOMBSTONE,
                     .flags = record->flags & FJ_FLAG_COLLIDES};
   if (collides) draft.flags |= FJ_FLAG_COLLIDES;
-  return may_be_below(rewrite) ? write_record(rewrite, &draft, error) : FREYJA_OK;
+  if (!fj_lower_may_hold(rewrite, key_hash)) return FREYJA_OK; /* W4 */
+  return write_record(rewrite, &draft, error);
 }
 
 static freyja_status keep_record(freyja_rewrite *rewrite, const fj_record *record,
@@ -347,8 +341,10 @@ static freyja_status find_live(freyja_rewrite *rewrite, uint64_t until, freyja_e
 /* All that is live is copied. */
 static freyja_status finish_copying(freyja_rewrite *rewrite, freyja_error *error) {
   freyja_status status = seal_output(rewrite, error);
-  if (status == FREYJA_OK) rewrite->state = FJ_REWRITE_COPIED;
-  return status == FREYJA_OK ? FREYJA_END : status;
+  if (status != FREYJA_OK) return status;
+  fj_lower_close(rewrite);
+  rewrite->state = FJ_REWRITE_COPIED;
+  return FREYJA_END;
 }
 
 /* The record that waits was kept or dropped. */

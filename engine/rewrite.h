@@ -20,6 +20,7 @@
 #ifndef FJ_REWRITE_H
 #define FJ_REWRITE_H
 
+#include "lower.h"
 #include "store.h"
 
 typedef enum fj_rewrite_state {
@@ -45,6 +46,7 @@ struct freyja_rewrite {
   size_t block_size;    /* bytes of them */
   uint64_t bytes, done; /* of the inputs: to read, and read; in either pass */
   uint64_t written;     /* bytes of records that were copied */
+  fj_lower lower;       /* while records are copied */
 
   /* Reading the inputs: to copy them, then to move their slots. */
   uint32_t current;

@@ -196,6 +196,7 @@ freyja_status fj_rewrite_move(freyja_rewrite *rewrite, uint64_t bytes, freyja_er
 
 void fj_rewrite_abandon(freyja_rewrite *rewrite) {
   stop_reading(rewrite);
+  fj_lower_close(rewrite);
   for (uint32_t i = 0; i < rewrite->output_count && rewrite->state < FJ_REWRITE_MOVING; i++) {
     char name[FJ_NAME_MAX];
     fj_segment_name(name, rewrite->outputs[i]->id);

@@ -57,6 +57,7 @@ build = {
         "engine/keydir.c",
         "engine/leftovers.c",
         "engine/lock.c",
+        "engine/lower.c",
         "engine/lua/change.c",
         "engine/lua/core.c",
         "engine/lua/db.c",

@@ -309,6 +309,34 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       assert.same({}, contents(db))
     end)
 
+    it("leaves tombstones out where hint files say that nothing below has their keys", function()
+      db:put("below", "old") -- 1.data
+      db:rotate()
+      db:put("gone", "value")
+      db:rotate()
+      db:delete "gone"
+      db:delete "below"
+      db:put("kept", "value")
+      db:rotate()
+      local function merge_all_but_first()
+        local ids = sealed(db)
+        table.remove(ids, 1)
+        db:merge(ids)
+        return db:segments()[2].tombstones
+      end
+      assert.equal(2, merge_all_but_first())
+      db:hint(db:segments()[1].id)
+      assert.equal(io_mode == "mmap" and 1 or 2, merge_all_but_first())
+      assert.same({ kept = "value" }, contents(db))
+      os.remove(path .. "/KEYDIR")
+      for _ = 1, 2 do
+        db:close()
+        db = assert(freyja.open(path, { io = io_mode, maintenance = "manual" }))
+        assert.same({ kept = "value" }, contents(db))
+        os.remove(path .. "/1.hint")
+      end
+    end)
+
     it("says what is wrong with the ids", function()
       fill(db, 1, 100)
       local ids = sealed(db)

@@ -16,7 +16,7 @@ local LAYERS = {
   { "detour", "index", "segments", "folder", "inspect", "leftovers", "gather" },
   { "recovery", "adopt", "hinted", "hintwriter", "checkpointer", "hintcheck", "sorted", "audit", "builder", "salvage" },
   { "iterator", "reader", "repair" },
-  { "store", "bootstrap", "read", "write", "expire", "report", "maintain", "rewrite", "swap" },
+  { "store", "bootstrap", "read", "write", "expire", "report", "maintain", "rewrite", "swap", "lower" },
   { "verify", "backup" },
 }
 

@@ -24,10 +24,12 @@ bug("expired_values_are_merged_away", "merge",
   if (record->kind == FJ_KIND_TOMBSTONE) {]])
 
 bug("tombstones_are_never_needed", "merge",
-  [[return last + 1 > rewrite->input_count;]], [[(void)last; return false;]])
+  [[if (!fj_lower_may_hold(rewrite, key_hash)) return FREYJA_OK; /* W4 */]],
+  [[if (!draft.key_hash || draft.kind) return FREYJA_OK; /* W4 */]])
 
 bug("tombstones_are_always_needed", "rewrite",
-  [[return last + 1 > rewrite->input_count;]], [[(void)last; return true;]])
+  [[if (!fj_lower_may_hold(rewrite, key_hash)) return FREYJA_OK; /* W4 */]],
+  [[if (rewrite->state == FJ_REWRITE_DONE) return FREYJA_OK; /* W4 */]])
 
 bug("a_tombstone_of_what_is_back_is_kept", "merge",
   [[if (status == FREYJA_OK && !back)]], [[if (status == FREYJA_OK)]])
@@ -144,3 +146,15 @@ in_file "engine/lua/rewriting.c"
 
 bug("records_do_not_say_that_they_expire", "rewrite",
   [[if (expiry != 0) set_integer(L, "expires", expiry);]], [[(void)expiry;]])
+
+in_file "engine/lower.c"
+
+bug("one_hint_answers_for_all_below", "merge",
+  [[if (!segment->hinted || segment->damaged) return false;]],
+  [[if (!segment->hinted || segment->damaged) continue;]])
+
+bug("hints_below_are_not_asked", "rewrite",
+  [[may = fj_hint_may_hold(&lower->hints[i], key_hash);]], [[may = key_hash == 0;]])
+
+bug("no_tombstone_is_left_out", "rewrite",
+  [[bool may = !lower->certain;]], [[bool may = !lower->certain || lower->count > 0;]])
