@@ -31,7 +31,7 @@ describe("the policy", function()
     local active = segment(9, 10 * MIB, 10 * MIB, { sealed = false })
     assert.same({}, plan({}))
     assert.same({}, plan({ active }))
-    assert.same({}, plan({ segment(1, 100 * MIB, 50 * MIB), segment(2, 100 * MIB, 30 * MIB), active }))
+    assert.same({}, plan({ segment(1, 100 * MIB, 50 * MIB), segment(2, 100 * MIB, 20 * MIB), active }))
     assert.same({ { 3, 1 } }, ids_of(plan({
       segment(1, 100 * MIB, 50 * MIB), segment(2, 100 * MIB, 30 * MIB), segment(3, 100 * MIB, 70 * MIB), active,
     })))
@@ -48,6 +48,32 @@ describe("the policy", function()
     assert.same({ { 3 } }, ids_of(plan({
       segment(1, 100, 90), segment(2, 100 * MIB, 90 * MIB, { damaged = true }), segment(3, 100 * MIB, 90 * MIB),
     })))
+  end)
+
+  it("dead_ratio does not merge for tombstones that are still needed, but takes all below when they are what is there",
+    function()
+      local plan = require("freyja.policy.dead_ratio").plan
+      local below, tombstones = segment(1, 100 * MIB, 10 * MIB), { tombstones = 2 * MIB }
+      assert.same({}, plan({ below, segment(2, 100 * MIB, 80 * MIB, tombstones) }, { space = 9 }))
+      assert.same({ { 2 } }, ids_of(plan({ segment(2, 100 * MIB, 80 * MIB, tombstones) }, { space = 9 })))
+      assert.same({ { 1, 2 } }, ids_of(plan({ below, segment(2, 100 * MIB, 80 * MIB, tombstones) })))
+    end)
+
+  it("dead_ratio deletes what is older than its expiry, and keeps its hours", function()
+    local plan = require("freyja.policy.dead_ratio").plan
+    local function now() return 10000 end
+    local segments = {
+      segment(1, 100 * MIB, 0, { newest = 1000 * 1000000 }), segment(2, 100 * MIB, 0, { newest = 9000 * 1000000 }),
+    }
+    assert.same({}, plan(segments, { now = now, expiry = 6000 }))
+    local groups = plan(segments, { now = now, expiry = 5000 })
+    assert.same({ { 1 } }, ids_of(groups))
+    assert.is_true(groups[1].filter { timestamp = 5000 * 1000000 })
+    assert.is_false(groups[1].filter { timestamp = 4999 * 1000000 })
+    local function at(hour)
+      return #plan({ segment(1, 100, 90) }, { from = 22, to = 2, hour = function() return hour end })
+    end
+    assert.same({ 0, 1, 1, 0 }, { at(21), at(22), at(1), at(2) })
   end)
 
   it("size_tiered takes segments of like size together", function()
@@ -112,6 +138,26 @@ describe("maintaining a store", function()
     end
     assert.is_true(most <= 2.2, ("seed %d: %.2f times the live bytes"):format(seed, most))
     assert.is_true(db:verify().ok)
+  end)
+
+  it("merges through a filter, which may change values and delete", function()
+    for i = 1, 10 do db:put("key" .. i, "value " .. i) end
+    db:rotate()
+    db:merge({ db:segments()[1].id }, { filter = function(record)
+      record.value = record.value:upper()
+      return record.key ~= "key5"
+    end, step = 10 })
+    assert.same({ "VALUE 1", nil, 9 }, { db:get "key1", db:get "key5", #db })
+    db:rotate()
+  end)
+
+  it("is slowed down by a rate", function()
+    for i = 1, 1000 do db:put("key" .. i, ("v"):rep(100)) end
+    local bytes = db:stats().bytes
+    local start = require("freyja.core").timer(db)
+    db:maintain(function(segments) return { { ids = { segments[1].id } } } end, nil, { rate = 20 * bytes })
+    local passed = require("freyja.core").timer(db) - start
+    assert.is_true(passed >= 1000000 * 65000 / (20 * bytes), passed .. " microseconds")
   end)
 
   it("changes nothing that is read, and says what it has done", function()

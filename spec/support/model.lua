@@ -1,8 +1,8 @@
 --- A randomised run of a store against a plain Lua table: every operation is done to both, and
 --- what they answer must agree. Iterators are held open across writes and must show the store
---- as it was when they were made. Segments are merged, hint files and a KEYDIR written and lost. Values
---- expire: where time can be moved, at moments that the table's own clock tells; otherwise too late
---- for the run to see it.
+--- as it was when they were made. Segments are merged, also by themselves and by any policy, hint files
+--- and a KEYDIR written and lost. Values expire: where time can be moved, at moments that the table's own
+--- clock tells; otherwise too late for the run to see it.
 
 local freyja = require "freyja"
 
@@ -13,8 +13,20 @@ local CENTURY = 36525 * 24 * 3600 * 1000000 -- microseconds
 
 local function pick(list) return list[math.random(#list)] end
 
+--- A policy that asks for anything: known segments and unknown ones, in any order, or raises.
+local function random_plan(segments)
+  local ids = {}
+  for _, segment in ipairs(segments) do
+    if math.random(3) == 1 then ids[math.random(#ids + 1)] = math.random(20) == 1 and 99999 or segment.id end
+  end
+  if math.random(20) == 1 then error "a policy's own" end
+  return { { ids = ids, filter = math.random(3) == 1 and function() return true end or nil } }
+end
+
 local function random_options(hash_bits)
   return {
+    maintenance = pick { "manual", "auto", "auto" },
+    policy = pick { "dead_ratio", "size_tiered", random_plan, random_plan },
     segment_size = pick { 4096, 8192, 65536, 1 << 20 },
     io = pick { "mmap", "syscall" },
     sync = pick { "none", "none", 1000, 1, "always" },

@@ -4,33 +4,57 @@
 -- |---|---|---|
 -- | `frag_trigger` | 0.7 | part of a segment that is dead when merging begins: later; fewer bytes are copied |
 -- | `dead_trigger` | 512 MiB | likewise, in bytes, for large segments |
--- | `space` | 1.7 | likewise, for all: their bytes as a multiple of the live ones; more space used |
+-- | `space` | 1.6 | likewise, for all: their bytes as a multiple of the live ones; more space used |
 -- | `frag_threshold` | 0.4 | part that is dead of segments that are then merged too: fewer of them, less often |
 -- | `dead_threshold` | 128 MiB | likewise, in bytes |
 -- | `small` | 4 MiB | size of segments that are taken along in any case: there are fewer and larger files; 0: none |
--- | `expiry` | none | seconds after which what was written is deleted by merging: it stays longer |
--- | `grace` | 3600 | seconds from an expiry until that alone makes a merge: more is gone by one, but later |
--- | `from`, `to` | 0, 24 | hours of the day, local time, between which merging begins; `to` may be less than `from` |
+-- | `expiry` | none | seconds after which whatever was written is deleted by merging: it stays longer |
+-- | `grace` | 3600 | seconds from then until that alone begins a merge: more is gone by one, but later |
+-- | `from`, `to` | 0, 24 | hours, local time, in which merging begins: before `to`, which may be the next day's |
+--
+-- Tombstones that hide what older segments may hold are not counted as dead: a merge keeps them. Where they are what
+-- takes the space, all segments up to them are merged.
 -- @module freyja.policy.dead_ratio
 
 local M = { name = "dead_ratio" }
 
 M.defaults = {
-  frag_trigger = 0.7, dead_trigger = 512 << 20, space = 1.7, frag_threshold = 0.4, dead_threshold = 128 << 20,
+  frag_trigger = 0.7, dead_trigger = 512 << 20, space = 1.6, frag_threshold = 0.4, dead_threshold = 128 << 20,
   small = 4 << 20, grace = 3600, from = 0, to = 24,
+  hour = function() return tonumber(os.date "%H") end, now = os.time,
 }
 
-local function fragmentation(segment) return segment.dead_bytes / math.max(segment.bytes, 1) end
+local TOMBSTONE <const> = 40 -- bytes, about
 
---- @return whether anything is worth beginning, and why
-local function find_reason(sealed, live, due, options)
-  local bytes = 0
-  for _, segment in ipairs(sealed) do
-    bytes = bytes + segment.bytes
-    local expires = segment.expires or segment.expiring
-    if fragmentation(segment) >= options.frag_trigger then return ("dead %.2f"):format(fragmentation(segment)) end
-    if segment.dead_bytes >= options.dead_trigger then return ("dead %d bytes"):format(segment.dead_bytes) end
-    if due and expires and expires > 0 and expires <= due then return "expired" end
+local function is_open(from, to, hour)
+  if from <= to then return hour >= from and hour < to end
+  return hour >= from or hour < to
+end
+
+--- Of each sealed segment what a merge can free of it, oldest first: all that is dead, but no tombstones behind a
+-- segment that is left out.
+local function judge(segments, options)
+  local sealed, bytes, live, left_out = {}, 0, 0, false
+  for _, segment in ipairs(segments) do
+    live = live + segment.live_bytes
+    if segment.damaged then sealed, left_out, bytes = {}, true, 0 -- those below damage cannot be merged either
+    elseif segment.sealed then
+      local free = segment.dead_bytes - (left_out and TOMBSTONE * segment.tombstones or 0)
+      local ratio = free / math.max(segment.bytes, 1)
+      local chosen = ratio >= options.frag_threshold or free >= options.dead_threshold
+      sealed[#sealed + 1] = { segment = segment, free = free, ratio = ratio, chosen = chosen }
+      bytes, left_out = bytes + segment.bytes, left_out or not chosen
+    end
+  end
+  return sealed, bytes, live
+end
+
+--- @return whether anything is worth beginning, and why; and whether it is all of them together
+local function find_reason(sealed, bytes, live, due, options)
+  for _, one in ipairs(sealed) do
+    if one.ratio >= options.frag_trigger then return ("dead %.2f"):format(one.ratio) end
+    if one.free >= options.dead_trigger then return ("dead %d bytes"):format(one.free) end
+    if one.segment.newest + options.grace * 1000000 < due then one.chosen = true return "expired" end
   end
   if bytes > options.space * live then return ("%d bytes, %d live"):format(bytes, live), true end
 end
@@ -42,28 +66,29 @@ function M.plan(segments, settings)
     if value == nil then value = M.defaults[name] end
     return value
   end })
-  local sealed, live = {}, 0
-  for _, segment in ipairs(segments) do
-    live = live + segment.live_bytes
-    if segment.damaged then sealed = {} -- those below damage cannot be merged either
-    elseif segment.sealed then sealed[#sealed + 1] = segment end
-  end
-  local reason, any = find_reason(sealed, live, nil, options)
+  if not is_open(options.from, options.to, options.hour()) then return {} end
+  local sealed, bytes, live = judge(segments, options)
+  local due = options.expiry and (options.now() - options.expiry) * 1000000 // 1 | 0 or 0
+  local reason, together = find_reason(sealed, bytes, live, due, options)
   if not reason then return {} end
-  table.sort(sealed, function(a, b)
-    local x, y = fragmentation(a), fragmentation(b)
-    if x ~= y then return x > y end
-    return a.rank < b.rank
-  end)
-  local ids, worth = {}, false
-  for _, segment in ipairs(sealed) do
-    local dead = fragmentation(segment) >= options.frag_threshold or segment.dead_bytes >= options.dead_threshold
-      or any and not worth
-    if dead or segment.bytes <= options.small then ids[#ids + 1] = segment.id end
-    worth = worth or dead
+  local ids, worth, divisible, free = {}, false, true, 0
+  for _, one in ipairs(sealed) do free = free + math.max(one.free, 0) end
+  if together and free < (options.space - 1) / 2 * live then
+    divisible, worth = false, #sealed > 0 -- tombstones take the space: with all older segments they can go
+  else
+    table.sort(sealed, function(a, b)
+      if a.ratio ~= b.ratio then return a.ratio > b.ratio end
+      return a.segment.rank < b.segment.rank
+    end)
+  end
+  for _, one in ipairs(sealed) do
+    local chosen = one.chosen or not divisible or together and not worth
+    if chosen or one.segment.bytes <= options.small then ids[#ids + 1] = one.segment.id end
+    worth = worth or chosen
   end
   if not worth and #ids < 2 then return {} end
-  return { { ids = ids, reason = reason, divisible = true } }
+  local filter = options.expiry and function(record) return record.timestamp >= due end or nil
+  return { { ids = ids, reason = reason, divisible = divisible, filter = filter } }
 end
 
 return M

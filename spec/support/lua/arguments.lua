@@ -151,7 +151,7 @@ local function run(s)
   -- The options of open.
   for name, right in pairs {
     readonly = "boolean", create = "boolean", sync = "number", segment_size = "number",
-    hash_bits = "number", io = "none",
+    hash_bits = "number", io = "none", maintenance = "none",
   } do
     for _, value in ipairs(s.values) do
       if value[2] ~= nil and value[1] ~= right then

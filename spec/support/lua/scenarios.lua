@@ -640,6 +640,33 @@ scenario("merge and maintain", {
   after = function(s) s.store() end,
 })
 
+-- A put that has returned is there, whatever became of the step of maintenance that it took along.
+scenario("maintenance that runs by itself", {
+  before = function(s)
+    s.begin("m1", "m2")
+    s.db:close()
+    for _, key in ipairs { "m1", "m2" } do s.allow(key, 2) end
+    s.db = s.open { segment_size = 8192, maintenance = "auto" }
+    s.sure = {}
+  end,
+  run = function(s)
+    for i = 1, 20 do
+      local key, version = "m" .. i % 2 + 1, i // 2 % 2 + 1
+      s.trying = key
+      s.db:put(key, s.value(key, version))
+      s.sure[key], s.trying = version, nil
+    end
+    local report = s.db:stats().maintenance
+    assert(report.mode == "auto" and (report.merges > 0 or report.error))
+  end,
+  after = function(s)
+    local db = s.store()
+    for key, version in pairs(s.sure) do
+      assert(key == s.trying or db:get(key) == s.value(key, version), "an acknowledged put is lost")
+    end
+  end,
+})
+
 -- What a backup that failed has made is gone again.
 scenario("backup", {
   before = function(s)
