@@ -72,7 +72,7 @@ freyja_status freyja_hint(freyja *db, uint64_t id, freyja_error *error) {
 
 /* ---- pace ------------------------------------------------------------------ */
 
-uint64_t freyja_timer(freyja *db) { return db->dir.os->monotonic(db->dir.os->context); }
+uint64_t freyja_timer(freyja *db) { return db->dir.os->timer(db->dir.os->context); }
 
 void freyja_sleep(freyja *db, uint64_t microseconds) {
   db->dir.os->sleep(db->dir.os->context, microseconds);

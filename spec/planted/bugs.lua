@@ -14,7 +14,9 @@ local function bug(name, test, find, replace, within)
   }
 end
 
-local PARTS = { "files", "store", "index", "copies", "merges", "expiry", "hints", "checkpoints", "scripts", "maintenance" }
+local PARTS = {
+  "files", "store", "index", "copies", "merges", "expiry", "hints", "checkpoints", "scripts", "maintenance",
+}
 
 for _, part in ipairs(PARTS) do
   assert(loadfile("spec/planted/bugs/" .. part .. ".lua"))(in_file, bug)
