@@ -125,6 +125,9 @@ freyja_status freyja_close(freyja *db, freyja_error *error) {
   if (db == NULL) return FREYJA_OK;
   const fj_os *os = db->dir.os;
   freyja_status status = FREYJA_OK;
+  /* What is committed goes through, so that the files that it replaced go, and a KEYDIR can be
+   * written. */
+  if (!db->poisoned && fj_store_is_process(db)) (void)fj_store_settle(db, NULL);
   fj_store_end_rewrite(db);
   fj_store_end_hinting(db);
   fj_iterators_detach(&db->iterators);

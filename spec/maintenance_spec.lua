@@ -74,6 +74,18 @@ describe("maintenance that runs by itself", function()
     assert.is_true(db:maintain().merges > 0)
   end)
 
+  it("leaves no file behind that a merge has replaced when the store is closed", function()
+    for round = 1, 60 do
+      open { maintenance = round == 1 and "manual" or "auto" }
+      for i = 1, 300 + round do db:put("key" .. i % 97, VALUE .. round) end
+      local known = #db:segments()
+      db:close()
+      local files = 0
+      for _, name in ipairs(tmp.list(dir.path .. "/db")) do files = files + (name:find "%.data$" and 1 or 0) end
+      assert.is_true(files <= known + 1, ("%d files of %d segments"):format(files, known))
+    end
+  end)
+
   it("goes on in programs that write a little each time", function()
     open { maintenance = "manual" }
     write(20 * SEGMENT)

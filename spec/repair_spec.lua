@@ -403,7 +403,7 @@ describe("repair", function()
       local model, versions = {}, {}
       local source = dir.path .. "/random" .. round
       do
-        local db <close> = assert(freyja.open(source, { segment_size = 4096 }))
+        local db <close> = assert(freyja.open(source, { segment_size = 4096, maintenance = "manual" }))
         for i = 1, math.random(200, 400) do -- several files: one whole header stays
           local key = "k" .. math.random(40)
           local value = ("%d "):format(i):rep(math.random(30))
