@@ -189,6 +189,19 @@ describe("maintenance that runs by itself", function()
     end
   end)
 
+  it("is not driven by what a policy writes itself", function()
+    local calls = 0
+    open { policy = { merge = function(own)
+      calls = calls + 1
+      if calls > 1 then return end
+      for i = 1, 3000 do own:put("by the policy " .. i, ("x"):rep(1000)) end
+    end } }
+    write(2 << 20)
+    assert.is_true(calls > 0)
+    assert.is_nil(report().error)
+    assert.equal(0, report().failures)
+  end)
+
   it("leaves the store to what the program itself does", function()
     open()
     local function is_under_way() return report().running and report().pending_bytes > 0 end

@@ -7,9 +7,6 @@ in_file "engine/lua/upkeep.c"
 bug("a_policy_drives_itself", "maintenance",
   [[if (store->handle->driving || !lua_checkstack(L, 4)) return;]], [[if (!lua_checkstack(L, 4)) return;]])
 
-bug("a_driver_is_called_for_each_write", "maintenance",
-  [[store->handle->until_step = INTERVAL;]], [[store->handle->until_step = 1;]])
-
 bug("a_driver_never_comes_again", "maintenance",
   [[if (next > 0) store->handle->until_step = next;]], [[store->handle->until_step = LUA_MAXINTEGER;]])
 
