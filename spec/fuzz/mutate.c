@@ -123,7 +123,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *bytes, size_t size, size_t size_max, uns
   static uint8_t part[PART_MAX], whole[4 * PART_MAX];
   fuzz_image image;
   state = seed;
-  bool is_image = strcmp(fuzz_target, "hint") != 0;
+  bool is_image = strcmp(fuzz_target, "hint") != 0 && strcmp(fuzz_target, "keydir") != 0;
   if (!is_image || pick(8) == 0) return LLVMFuzzerMutate(bytes, size, size_max);
   fuzz_image_read(&image, bytes, size);
   unsigned what = pick(10);
