@@ -51,7 +51,7 @@ static freyja_status begin_segment(fj_builder *builder, uint64_t size, freyja_er
   freyja_status status = end_segment(builder, error);
   if (status == FREYJA_OK) status = fj_manifest_grow(&builder->folder.dir, manifest, error);
   if (status != FREYJA_OK) return status;
-  status = fj_segment_create(&builder->pool, FJ_SEGMENT_LOG, &manifest->next_id, limit,
+  status = fj_segment_create(&builder->pool, FJ_SEGMENT_LOG, 0, &manifest->next_id, limit,
                              &builder->active, error);
   if (status != FREYJA_OK) return status;
   manifest->entries[manifest->count].id = builder->active->id;

@@ -3,72 +3,67 @@
 
 #include "rewrite.h"
 
-/* The segments below where the outputs will stand: how many are not merged, and how many bytes
- * their hints have at most. False if one has none. */
-static bool count_lower(const freyja_rewrite *rewrite, uint32_t *count, uint64_t *bytes) {
+/* The next segment below the outputs, from *rank on, that is not merged; NULL behind the last.
+ * *next counts the inputs that were passed. */
+static fj_segment *next_lower(const freyja_rewrite *rewrite, uint32_t *rank, uint32_t *next) {
   const fj_index *index = &rewrite->db->index;
   uint32_t last = rewrite->inputs[rewrite->input_count - 1]->rank;
-  uint32_t next = 0; /* of the inputs */
-  *count = 0;
-  *bytes = 0;
-  for (uint32_t rank = 0; rank < last; rank++) {
-    const fj_segment *segment = index->ranks[rank];
-    bool merged = segment == rewrite->inputs[next];
-    next += merged;
-    if (merged) continue;
-    if (!segment->hinted || segment->damaged) return false;
-    *bytes += (segment->keys + segment->tombstones) * FJ_HINT_ENTRY;
-    ++*count;
+  while (*rank < last) {
+    fj_segment *segment = index->ranks[(*rank)++];
+    if (segment != rewrite->inputs[*next]) return segment;
+    ++*next;
   }
-  return true;
+  return NULL;
 }
 
-/* Opens the hints of those segments; false if one cannot be used. */
-static bool open_hints(freyja_rewrite *rewrite) {
-  const fj_index *index = &rewrite->db->index;
+static uint64_t began(const fj_segment *segment) {
+  return segment->kind == FJ_SEGMENT_MERGED ? segment->created : 0;
+}
+
+/* Opens the segment's hint, if that is worth it; *bytes may still be read for that. */
+static bool open_hint(freyja_rewrite *rewrite, fj_segment *segment, uint64_t *bytes) {
   fj_lower *lower = &rewrite->lower;
-  uint32_t last = rewrite->inputs[rewrite->input_count - 1]->rank;
-  uint32_t next = 0;
-  for (uint32_t rank = 0; rank < last; rank++) {
-    fj_segment *segment = index->ranks[rank];
-    bool merged = segment == rewrite->inputs[next];
-    next += merged;
-    if (merged) continue;
-    freyja_error why;
-    if (fj_hint_open(&lower->hints[lower->count], segment, &why) != FREYJA_OK) return false;
-    lower->count++;
-  }
+  uint64_t size = (segment->keys + segment->tombstones) * FJ_HINT_ENTRY;
+  freyja_error why;
+  if (!segment->hinted || segment->damaged || size > *bytes || lower->hints == NULL)
+    return false;
+  if (rewrite->db->index.pool.io != FREYJA_IO_MMAP) return false; /* it would be many reads */
+  *bytes -= size;
+  if (fj_hint_open(&lower->hints[lower->count].hint, segment, &why) != FREYJA_OK) return false;
+  lower->hints[lower->count++].began = began(segment);
   return true;
 }
 
 static void look(freyja_rewrite *rewrite) {
   fj_lower *lower = &rewrite->lower;
   const fj_os *os = rewrite->os;
-  uint32_t count = 0;
-  uint64_t bytes = 0;
+  uint32_t rank = 0, next = 0, count = 0;
+  uint64_t bytes = rewrite->bytes;
   lower->known = true;
-  if (!count_lower(rewrite, &count, &bytes)) return;
-  lower->certain = count == 0;
-  if (count == 0 || bytes > rewrite->bytes) return;
-  if (rewrite->db->index.pool.io != FREYJA_IO_MMAP) return; /* a search would be many reads */
-  lower->hints = os->allocate(os->context, count * sizeof *lower->hints);
-  lower->certain = lower->hints != NULL && open_hints(rewrite);
+  lower->before = UINT64_MAX;
+  for (const fj_segment *s; (s = next_lower(rewrite, &rank, &next)) != NULL;)
+    count += s->hinted;
+  if (count > 0) lower->hints = os->allocate(os->context, count * sizeof *lower->hints);
+  rank = next = 0;
+  for (fj_segment *s; (s = next_lower(rewrite, &rank, &next)) != NULL;)
+    if (!open_hint(rewrite, s, &bytes) && lower->before > began(s)) lower->before = began(s);
 }
 
-bool fj_lower_may_hold(freyja_rewrite *rewrite, uint64_t key_hash) {
+bool fj_lower_may_hold(freyja_rewrite *rewrite, uint64_t key_hash, uint64_t timestamp) {
   fj_lower *lower = &rewrite->lower;
   if (!lower->known) look(rewrite);
-  bool may = !lower->certain;
+  bool may = timestamp > lower->before;
   for (uint32_t i = 0; i < lower->count && !may; i++)
-    may = fj_hint_may_hold(&lower->hints[i], key_hash);
+    may =
+        timestamp > lower->hints[i].began && fj_hint_may_hold(&lower->hints[i].hint, key_hash);
   return may;
 }
 
 void fj_lower_close(freyja_rewrite *rewrite) {
   fj_lower *lower = &rewrite->lower;
-  for (uint32_t i = 0; i < lower->count; i++) fj_hint_close(&lower->hints[i]);
+  for (uint32_t i = 0; i < lower->count; i++) fj_hint_close(&lower->hints[i].hint);
   rewrite->os->release(rewrite->os->context, lower->hints);
   lower->hints = NULL;
   lower->count = 0;
-  lower->certain = false;
+  lower->before = 0;
 }

@@ -224,8 +224,8 @@ static freyja_status open_output(freyja_rewrite *rewrite, uint64_t size, freyja_
   freyja_status status = seal_output(rewrite, error);
   if (status == FREYJA_OK) status = grow_outputs(rewrite, error);
   if (status != FREYJA_OK) return status;
-  status = fj_segment_create(&db->index.pool, FJ_SEGMENT_MERGED, &db->manifest.next_id, limit,
-                             &output, error);
+  status = fj_segment_create(&db->index.pool, FJ_SEGMENT_MERGED, rewrite->began,
+                             &db->manifest.next_id, limit, &output, error);
   if (status == FREYJA_OK) rewrite->outputs[rewrite->output_count++] = output;
   return status;
 }
@@ -279,7 +279,7 @@ static freyja_status write_tombstone(freyja_rewrite *rewrite, const fj_record *r
                     .kind = FJ_KIND_TOMBSTONE,
                     .flags = record->flags & FJ_FLAG_COLLIDES};
   if (collides) draft.flags |= FJ_FLAG_COLLIDES;
-  if (!fj_lower_may_hold(rewrite, key_hash)) return FREYJA_OK; /* W4 */
+  if (!fj_lower_may_hold(rewrite, key_hash, record->timestamp)) return FREYJA_OK; /* W4 */
   return write_record(rewrite, &draft, error);
 }
 
@@ -431,6 +431,7 @@ freyja_status freyja_rewrite_open(freyja *db, const uint64_t *ids, size_t count,
   memset(rewrite, 0, sizeof *rewrite);
   rewrite->db = db;
   rewrite->os = os;
+  rewrite->began = db->index.last_timestamp;
   db->rewrite = rewrite;
   status = choose_inputs(rewrite, ids, count, error);
   if (status == FREYJA_OK) *out = rewrite;

@@ -11,7 +11,7 @@
  * W3  The records of the outputs are those of the inputs, in their order: each is a copy with
  *     the same timestamp, or a tombstone with it in place of a record that was dropped.
  * W4  A tombstone is left out only if its key is there again, or if no segment below the
- *     outputs may have a record of the key.
+ *     outputs may have an older record of the key (lower.h).
  * W5  A tombstone of which another key has the hash, when it is copied, is flagged: it may
  *     pass that key's record. A put needs no new flag: of two live keys with one hash, the one
  *     that was written later has it.
@@ -46,6 +46,7 @@ struct freyja_rewrite {
   size_t block_size;    /* bytes of them */
   uint64_t bytes, done; /* of the inputs: to read, and read; in either pass */
   uint64_t written;     /* bytes of records that were copied */
+  uint64_t began;       /* the newest record's timestamp then (L1) */
   fj_lower lower;       /* while records are copied */
 
   /* Reading the inputs: to copy them, then to move their slots. */

@@ -297,8 +297,9 @@ static int create_file(fj_segment *segment, uint64_t *next_id, char name[FJ_NAME
   return code;
 }
 
-freyja_status fj_segment_create(fj_pool *pool, fj_segment_kind kind, uint64_t *next_id,
-                                uint64_t limit, fj_segment **out, freyja_error *error) {
+freyja_status fj_segment_create(fj_pool *pool, fj_segment_kind kind, uint64_t created_at,
+                                uint64_t *next_id, uint64_t limit, fj_segment **out,
+                                freyja_error *error) {
   const fj_os *os = pool->dir->os;
   fj_segment *segment = NULL;
   char name[FJ_NAME_MAX];
@@ -317,7 +318,7 @@ freyja_status fj_segment_create(fj_pool *pool, fj_segment_kind kind, uint64_t *n
   if (code != 0) goto fail;
   created = true;
   segment->kind = kind;
-  segment->created = os->now(os->context);
+  segment->created = created_at != 0 ? created_at : os->now(os->context);
   encode_header(header, &pool->identity, kind, segment->id, segment->created);
   freyja_slice part = {header, sizeof header};
   doing = "write";

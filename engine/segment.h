@@ -42,7 +42,8 @@ typedef struct fj_segment {
   fj_pool *pool;       /* what the segments of a store share; NULL once it is closed */
   uint64_t id;         /* of the file */
   uint64_t seed;       /* of the sums in it */
-  uint64_t created;    /* microseconds since the epoch, as its header says */
+  uint64_t created;    /* microseconds since the epoch, as its header says; of the output of a
+                          merge: the newest record's timestamp when that began */
   uint32_t slot;       /* in the store's segment table: part of positions */
   uint32_t rank;       /* 0 is the oldest */
   uint32_t references; /* the table's, and those of views, iterators and rewrites */
@@ -114,11 +115,13 @@ bool fj_segment_is_no_file(int code);
 /* The number in a name that fj_segment_name makes; false for other names. */
 bool fj_segment_parse_name(const char *name, uint64_t *id);
 
-/* Makes a segment's file of that kind, its header synced, ready for appends. Its id is
- * *next_id, or the first one behind that whose name no other file has; *next_id is set behind
- * it. *out has one reference. Faults: FULL, IO, MEMORY, LIMIT; then no file is left. */
-freyja_status fj_segment_create(fj_pool *pool, fj_segment_kind kind, uint64_t *next_id,
-                                uint64_t limit, fj_segment **out, freyja_error *error);
+/* Makes a segment's file of that kind, its header synced, ready for appends. It is
+ * `created_at` (0: now). Its id is *next_id, or the first one behind that whose name no other
+ * file has; *next_id is set behind it. *out has one reference. Faults: FULL, IO, MEMORY,
+ * LIMIT; then no file is left. */
+freyja_status fj_segment_create(fj_pool *pool, fj_segment_kind kind, uint64_t created_at,
+                                uint64_t *next_id, uint64_t limit, fj_segment **out,
+                                freyja_error *error);
 
 /* Opens an existing one, checking its header. `sealed_size` is the size that
  * the MANIFEST gives, 0 for the active one, which gets `limit` or its own size

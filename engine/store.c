@@ -86,7 +86,7 @@ freyja_status fj_store_rotate(freyja *db, freyja_error *error) {
   freyja_status status = fj_index_grow(index, 1, error);
   if (status == FREYJA_OK) status = fj_manifest_grow(&db->dir, &db->manifest, error);
   if (status != FREYJA_OK) return status;
-  status = fj_segment_create(&index->pool, FJ_SEGMENT_LOG, &db->manifest.next_id,
+  status = fj_segment_create(&index->pool, FJ_SEGMENT_LOG, 0, &db->manifest.next_id,
                              db->options.segment_size, &next, error);
   if (status != FREYJA_OK) return status;
   if (last != NULL && !last->sealed) {

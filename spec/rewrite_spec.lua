@@ -337,6 +337,30 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       end
     end)
 
+    it("leaves tombstones out that are older than a merge of all that lies below", function()
+      db:put("early", "old")
+      db:put("late", "old")
+      db:rotate()
+      db:delete "early"
+      db:rotate()
+      db:put("kept", "value")
+      db:rotate()
+      local ids = sealed(db)
+      db:merge { ids[1] } -- the copy has no "early"
+      db:delete "late"
+      db:rotate()
+      ids = sealed(db)
+      table.remove(ids, 1)
+      db:merge(ids)
+      assert.equal(1, db:segments()[2].tombstones)
+      for _ = 1, 2 do
+        assert.same({ kept = "value" }, contents(db))
+        assert.is_true(db:verify().ok)
+        db:close()
+        db = assert(freyja.open(path, { io = io_mode, maintenance = "manual" }))
+      end
+    end)
+
     it("says what is wrong with the ids", function()
       fill(db, 1, 100)
       local ids = sealed(db)

@@ -24,11 +24,11 @@ bug("expired_values_are_merged_away", "merge",
   if (record->kind == FJ_KIND_TOMBSTONE) {]])
 
 bug("tombstones_are_never_needed", "merge",
-  [[if (!fj_lower_may_hold(rewrite, key_hash)) return FREYJA_OK; /* W4 */]],
+  [[if (!fj_lower_may_hold(rewrite, key_hash, record->timestamp)) return FREYJA_OK; /* W4 */]],
   [[if (!draft.key_hash || draft.kind) return FREYJA_OK; /* W4 */]])
 
 bug("tombstones_are_always_needed", "rewrite",
-  [[if (!fj_lower_may_hold(rewrite, key_hash)) return FREYJA_OK; /* W4 */]],
+  [[if (!fj_lower_may_hold(rewrite, key_hash, record->timestamp)) return FREYJA_OK; /* W4 */]],
   [[if (rewrite->state == FJ_REWRITE_DONE) return FREYJA_OK; /* W4 */]])
 
 bug("a_tombstone_of_what_is_back_is_kept", "merge",
@@ -150,11 +150,24 @@ bug("records_do_not_say_that_they_expire", "rewrite",
 in_file "engine/lower.c"
 
 bug("one_hint_answers_for_all_below", "merge",
-  [[if (!segment->hinted || segment->damaged) return false;]],
-  [[if (!segment->hinted || segment->damaged) continue;]])
+  [[if (!open_hint(rewrite, s, &bytes) && lower->before > began(s)) lower->before = began(s);]],
+  [[if (!open_hint(rewrite, s, &bytes) && lower->count == 0) lower->before = began(s);]])
 
 bug("hints_below_are_not_asked", "rewrite",
-  [[may = fj_hint_may_hold(&lower->hints[i], key_hash);]], [[may = key_hash == 0;]])
+  [[timestamp > lower->hints[i].began && fj_hint_may_hold(&lower->hints[i].hint, key_hash);]],
+  [[timestamp > lower->hints[i].began && key_hash == 0;]])
 
 bug("no_tombstone_is_left_out", "rewrite",
-  [[bool may = !lower->certain;]], [[bool may = !lower->certain || lower->count > 0;]])
+  [[bool may = timestamp > lower->before;]], [[bool may = timestamp > lower->before || lower->count > 0;]])
+
+bug("all_files_count_as_merged", "merge",
+  [[return segment->kind == FJ_SEGMENT_MERGED ? segment->created : 0;]], [[return segment->created;]])
+
+bug("merges_below_do_not_count", "rewrite",
+  [[return segment->kind == FJ_SEGMENT_MERGED ? segment->created : 0;]],
+  [[return segment->kind == FJ_SEGMENT_MERGED ? segment->created - segment->created : 0;]])
+
+in_file "engine/rewrite.c"
+
+bug("merges_began_later", "merge",
+  [[rewrite->began = db->index.last_timestamp;]], [[rewrite->began = UINT64_MAX;]])
