@@ -106,8 +106,9 @@ void fj_index_swap(fj_index *index, fj_segment *const *inputs, uint32_t input_co
                    fj_segment *const *outputs, uint32_t output_count);
 
 /* Removes the files of the retired segments to which no slot points any more, and which nobody
- * is reading, and gives them up. One that cannot be removed waits for the next time. */
-void fj_index_reap(fj_index *index);
+ * is reading, and gives them up: `most` of them, as removing large files takes long; true if
+ * there are more. One that cannot be removed waits for the next time. */
+bool fj_index_reap(fj_index *index, uint32_t most);
 
 /* ---- keys ---- */
 

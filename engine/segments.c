@@ -102,17 +102,22 @@ static void drop(fj_index *index, fj_segment *segment) {
   fj_segment_release(segment);
 }
 
-void fj_index_reap(fj_index *index) {
+bool fj_index_reap(fj_index *index, uint32_t most) {
   const fj_os *os = index->dir->os;
+  uint32_t removed = 0;
   for (uint32_t i = 0; i < index->slot_count && index->retired > 0; i++) {
     fj_segment *segment = index->slots[i];
     if (segment == NULL || !segment->retired || segment->pins > 0 || segment->live_keys > 0)
       continue;
+    if (removed == most) return true;
     char name[FJ_NAME_MAX], hint[FJ_NAME_MAX];
     fj_segment_name(name, segment->id);
     fj_hint_name(hint, segment->id);
     (void)os->unlink(os->context, index->dir->fd, hint); /* first: it is nothing by itself */
     int code = os->unlink(os->context, index->dir->fd, name);
-    if (code == 0 || code == -ENOENT) drop(index, segment);
+    if (code != 0 && code != -ENOENT) continue;
+    drop(index, segment);
+    removed++;
   }
+  return false;
 }

@@ -188,8 +188,9 @@ freyja_status fj_rewrite_move(freyja_rewrite *rewrite, uint64_t bytes, freyja_er
   release_inputs(rewrite);
   release_outputs(rewrite);
   rewrite->state = FJ_REWRITE_DONE;
-  fj_index_reap(&rewrite->db->index);
-  return FREYJA_END;
+  /* To remove a large file takes long: one a step. */
+  uint32_t most = bytes == UINT64_MAX ? UINT32_MAX : 1;
+  return fj_index_reap(&rewrite->db->index, most) ? FREYJA_OK : FREYJA_END;
 }
 
 /* ---- giving up ---------------------------------------------------------------- */
@@ -242,6 +243,8 @@ void freyja_rewrite_close(freyja_rewrite *rewrite) {
     rewrite->closed = true;
     return;
   }
+  if (db != NULL && fj_store_is_process(db) && rewrite->state == FJ_REWRITE_DONE)
+    (void)fj_index_reap(&db->index, UINT32_MAX);
   if (db != NULL) fj_store_end_rewrite(db);
   destroy(rewrite);
 }
