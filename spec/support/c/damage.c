@@ -48,6 +48,7 @@ static const mode modes[] = {
     {"mmap-live", FREYJA_IO_MMAP, false, true}, /* the store is open when it happens */
     {"syscall-live", FREYJA_IO_SYSCALL, false, true},
 };
+#define IMAGES_MAX 64u
 #define MODES (sizeof modes / sizeof *modes)
 
 /* Of each group every which damage is tried, and after which of those writes follow. */
@@ -193,10 +194,13 @@ static int run_all(image *const *images, bool all) {
 }
 
 int main(int count, char **arguments) {
-  image *images[16] = {NULL};
+  image *images[IMAGES_MAX + 1] = {NULL};
   bool all = count == 2 && strcmp(arguments[1], "--all") == 0;
   watch();
-  for (uint32_t i = 0; img_name(i) != NULL; i++) images[i] = img_create(i);
+  for (uint32_t i = 0; img_name(i) != NULL; i++) {
+    if (i == IMAGES_MAX) abort();
+    images[i] = img_create(i);
+  }
   int result = count == 5 ? replay(images, arguments) : run_all(images, all);
   for (uint32_t i = 0; images[i] != NULL; i++) img_destroy(images[i]);
   return result;

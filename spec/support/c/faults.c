@@ -22,15 +22,20 @@
 /* How much is tried of each scenario. */
 typedef struct effort {
   long step; /* of so many calls one fails by each errno but EIO, and more than one in a row */
+  long every;        /* of so many calls one fails by EIO, of so many allocations one */
   long seeds;        /* of random faults */
   long power_every;  /* of so many faults one is followed by all losses of power */
   long second_every; /* likewise by second faults: */
   long second_step;  /* of so many calls one fails */
 } effort;
 
-static const effort quick = {16, 4, 4000, 1500, 13};
-static const effort full = {1, 300, 120, 60, 7};
-static const effort thorough = {1, 1000, 15, 7, 1};
+#ifdef NDEBUG
+static const effort quick = {16, 1, 4, 4000, 1500, 13};
+#else /* a slow build, which is there for what its own checks find */
+static const effort quick = {16, 5, 4, 4000, 1500, 13};
+#endif
+static const effort full = {1, 1, 300, 120, 60, 7};
+static const effort thorough = {1, 1, 1000, 15, 7, 1};
 
 /* What fails: a call by some errno or by being short, an allocation, some of both, where
  * the number is a seed, or what needs more space than that number of SPACE_STEP bytes. */
@@ -174,7 +179,7 @@ static bool is_settling(const char *call) {
 /* Each call in turn, in each way. */
 static bool sweep_calls(sweep *w, point *p) {
   long number = p->what - whats + p->on;
-  long step = p->what->code == EIO && !p->on ? 1 : w->effort->step;
+  long step = p->what->code == EIO && !p->on ? w->effort->every : w->effort->step;
   for (p->at = 1 + number % step;; p->at += step) {
     const char *call = NULL;
     for (p->way = 0; p->way < WAYS; p->way++) {
@@ -196,7 +201,7 @@ static bool sweep_calls(sweep *w, point *p) {
 /* Each allocation in turn. */
 static bool sweep_memory(sweep *w, point *p) {
   p->way = 0;
-  for (p->at = 1;; p->at++) {
+  for (p->at = 1;; p->at += w->effort->every) {
     for (unsigned how = 0; how < ENDINGS; how++) {
       if (w->effort->step > 1 && p->at % ENDINGS != how) continue;
       p->ending.how = how;
