@@ -97,7 +97,8 @@ bug("a_merge_forgets_older_retired_files", "rewrite",
   [[made->retired[made->retired_count++] = old->retired[i];]], [[(void)made;]])
 
 bug("merged_files_stay", "rewrite",
-  [[return fj_index_reap(&rewrite->db->index, most) ? FREYJA_OK : FREYJA_END;]], [[return most ? FREYJA_END : FREYJA_OK;]])
+  [[return fj_index_reap(&rewrite->db->index, most) ? FREYJA_OK : FREYJA_END;]],
+  [[return most ? FREYJA_END : FREYJA_OK;]])
 
 bug("dropped_records_stay", "merge",
   [[else status = delete_slot(rewrite, &record, place, error);]],
