@@ -330,7 +330,36 @@ static freyja_status read_again(fj_index *index, fj_segment *segment, freyja_err
   return status;
 }
 
-freyja_status fj_recover_again(fj_index *index, freyja_error *error) {
+/* What is known of a segment beside its damage. */
+typedef struct fj_figures {
+  uint64_t keys, tombstones, live_keys, live_bytes, oldest, newest, expires;
+} fj_figures;
+
+static void save_figures(const fj_index *index, fj_figures *out) {
+  for (uint32_t i = 0; i < index->slot_count; i++) {
+    const fj_segment *s = index->slots[i];
+    if (s != NULL)
+      out[i] = (fj_figures){s->keys,   s->tombstones, s->live_keys, s->live_bytes,
+                            s->oldest, s->newest,     s->expires};
+  }
+}
+
+static void restore_figures(fj_index *index, const fj_figures *saved) {
+  for (uint32_t i = 0; i < index->slot_count; i++) {
+    fj_segment *s = index->slots[i];
+    if (s == NULL) continue;
+    s->keys = saved[i].keys;
+    s->tombstones = saved[i].tombstones;
+    s->live_keys = saved[i].live_keys;
+    s->live_bytes = saved[i].live_bytes;
+    s->oldest = saved[i].oldest;
+    s->newest = saved[i].newest;
+    s->expires = saved[i].expires;
+  }
+}
+
+/* Reads all segments again; what was known of damage before stays so. */
+static freyja_status read_all_again(fj_index *index, freyja_error *error) {
   freyja_status status = FREYJA_OK;
   bool unknown = index->has_unknown;
   uint32_t rank = index->unknown_rank;
@@ -348,5 +377,23 @@ freyja_status fj_recover_again(fj_index *index, freyja_error *error) {
     index->unknown_rank = rank;
     index->unknown_end = end;
   }
+  return status;
+}
+
+freyja_status fj_recover_again(fj_index *index, freyja_error *error) {
+  const fj_os *os = index->dir->os;
+  uint64_t count = index->keydir.count, soonest = index->soonest;
+  /* Where it fails the keys are not there, but how many there are is known as before. */
+  fj_figures *saved = os->allocate(os->context, index->slot_count * sizeof *saved);
+  if (saved == NULL) return fj_fail_memory(error, "read the log again");
+  save_figures(index, saved);
+  freyja_status status = read_all_again(index, error);
+  if (status != FREYJA_OK) {
+    restore_figures(index, saved);
+    index->soonest = soonest;
+    fj_keydir_destroy(&index->keydir);
+    index->keydir.count = count;
+  }
+  os->release(os->context, saved);
   return status;
 }

@@ -362,6 +362,9 @@ static void test_late_faults(freyja_io io) {
     values += value == (int)i;
     right = right && (value == -2 || value == (int)i);
   }
+  freyja_stats stats;
+  freyja_get_stats(s.db, &stats);
+  right = right && stats.keys == KEYS - KEYS / 10 && stats.live_bytes > 0;
   static const sim_fault none;
   sim_disk_fail(s.disk, &none);
   ok(right && faults > 0 && values > 0 && holds_all(&s) && is_sound(&s),

@@ -34,7 +34,7 @@ static const effort quick = {16, 1, 4, 4000, 1500, 13};
 #else /* a slow build, which is there for what its own checks find */
 static const effort quick = {16, 5, 4, 4000, 1500, 13};
 #endif
-static const effort full = {1, 1, 300, 120, 60, 7};
+static const effort full = {1, 1, 60, 600, 300, 7};
 static const effort thorough = {1, 1, 1000, 15, 7, 1};
 
 /* What fails: a call by some errno or by being short, an allocation, some of both, where

@@ -451,7 +451,9 @@ void trial_stats(trial *t) {
   bool moved = stats.pending_bytes == 0 ? stats.keys == keys : stats.keys >= keys;
   if (stats.segments != count || stats.bytes != bytes || !moved)
     trial_wrong(t, "the segments' statistics do not add up");
-  if (!t->broken && stats.keys != live)
+  /* What a failed sync has dropped is missed where the log had to be read again. */
+  bool fewer = t->disk->dropped && stats.keys < live;
+  if (!t->broken && stats.keys != live && !fewer)
     trial_wrong(t, "%d keys are counted, not %d", (int)stats.keys, (int)live);
   if (stats.iterators != 0) trial_wrong(t, "%d iterators are open", (int)stats.iterators);
 }
