@@ -116,7 +116,7 @@ bool fj_scan_peek(const fj_scan *scan, uint64_t *offset, uint64_t *key_hash) {
   if (p == NULL) {
     end = scan->start + scan->filled;
     if (end > scan->end) end = scan->end;
-    if (*offset < scan->start) return false;
+    if (*offset < scan->start || *offset >= end) return false;
     p = scan->buffer + (*offset - scan->start);
   }
   fj_record record;
