@@ -29,7 +29,7 @@ end
 for _, io_mode in ipairs(IO_MODES) do
   describe("an open by the KEYDIR, io = " .. io_mode .. ",", function()
     require("spec.support.leaks").watch(before_each, after_each)
-    local options = { io = io_mode, segment_size = 4096 }
+    local options = { io = io_mode, segment_size = 4096, maintenance = "manual" }
 
     it("reads only what was written behind it, and says so", function()
       local dir <close> = tmp.dir()
@@ -56,6 +56,7 @@ for _, io_mode in ipairs(IO_MODES) do
         for _ = 1, 4 do
           local db <close> = assert(freyja.open(dir.path, {
             io = io_mode, segment_size = 4096, hash_bits = ({ 64, 2, 5 })[round % 3 + 1],
+            maintenance = "manual",
           }))
           for _ = 1, math.random(1, 200) do
             local key = "key" .. math.random(1, 50)

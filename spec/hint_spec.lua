@@ -80,7 +80,7 @@ end
 for _, io_mode in ipairs(IO_MODES) do
   describe("an open with hint files, io = " .. io_mode .. ",", function()
     require("spec.support.leaks").watch(before_each, after_each)
-    local options = { io = io_mode, segment_size = 4096 }
+    local options = { io = io_mode, segment_size = 4096, maintenance = "manual" }
 
     it("shows what one without them shows, whatever was written", function()
       local seed = os.time() * 1000 + math.random(0, 999)
@@ -93,8 +93,9 @@ for _, io_mode in ipairs(IO_MODES) do
         local bits = ({ 64, 1, 3, 8 })[round % 4 + 1]
         for _ = 1, 3 do
           do
-            local db <close> =
-              assert(freyja.open(dir.path, { io = io_mode, segment_size = 4096, hash_bits = bits }))
+            local db <close> = assert(freyja.open(dir.path, {
+              io = io_mode, segment_size = 4096, hash_bits = bits, maintenance = "manual",
+            }))
             write_some(db, math.random, model, math.random(1, 200))
             hint_all(db)
           end
