@@ -74,8 +74,17 @@ static freyja_status bring(void *source, uint32_t number, freyja_error *error) {
 
 /* ---- all of it -------------------------------------------------------------- */
 
+/* Whether a data file of that size can have such figures. Those that verify or a merge goes by
+ * must not cost more than the file is worth. */
+static bool is_possible(const fj_checkpoint_segment *s) {
+  uint64_t most = (s->size - FJ_SEGMENT_HEADER) / FJ_RECORD_HEADER;
+  return s->keys <= most && s->tombstones <= most - s->keys && s->live_keys <= s->keys &&
+         s->live_bytes <= s->size + s->size / 64 && s->oldest <= s->newest;
+}
+
 /* Whether the manifest begins with the segments that the checkpoint covers (C1). */
 static bool is_prefix(const fj_checkpoint *c, const fj_manifest *manifest) {
+  uint64_t live = 0;
   if (c->head.generation > manifest->generation || c->head.segments > manifest->count)
     return false;
   for (uint32_t i = 0; i < c->head.segments; i++) {
@@ -85,8 +94,10 @@ static bool is_prefix(const fj_checkpoint *c, const fj_manifest *manifest) {
     if (covered.id != entry->id || (!last && covered.size != entry->size)) return false;
     if (entry->size != 0 && covered.size > entry->size) return false;
     if (covered.size < FJ_SEGMENT_HEADER || covered.size % FJ_RECORD_ALIGN != 0) return false;
+    if (!is_possible(&covered)) return false;
+    live += covered.live_keys;
   }
-  return true;
+  return live == c->head.keys;
 }
 
 /* The numbers that its segments need; 0 if there are too many for a file of its size. */
