@@ -191,7 +191,7 @@ static freyja_status adopt_keys(fj_index *index, fj_checkpoint *c, freyja_error 
       fj_keydir_adopt(&index->keydir, c->head.capacity, counts, bring, index, error);
   if (status != FREYJA_OK) return status;
   const fj_segment *last = index->ranks[index->count - 1];
-  index->last_timestamp = c->head.newest;
+  if (c->head.newest > index->last_timestamp) index->last_timestamp = c->head.newest;
   fj_index_expect(index, c->head.soonest);
   /* Keys that it has forgotten must not be missed. */
   index->swept = c->head.swept;

@@ -16,10 +16,6 @@ static fj_segment *next_lower(const freyja_rewrite *rewrite, uint32_t *rank, uin
   return NULL;
 }
 
-static uint64_t began(const fj_segment *segment) {
-  return segment->kind == FJ_SEGMENT_MERGED ? segment->created : 0;
-}
-
 /* Opens the segment's hint, if that is worth it; *bytes may still be read for that. */
 static bool open_hint(freyja_rewrite *rewrite, fj_segment *segment, uint64_t *bytes) {
   fj_lower *lower = &rewrite->lower;
@@ -30,7 +26,7 @@ static bool open_hint(freyja_rewrite *rewrite, fj_segment *segment, uint64_t *by
   if (rewrite->db->index.pool.io != FREYJA_IO_MMAP) return false; /* it would be many reads */
   *bytes -= size;
   if (fj_hint_open(&lower->hints[lower->count].hint, segment, &why) != FREYJA_OK) return false;
-  lower->hints[lower->count++].began = began(segment);
+  lower->hints[lower->count++].began = fj_segment_began(segment);
   return true;
 }
 
@@ -46,7 +42,8 @@ static void look(freyja_rewrite *rewrite) {
   if (count > 0) lower->hints = os->allocate(os->context, count * sizeof *lower->hints);
   rank = next = 0;
   for (fj_segment *s; (s = next_lower(rewrite, &rank, &next)) != NULL;)
-    if (!open_hint(rewrite, s, &bytes) && lower->before > began(s)) lower->before = began(s);
+    if (!open_hint(rewrite, s, &bytes) && lower->before > fj_segment_began(s))
+      lower->before = fj_segment_began(s);
 }
 
 bool fj_lower_may_hold(freyja_rewrite *rewrite, uint64_t key_hash, uint64_t timestamp) {

@@ -94,6 +94,13 @@ struct fj_pool {
   fj_segment *newest, *oldest; /* open sealed files, by last use */
 };
 
+/* When the merge began whose output the segment is: the newest timestamp then. 0 if it is
+ * none, or if its header, which says so, is not believed. */
+static inline uint64_t fj_segment_began(const fj_segment *segment) {
+  bool merged = segment->kind == FJ_SEGMENT_MERGED && !segment->damaged && !segment->missing;
+  return merged ? segment->created : 0;
+}
+
 /* Closes the files that are only kept open for reading: descriptors may be few, and what comes
  * now needs some. */
 void fj_pool_close_files(fj_pool *pool);

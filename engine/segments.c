@@ -46,6 +46,10 @@ static void number(fj_index *index, fj_segment *segment) {
 }
 
 static void append(fj_index *index, fj_segment *segment) {
+  /* The record that was the newest when a merge began may be gone since: what is written from
+   * now on is later all the same (L1 in lower.h rests on that). */
+  uint64_t began = fj_segment_began(segment);
+  if (began > index->last_timestamp) index->last_timestamp = began;
   segment->rank = index->count;
   index->ranks[index->count++] = segment;
 }

@@ -152,8 +152,8 @@ bug("records_do_not_say_that_they_expire", "rewrite",
 in_file "engine/lower.c"
 
 bug("one_hint_answers_for_all_below", "merge",
-  [[if (!open_hint(rewrite, s, &bytes) && lower->before > began(s)) lower->before = began(s);]],
-  [[if (!open_hint(rewrite, s, &bytes) && lower->count == 0) lower->before = began(s);]])
+  [[if (!open_hint(rewrite, s, &bytes) && lower->before > fj_segment_began(s))]],
+  [[if (!open_hint(rewrite, s, &bytes) && lower->count == 0)]])
 
 bug("hints_below_are_not_asked", "rewrite",
   [[timestamp > lower->hints[i].began && fj_hint_may_hold(&lower->hints[i].hint, key_hash);]],
@@ -162,12 +162,18 @@ bug("hints_below_are_not_asked", "rewrite",
 bug("no_tombstone_is_left_out", "rewrite",
   [[bool may = timestamp > lower->before;]], [[bool may = timestamp > lower->before || lower->count > 0;]])
 
+in_file "engine/segment.h"
+
 bug("all_files_count_as_merged", "merge",
-  [[return segment->kind == FJ_SEGMENT_MERGED ? segment->created : 0;]], [[return segment->created;]])
+  [[return merged ? segment->created : 0;]], [[return merged ? segment->created : segment->created;]])
 
 bug("merges_below_do_not_count", "rewrite",
-  [[return segment->kind == FJ_SEGMENT_MERGED ? segment->created : 0;]],
-  [[return segment->kind == FJ_SEGMENT_MERGED ? segment->created - segment->created : 0;]])
+  [[return merged ? segment->created : 0;]], [[return merged ? 0 : 0;]])
+
+in_file "engine/segments.c"
+
+bug("time_before_a_merge_comes_again", "expiry",
+  [[if (began > index->last_timestamp) index->last_timestamp = began;]], [[(void)began;]])
 
 in_file "engine/rewrite.c"
 

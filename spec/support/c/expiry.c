@@ -384,6 +384,42 @@ static void test_repaired_clock(freyja_io io) {
   shop_close(&s);
 }
 
+static void merge_one(shop *s, const uint64_t *ids, size_t count) {
+  freyja_rewrite *rewrite = NULL;
+  if (freyja_rewrite_open(s->db, ids, count, &rewrite, NULL) != FREYJA_OK ||
+      freyja_rewrite_commit(rewrite, NULL) != FREYJA_OK)
+    exit(1);
+  freyja_rewrite_close(rewrite);
+}
+
+/* The newest record is merged away, and the clock set back while the store is closed: what is
+ * deleted then is deleted after that merge all the same, whatever the time. */
+static void test_merged_clock(freyja_io io) {
+  static const uint64_t first[] = {1, 2};
+  uint64_t last = 0;
+  freyja_segment segments[8];
+  shop s;
+  shop_open(&s, io, 64);
+  bool right = put(&s, "key", "1", 0) && freyja_rotate(s.db, NULL) == FREYJA_OK;
+  shop_wait(&s, 1000 * SECOND);
+  right = right && put(&s, "x", "2", 0) && freyja_delete(s.db, "x", 1, NULL) == FREYJA_OK &&
+          freyja_rotate(s.db, NULL) == FREYJA_OK;
+  merge_one(&s, first, 2);
+  sim_disk_jump(s.disk, -1000 * (int64_t)SECOND);
+  shop_reopen(&s, io);
+  right = right && freyja_delete(s.db, "key", 3, NULL) == FREYJA_OK &&
+          freyja_rotate(s.db, NULL) == FREYJA_OK;
+  size_t count = freyja_get_segments(s.db, segments, 8);
+  for (size_t i = 0; i < count && i < 8; i++)
+    if (segments[i].sealed) last = segments[i].id;
+  merge_one(&s, &last, 1);
+  right = right && holds(&s, "key", NULL);
+  shop_reopen(&s, io);
+  ok(right && holds(&s, "key", NULL) && is_sound(&s, 0),
+     "what is deleted after a merge stays so though the clock was set back", io);
+  shop_close(&s);
+}
+
 static void test_segments(freyja_io io) {
   shop s;
   freyja_segment segments[3];
@@ -419,6 +455,7 @@ int main(void) {
     test_repaired_damage(io);
     test_repaired_clock(io);
     test_segments(io);
+    test_merged_clock(io);
   }
   static const uint32_t widths[] = {1, 2, 3, 4, 64};
   for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
