@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "check.h"
 #include "hash.h"
@@ -10,6 +11,7 @@
 #include "reader.h"
 
 #define SEGMENTS_MAX 64u
+#define RECORDS_MAX 65536u
 #define CALLS_MAX 1000000u /* of one reading, for an input that a fuzzer makes */
 
 typedef struct content {
@@ -108,13 +110,19 @@ void fuzz_read_log(sim_disk *disk, const char *path, uint32_t number) {
               (unsigned long long)first.offset);
 }
 
+/* ---- the timestamps of a whole store --------------------------------------------- */
+
+static void log_path(char path[SIM_NAME_MAX], uint64_t id) {
+  (void)snprintf(path, SIM_NAME_MAX, "db/%" PRIu64 ".data", id);
+}
+
 /* Moves *newest on. */
 static bool is_file_in_order(sim_disk *disk, uint64_t id, uint64_t *newest) {
   freyja_log *log = NULL;
   freyja_record record;
   char path[SIM_NAME_MAX];
   bool ordered = true;
-  (void)snprintf(path, sizeof path, "db/%" PRIu64 ".data", id);
+  log_path(path, id);
   if (fj_log_open(&disk->os, path, 0, &log, NULL) != FREYJA_OK) return false;
   while (ordered && freyja_log_next(log, &record, NULL) == FREYJA_OK) {
     ordered = record.timestamp > *newest;
@@ -132,4 +140,40 @@ bool fuzz_in_order(sim_disk *disk, freyja *db) {
   for (size_t i = 0; i < count && ordered; i++)
     ordered = is_file_in_order(disk, segments[i].id, &newest);
   return ordered;
+}
+
+/* Adds those of one file's records; false if not all can be told: there is no room, or the
+ * store reads more of a damaged file than can be read alone. */
+static bool add_timestamps(sim_disk *disk, uint64_t id, uint64_t *times, size_t *count) {
+  freyja_log *log = NULL;
+  freyja_record record;
+  char path[SIM_NAME_MAX];
+  freyja_status status = FREYJA_OK;
+  log_path(path, id);
+  if (fj_log_open(&disk->os, path, 0, &log, NULL) != FREYJA_OK) return false;
+  while (status != FREYJA_END && *count < RECORDS_MAX) {
+    status = freyja_log_next(log, &record, NULL);
+    if (status == FREYJA_OK) times[(*count)++] = record.timestamp;
+  }
+  freyja_log_close(log);
+  return status == FREYJA_END;
+}
+
+static int compare_times(const void *left, const void *right) {
+  uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+  return (a > b) - (a < b);
+}
+
+bool fuzz_distinct(sim_disk *disk, freyja *db) {
+  static uint64_t times[RECORDS_MAX];
+  freyja_segment segments[SEGMENTS_MAX];
+  size_t count = 0;
+  size_t files = freyja_get_segments(db, segments, SEGMENTS_MAX);
+  if (files > SEGMENTS_MAX) return false;
+  for (size_t i = 0; i < files; i++)
+    if (!add_timestamps(disk, segments[i].id, times, &count)) return false;
+  qsort(times, count, sizeof *times, compare_times);
+  for (size_t i = 1; i < count; i++)
+    if (times[i] == times[i - 1]) return false;
+  return true;
 }

@@ -12,4 +12,8 @@ void fuzz_read_log(sim_disk *disk, const char *path, uint32_t number);
  * them. */
 bool fuzz_in_order(sim_disk *disk, freyja *db);
 
+/* Whether no two records of the store "db" have the same timestamp: as the engine writes them,
+ * and as it takes for granted where it keeps iterators' views (T1). */
+bool fuzz_distinct(sim_disk *disk, freyja *db);
+
 #endif

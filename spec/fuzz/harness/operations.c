@@ -171,13 +171,15 @@ static void do_view(fuzz_store *s, fuzz_input *input) {
   if (!fuzz_item_is(item, s->held.data, s->held.size)) fuzz_fail("get: another value");
 }
 
-/* An iterator gives what there was when it was made. */
+/* An iterator gives what there was when it was made; where somebody made up timestamps, what
+ * was overwritten since it may give as another record of that time has it. */
 static void finish_iterator(fuzz_store *s) {
   if (s->iterator == NULL) return;
   bool whole = fuzz_drain(s->iterator, &s->given);
   freyja_iterator_close(s->iterator);
   s->iterator = NULL;
   fuzz_view_sort(&s->given);
+  if (!s->is_distinct) return;
   fuzz_view_expect(&s->given, &s->expected, "an iterator beside writes");
   if (!whole && s->expects_whole) fuzz_fail("an iterator beside writes meets damage");
 }
@@ -364,6 +366,7 @@ void fuzz_expect_again(const fuzz_store *store, const fuzz_view *view) {
 }
 
 void fuzz_operate(fuzz_store *store, fuzz_input *input) {
+  store->is_distinct = fuzz_distinct(store->disk, store->db);
   for (unsigned i = 0; i < OPERATIONS_MAX && input->left > 0 && store->db != NULL; i++)
     do_operation(store, fuzz_byte(input), input);
   finish_iterator(store);

@@ -42,6 +42,7 @@ typedef struct fuzz_store {
   freyja_iterator *iterator; /* at most one is open */
   fuzz_view expected;        /* what it is to give, */
   bool expects_whole;        /* all of it */
+  bool is_distinct;          /* no two records have the same timestamp */
   fuzz_view given;           /* what it gave */
   uint8_t copies;            /* backups that were tried; */
   bool has_copy;             /* the last one is there and */
