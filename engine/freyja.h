@@ -419,6 +419,7 @@ typedef struct freyja_segment {
   uint64_t oldest;     /* timestamps of its records, 0 if it has none */
   uint64_t newest;
   uint64_t expires; /* when the first of its put records expires, or has; 0: none does */
+  uint64_t began;   /* the newest timestamp when the merge began that has made it; or 0 */
   bool sealed;      /* false for the one being written */
   bool damaged;     /* some of its bytes fail verification */
   bool merged;      /* copies that a merge has made, not records as they were written */

@@ -20,6 +20,7 @@ static void fill_segment(const fj_segment *segment, freyja_segment *out) {
   out->oldest = segment->oldest;
   out->newest = segment->newest;
   out->expires = segment->expires;
+  out->began = fj_segment_began(segment);
   out->sealed = segment->sealed;
   out->damaged = segment->damaged;
   out->merged = segment->kind == FJ_SEGMENT_MERGED;

@@ -88,6 +88,7 @@ static void push_segment(lua_State *L, const freyja_segment *segment) {
   set_integer(L, "oldest", segment->oldest);
   set_integer(L, "newest", segment->newest);
   if (segment->expires != 0) set_integer(L, "expires", segment->expires);
+  if (segment->began != 0) set_integer(L, "began", segment->began);
   set_boolean(L, "sealed", segment->sealed);
   set_boolean(L, "damaged", segment->damaged);
   set_boolean(L, "has_hint", segment->has_hint);

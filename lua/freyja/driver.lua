@@ -16,11 +16,11 @@ local STEP <const>, REPORT <const>, CLOSE <const> = 0, 1, 2
 
 local INTERVAL <const> = 1 << 20      -- bytes written between two steps, in a large store if nothing presses
 local INTERVAL_MIN <const> = 4 << 10  -- and in a small one
-local FACTOR_MAX <const> = 128         -- bytes of work for each byte written, if everything presses
+local FACTOR_MAX <const> = 512         -- bytes of work for each byte written, if everything presses
 local WORK_MIN <const> = 8 << 10      -- bytes of work in a step
 local WORK_MAX <const> = 4 << 20      -- more would let a write wait too long
 local CLOSE_MAX <const> = 16 << 20    -- bytes that are still read before a store is closed
-local TOLD_MAX <const> = 8            -- calls of the hook between two looks
+local TOLD_MAX <const> = 8            -- calls of the hook between two looks, until one writes a hint file
 local SLOTS <const> = 16384           -- of the index that are looked at for what has expired, before a step may end
 local SLOT_BYTES <const> = 32         -- what looking at one counts for, as bytes of work
 local WAIT_MAX <const> = 1024         -- intervals, after many errors or merges in vain
@@ -30,16 +30,26 @@ local INSTRUCTIONS <const> = 10000000 -- of Lua, in a step of the policy: it may
 -- done before.
 local SPACE <const> = 2.1
 
+local EASY <const> = 1.5 -- and what they may take without any haste
+
+local STEADY <const> = 0.9 -- of the speed with which room shrinks is believed for another step, while merges make room
+
 local SHARE <const> = 0.2 -- of the live bytes, that a merge copies at once
 
 -- ---- the pace ------------------------------------------------------------------------------
 
 --- Bytes of work for this step and bytes to be written until the next one: as much as has to be read before anything is
--- freed, for as long as there is room for what is written meanwhile. Where nothing presses, twice what was written.
+-- freed, by what is under way or by what will follow it, while there is room for what is written meanwhile. Room may
+-- shrink by more than is written: what is small may delete what is large. Where nothing presses, twice what was
+-- written.
 local function pace(state, bytes, live)
   local interval = math.max(INTERVAL_MIN, math.min(INTERVAL, bytes // 64))
-  local room = SPACE * live + state.segment_size - bytes - state.to_write
-  local factor = math.max(2, math.max(state.to_read, interval) / math.max(room, INTERVAL_MIN))
+  local spare = SPACE * live - bytes
+  local speed = math.max(1, ((state.spare or spare) - spare) / state.interval, state.speed * STEADY)
+  local room = spare + state.segment_size - state.to_write
+  state.spare, state.speed, interval = spare, speed, math.max(INTERVAL_MIN, interval // speed)
+  local ahead = math.max(state.to_read, 0) + math.max(2 * (bytes - EASY * live), interval)
+  local factor = math.max(2, speed * ahead / math.max(room, INTERVAL_MIN))
   local share = factor * interval
   if share <= WORK_MAX then return math.max(WORK_MIN, share), interval end
   return WORK_MAX, WORK_MAX / math.min(factor, FACTOR_MAX) // 1 | 0
@@ -155,6 +165,7 @@ local function make_proxy(state, db)
   end
   local function hint(_, id)
     local more
+    state.hinted = true
     repeat
       local share = math.max(1, math.min(state.share, WORK_MAX) // 1 | 0)
       more = core.hint_step(db, id, share)
@@ -186,8 +197,8 @@ local function choose(db, group)
   return chosen
 end
 
---- One look at the store, and what follows from it: at most one merge of a plan, or the policy's whole script; then
--- a few calls of the hook.
+--- One look at the store, and what follows from it: one merge of a plan, or the policy's whole script; then, unless
+-- space presses, calls of the hook until a hint file is written: others can wait.
 local function work(state, db)
   local policy, proxy = state.policy, make_proxy(state, db)
   state.merged, state.freed = 0, 0
@@ -197,8 +208,15 @@ local function work(state, db)
   else
     local group = maintenance.plan(proxy, policy, state.settings)[1]
     if group then proxy:merge(choose(db, group), { filter = group.filter }) end
+    local bytes, live = core.pulse(db)
+    if group and bytes - state.segment_size > EASY * live then
+      state.idle = false
+      return
+    end
   end
-  local seen, told = maintenance.tell(proxy, policy, state.seen, core.peek(db), TOLD_MAX)
+  state.hinted = false
+  local function enough(told) return state.hinted or told == TOLD_MAX end
+  local seen, told = maintenance.tell(proxy, policy, state.seen, core.peek(db), enough)
   state.seen = seen
   local idle = state.merged == 0 and told == 0
   if idle and not state.idle then maintenance.hook(policy)(proxy, "idle") end
@@ -259,7 +277,7 @@ end
 --- One step. Returns the bytes to be written until the next.
 local function step(state, db)
   if state.wait > 0 then
-    state.wait = state.wait - 1
+    state.wait, state.spare = state.wait - 1, nil
     return INTERVAL
   end
   local bytes, live, generation, segments, keys, due = core.pulse(db)
@@ -325,8 +343,8 @@ function M.make(options)
     mode = mode, policy = policy, name = name, settings = options.policy_settings or {}, rate = options.rate,
     segment_size = options.segment_size or 256 << 20,
     seen = {}, idle = true, look = true, steps = 1 << 30, dead = 0, generation = 0, -- when to look
-    wait = 0, failures = 0, interval = INTERVAL, share = 0, saved = 0, to_read = 0, to_write = 0, -- how far to go
-    merged = 0, freed = 0, -- since the last look
+    wait = 0, failures = 0, interval = INTERVAL, speed = 1, share = 0, saved = 0, to_read = 0, to_write = 0, -- the pace
+    merged = 0, freed = 0, hinted = false, -- since the last look
     report = { merges = 0, read = 0, written = 0 },
   }
   return function(db, occasion)

@@ -237,15 +237,16 @@ function M.hook(policy)
   return policy.hint or function() end
 end
 
---- Calls the hook for sealed segments without a hint file that are not in `seen`: for `most` of them.
+--- Calls the hook for sealed segments without a hint file that are not in `seen`, until `enough`, which gets how many
+-- were told of, says so.
 -- @treturn table which segments are there and were told of, to be given the next time
 -- @treturn integer for how many it was called
-function M.tell(db, policy, seen, segments, most)
+function M.tell(db, policy, seen, segments, enough)
   local hook, now, told = M.hook(policy), {}, 0
   for _, segment in ipairs(segments) do
     if segment.sealed and (seen[segment.id] or segment.has_hint) then
       now[segment.id] = true
-    elseif segment.sealed and told < most then
+    elseif segment.sealed and not enough(told) then
       told = told + 1
       now[segment.id], seen[segment.id] = true, true -- also if the hook raises
       hook(db, segment.merged and "merge" or "seal", segment)
@@ -295,7 +296,7 @@ function M.maintain(db, policy, settings, options)
   else
     for _, group in ipairs(M.plan(proxy, chosen, settings)) do proxy:merge(group.ids, { filter = group.filter }) end
   end
-  M.tell(proxy, chosen, {}, db:segments(), math.huge)
+  M.tell(proxy, chosen, {}, db:segments(), function() return false end)
   return report
 end
 

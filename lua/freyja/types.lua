@@ -93,6 +93,7 @@
 ---@field oldest integer      timestamps of its records; 0 if it has none
 ---@field newest integer
 ---@field expires? integer    when the first of its put records expires, or has; nil: none does
+---@field began? integer      the newest timestamp when the merge began that has made it; nil: it is as it was written
 ---@field sealed boolean      false for the one being written
 ---@field damaged boolean     some of its bytes fail verification
 ---@field merged boolean      copies that a merge has made

@@ -16,34 +16,31 @@
 -- takes the space, all segments up to them are merged.
 -- @module freyja.policy.dead_ratio
 
+local window <const> = require "freyja.policy.window"
+
 local M = { name = "dead_ratio" }
 
 M.defaults = {
   frag_trigger = 0.7, dead_trigger = 512 << 20, space = 1.6, frag_threshold = 0.4, dead_threshold = 128 << 20,
-  small = 4 << 20, grace = 3600, from = 0, to = 24,
-  hour = function() return tonumber(os.date "%H") end, now = os.time,
+  small = 4 << 20, grace = 3600, from = 0, to = 24, hour = window.hour, now = os.time,
 }
 
 local TOMBSTONE <const> = 40 -- bytes, about
 
-local function is_open(from, to, hour)
-  if from <= to then return hour >= from and hour < to end
-  return hour >= from or hour < to
-end
-
---- Of each sealed segment what a merge can free of it, oldest first: all that is dead, but no tombstones behind a
--- segment that is left out.
+--- Of each sealed segment what a merge can free of it, oldest first: all that is dead, but no tombstones that are newer
+-- than what is left out below. And the sums of their bytes, and of what is live in all.
 local function judge(segments, options)
-  local sealed, bytes, live, left_out = {}, 0, 0, false
+  local sealed, bytes, live, left_out = {}, 0, 0, math.huge -- since when there is nothing new in what is left out
   for _, segment in ipairs(segments) do
     live = live + segment.live_bytes
-    if segment.damaged then sealed, left_out, bytes = {}, true, 0 -- those below damage cannot be merged either
+    if segment.damaged then sealed, bytes, left_out = {}, 0, 0 -- those below cannot be merged either
     elseif segment.sealed then
-      local free = segment.dead_bytes - (left_out and TOMBSTONE * segment.tombstones or 0)
-      local ratio = free / math.max(segment.bytes, 1)
-      local chosen = ratio >= options.frag_threshold or free >= options.dead_threshold
-      sealed[#sealed + 1] = { segment = segment, free = free, ratio = ratio, chosen = chosen }
-      bytes, left_out = bytes + segment.bytes, left_out or not chosen
+      local kept = segment.newest > left_out and TOMBSTONE * segment.tombstones or 0
+      local dead = math.max(0, segment.dead_bytes - kept)
+      local ratio = dead / math.max(segment.bytes, 1)
+      local chosen = ratio >= options.frag_threshold or dead >= options.dead_threshold
+      sealed[#sealed + 1] = { segment = segment, dead = dead, ratio = ratio, chosen = chosen }
+      bytes, left_out = bytes + segment.bytes, chosen and left_out or math.min(left_out, segment.began or 0)
     end
   end
   return sealed, bytes, live
@@ -53,42 +50,37 @@ end
 local function find_reason(sealed, bytes, live, due, options)
   for _, one in ipairs(sealed) do
     if one.ratio >= options.frag_trigger then return ("dead %.2f"):format(one.ratio) end
-    if one.free >= options.dead_trigger then return ("dead %d bytes"):format(one.free) end
+    if one.dead >= options.dead_trigger then return ("dead %d bytes"):format(one.dead) end
     if one.segment.newest + options.grace * 1000000 < due then one.chosen = true return "expired" end
   end
   if bytes > options.space * live then return ("%d bytes, %d live"):format(bytes, live), true end
 end
 
+local function most_dead_first(a, b)
+  return a.ratio > b.ratio or a.ratio == b.ratio and a.segment.rank < b.segment.rank
+end
+
 --- The segments to merge, as one group, or none.
 function M.plan(segments, settings)
-  local options = setmetatable({}, { __index = function(_, name)
-    local value = settings and settings[name]
-    if value == nil then value = M.defaults[name] end
-    return value
-  end })
-  if not is_open(options.from, options.to, options.hour()) then return {} end
+  local options, ids, free, worth = setmetatable({}, { __index = M.defaults }), {}, 0, false
+  for name, value in pairs(settings or {}) do options[name] = value end
+  if not window.is_open(options) then return {} end
   local sealed, bytes, live = judge(segments, options)
   local due = options.expiry and (options.now() - options.expiry) * 1000000 // 1 | 0 or 0
   local reason, together = find_reason(sealed, bytes, live, due, options)
   if not reason then return {} end
-  local ids, worth, divisible, free = {}, false, true, 0
-  for _, one in ipairs(sealed) do free = free + math.max(one.free, 0) end
-  if together and free < (options.space - 1) / 2 * live then
-    divisible, worth = false, #sealed > 0 -- tombstones take the space: with all older segments they can go
-  else
-    table.sort(sealed, function(a, b)
-      if a.ratio ~= b.ratio then return a.ratio > b.ratio end
-      return a.segment.rank < b.segment.rank
-    end)
-  end
+  for _, one in ipairs(sealed) do free = free + one.dead end
+  -- Where tombstones take the space, they can go with all that is older.
+  local all = together and free < (options.space - 1) / 2 * live
+  if not all then table.sort(sealed, most_dead_first) end
   for _, one in ipairs(sealed) do
-    local chosen = one.chosen or not divisible or together and not worth
+    local chosen = one.chosen or all or together and not worth
     if chosen or one.segment.bytes <= options.small then ids[#ids + 1] = one.segment.id end
     worth = worth or chosen
   end
   if not worth and #ids < 2 then return {} end
   local filter = options.expiry and function(record) return record.timestamp >= due end or nil
-  return { { ids = ids, reason = reason, divisible = divisible, filter = filter } }
+  return { { ids = ids, reason = reason, divisible = not all, filter = filter } }
 end
 
 return M

@@ -11,14 +11,20 @@
 
 local M = { name = "window" }
 
-local function hour_now() return tonumber(os.date "%H") end
+--- The hour by the local clock.
+function M.hour() return tonumber(os.date "%H") end
+
+--- Whether it is between the hours `from` and `to` of the settings, by their `hour`.
+function M.is_open(settings)
+  local from, to, hour = settings.from, settings.to, settings.hour()
+  if from <= to then return hour >= from and hour < to end
+  return hour >= from or hour < to
+end
 
 function M.plan(segments, settings)
   settings = settings or {}
-  local from, to = settings.from or 1, settings.to or 5
-  local hour = (settings.hour or hour_now)()
-  local open = from <= to and hour >= from and hour < to or from > to and (hour >= from or hour < to)
-  if not open then return {} end
+  local hours = { from = settings.from or 1, to = settings.to or 5, hour = settings.hour or M.hour }
+  if not M.is_open(hours) then return {} end
   return require("freyja.maintenance").policy(settings.policy).plan(segments, settings.settings or {})
 end
 
