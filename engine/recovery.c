@@ -31,8 +31,10 @@ static freyja_status take_damage(fj_index *index, fj_scan *scan, freyja_error *w
   uint64_t from = scan->offset;
   uint64_t limit = segment->sealed || segment->mark > scan->end ? scan->end : segment->mark;
   freyja_status status = fj_detour_resume(scan, limit, why, error);
+  /* In a store that is open already the next try may succeed: nothing is remembered that
+   * would outlast the fault. */
   if (status == FREYJA_OK && index->recovered && why->status != FREYJA_OK) {
-    if (error != NULL) *error = *why; /* see take_fault */
+    if (error != NULL) *error = *why;
     status = why->status;
   }
   if (status != FREYJA_OK) return status;
@@ -41,12 +43,10 @@ static freyja_status take_damage(fj_index *index, fj_scan *scan, freyja_error *w
 }
 
 /* Reading failed at scan->offset. Where what is not there would be damage, so is what cannot
- * be read; where the log ends cannot be told without it. In a store that is open already the
- * next try may succeed: nothing is remembered that would outlast the fault. */
+ * be read; where the log ends cannot be told without it. */
 static freyja_status take_fault(fj_index *index, fj_scan *scan, freyja_error *why,
                                 freyja_error *error) {
-  if (!index->recovered && fj_scan_is_unreadable(scan, why) &&
-      is_damage(scan->segment, scan->offset))
+  if (fj_scan_is_unreadable(scan, why) && is_damage(scan->segment, scan->offset))
     return take_damage(index, scan, why, error);
   if (error != NULL) *error = *why;
   return why->status;

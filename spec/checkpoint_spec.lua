@@ -46,6 +46,23 @@ for _, io_mode in ipairs(IO_MODES) do
       assert.equal(100 - 21 + 1, shown.count)
     end)
 
+    it("is not made where a data file is an older one, of which less is certain", function()
+      local dir <close> = tmp.dir()
+      local file, older = dir.path .. "/1.data", nil
+      do
+        local db <close> = assert(freyja.open(dir.path, options))
+        for i = 1, 30 do db:put("key" .. i, ("value of %3d"):format(i)) end
+        older = tmp.read(file)
+        db:checkpoint()
+      end
+      local at = assert(older:find("value of  10", 1, true))
+      tmp.write(file, older:sub(1, at - 1) .. ("\0"):rep(12) .. older:sub(at + 12))
+      local shown, recovery, report = look(dir.path, options)
+      assert.is_false(recovery.checkpoint_used)
+      assert.equal(9, shown.count)
+      assert.is_true(report.ok)
+    end)
+
     it("shows what one without shows, whatever was written", function()
       local seed = math.tointeger(tonumber(os.getenv "FREYJA_SEED")) or os.time()
       math.randomseed(seed)

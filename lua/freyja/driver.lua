@@ -21,6 +21,7 @@ local WORK_MIN <const> = 8 << 10      -- bytes of work in a step
 local WORK_MAX <const> = 4 << 20      -- more would let a write wait too long
 local CLOSE_MAX <const> = 16 << 20    -- bytes that are still read before a store is closed
 local TOLD_MAX <const> = 8            -- calls of the hook between two looks, until one writes a hint file
+local LOOKS_MAX <const> = 4           -- in a step
 local SLOTS <const> = 16384           -- of the index that are looked at for what has expired, before a step may end
 local SLOT_BYTES <const> = 32         -- what looking at one counts for, as bytes of work
 local WAIT_MAX <const> = 1024         -- intervals, after many errors or merges in vain
@@ -274,23 +275,31 @@ local function is_worth_looking(state, bytes, live, generation, segments, keys, 
   return true
 end
 
+--- Begins what is to be done, if anything is.
+local function begin(state, bytes, live, generation, segments, keys, due)
+  if not state.thread and is_worth_looking(state, bytes, live, generation, segments, keys, due) then
+    state.thread = coroutine.create(work)
+  end
+  return state.thread
+end
+
 --- One step. Returns the bytes to be written until the next.
 local function step(state, db)
   if state.wait > 0 then
     state.wait, state.spare = state.wait - 1, nil
     return INTERVAL
   end
-  local bytes, live, generation, segments, keys, due = core.pulse(db)
+  local bytes, live = core.pulse(db)
   local share, interval = pace(state, bytes, live)
   state.interval = interval
-  if not state.thread then
-    if not is_worth_looking(state, bytes, live, generation, segments, keys, due) then return interval end
-    state.thread = coroutine.create(work)
-  end
+  if not begin(state, core.pulse(db)) then return interval end
   share = slow_down(state, db, share)
   if share <= 0 then return interval end
   state.share = share
-  go_on(state, db)
+  for _ = 1, LOOKS_MAX do
+    go_on(state, db)
+    if state.share <= 0 or state.wait > 0 or not begin(state, core.pulse(db)) then break end
+  end
   state.saved = state.saved - (share - state.share)
   return interval
 end

@@ -58,5 +58,5 @@ bug("a_filter_is_not_asked", "policy",
 in_file "lua/freyja/policy/dead_ratio.lua"
 
 bug("tombstones_count_as_dead", "policy",
-  [[local dead = math.max(0, segment.dead_bytes - (left_out and TOMBSTONE * segment.tombstones or 0))]],
+  [[local dead = math.max(0, segment.dead_bytes - kept)]],
   [[local dead = segment.dead_bytes]])
