@@ -48,7 +48,8 @@ for _, io_mode in ipairs(IO_MODES) do
 
     it("is not made where a data file is an older one, of which less is certain", function()
       local dir <close> = tmp.dir()
-      local file, older = dir.path .. "/1.data", nil
+      local file = dir.path .. "/1.data"
+      local older
       do
         local db <close> = assert(freyja.open(dir.path, options))
         for i = 1, 30 do db:put("key" .. i, ("value of %3d"):format(i)) end

@@ -2,9 +2,10 @@
  * disk that this may leave is opened.
  *
  *   crash                       a fixed set, in seconds
- *   crash --all [SHARE]         every workload of up to four operations, three in modes with
+ *   crash --all [SHARE [PART]]  every workload of up to four operations, three in modes with
  *                               larger records, and the written ones; with a SHARE kills at
- *                               every so many moments only
+ *                               every so many moments only, with a PART recovery is
+ *                               interrupted so many times less often
  *   crash MODE WORKLOAD [SEED]  one, as a failure prints it
  *
  * A workload is a string of operations: p put, o overwrite, d delete, s sync, r rotate,
@@ -186,7 +187,8 @@ static const mode *find_mode(const char *name) {
 int main(int count, char **arguments) {
   bool all = count > 1 && strcmp(arguments[1], "--all") == 0;
   if (all && count > 2) kill_share = strtol(arguments[2], NULL, 10);
-  if (kill_share < 1) return 2;
+  if (all && count > 3) nested_share = strtol(arguments[3], NULL, 10);
+  if (kill_share < 1 || nested_share < 1) return 2;
   if (all || count < 3) return run_modes(all) ? 0 : 1;
   const mode *m = find_mode(arguments[1]);
   uint64_t seed = count > 3 ? strtoull(arguments[3], NULL, 10) : 1;

@@ -16,6 +16,7 @@
 
 tally seen;
 long kill_share = 1;
+long nested_share = 1;
 
 /* ---- opening what is left --------------------------------------------- */
 
@@ -170,11 +171,12 @@ static bool visit_first(void *argument, sim_disk *image, const sim_state *left) 
     right = wit_wrong("the state is none of those after %d to %d writes:%s; the last is%s",
                       low, high, wit_text(&found), wit_text(&r->states[high]));
   seen.torn += cut;
-  long torn_every = r->mode->sample == 0 ? TORN_EVERY : LARGE_TORN_EVERY;
+  long torn_every = r->mode->sample == 0 ? TORN_EVERY * nested_share : LARGE_TORN_EVERY;
+  long every = NESTED_EVERY * nested_share;
   if (right && r->backups > 0) right = check_backup(r, image);
   /* What is written then is the first write that was lost, with another value: a record of the
    * same size, behind which an old one would fit. */
-  if (right && (seen.disks % NESTED_EVERY == 0 || (cut && seen.torn % torn_every == 0)))
+  if (right && (seen.disks % every == 0 || (cut && seen.torn % torn_every == 0)))
     right = interrupt(r->mode, copy, &found, 1, last < high ? r->keys[last + 1] : WIT_SPARE,
                       WIT_REDONE + last + 1, true);
   sim_disk_destroy(copy);

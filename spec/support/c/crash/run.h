@@ -47,7 +47,8 @@ typedef struct tally {
 } tally;
 
 extern tally seen;
-extern long kill_share; /* kills are tried at every so-manieth moment */
+extern long kill_share;   /* kills are tried at every so-manieth moment */
+extern long nested_share; /* recovery from disks is interrupted so many times less often */
 
 /* ---- power.c ------------------------------------------------------------- */
 
