@@ -51,8 +51,8 @@ for _, io_mode in ipairs(IO_MODES) do
       local file = dir.path .. "/1.data"
       local older
       do
-        local db <close> = assert(freyja.open(dir.path, options))
-        for i = 1, 30 do db:put("key" .. i, ("value of %3d"):format(i)) end
+        local db <close> = assert(freyja.open(dir.path, { io = io_mode, maintenance = "manual" }))
+        for i = 1, 400 do db:put("key" .. i, ("value of %3d"):format(i)) end
         older = tmp.read(file)
         db:checkpoint()
       end
