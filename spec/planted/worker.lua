@@ -1,5 +1,5 @@
---- A worker of spec/planted/run, in a copy of the project that is its own: takes bugs that no
---- other worker has taken, plants each, builds, and runs tests until one fails.
+--- A worker of spec/planted/run, in a copy of the project that is its own, built, and once more in
+--- build/pristine: takes bugs that no other worker has taken, plants each, builds, and runs tests until one fails.
 
 local lfs = require "lfs"
 
@@ -38,16 +38,6 @@ local function build(what)
   local status, said = run(("make -s -C build config=release 'CC=%s' %s"):format(COMPILER, what or ""))
   if status == 0 then return true end
   return nil, said:match "[^\n]*error:[^\n]*" or said
-end
-
---- A pristine build to compare with, kept aside in build/pristine.
-local function prepare()
-  local premake = os.execute "command -v premake5 >/dev/null" and "premake5" or "premake4"
-  assert(lfs.mkdir "build")
-  local status, said = run(premake .. " --file=premake5.lua gmake")
-  assert(status == 0, said)
-  assert(build())
-  assert(os.execute "cp -r build/release build/pristine")
 end
 
 -- Testing -------------------------------------------------------------------------------------
@@ -164,7 +154,6 @@ local function try(bug)
   return true, ("caught by %s%s: %s"):format(test.name, other, why)
 end
 
-prepare()
 for name in io.lines(os.getenv "CHOSEN") do
   if lfs.mkdir(os.getenv "CLAIMS" .. "/" .. name) then -- nobody else has it
     local start = os.time()
