@@ -270,6 +270,7 @@ freyja_status fj_segment_confirm(fj_segment *segment, bool *poison, freyja_error
 freyja_status fj_segment_finish(fj_segment *segment, freyja_error *error) {
   bool poison = false;
   bool has_reserve = segment->reserved > segment->tail || segment->surplus;
+  if (segment->unsettled && !has_reserve) return FREYJA_OK; /* nothing was written */
   freyja_status status = FREYJA_OK;
   if (segment->mark < segment->tail || has_reserve)
     status = fj_segment_trim(segment, &poison, error);

@@ -224,6 +224,14 @@ static freyja_status rewrite_unsynced(fj_segment *segment, freyja_error *error) 
   return status;
 }
 
+/* Whether all of the active segment is durable for certain: a KEYDIR is written only when what
+ * it covers is (C2). */
+static bool is_covered(const fj_index *index, const fj_segment *segment,
+                       const freyja_recovery *result) {
+  return result->checkpoint_used && index->covered_id == segment->id &&
+         index->covered_end == segment->tail && segment->mark == segment->tail;
+}
+
 /* Makes the active segment, read up to its tail, ready to be appended to. One that ends
  * before its mark has lost more than a torn tail: it is left as it is and sealed. */
 static freyja_status settle_active(fj_index *index, fj_segment *segment,
@@ -234,6 +242,8 @@ static freyja_status settle_active(fj_index *index, fj_segment *segment,
   if (!shorter) status = fj_torn_size(segment, &torn, error);
   if (status != FREYJA_OK) return status;
   result->bytes_cut = torn;
+  bool durable = torn == 0 && is_covered(index, segment, result);
+  if (index->pool.readonly && durable) return FREYJA_OK;
   if (index->pool.readonly) {
     /* What is shown now must be there again after a loss of power, too. */
     int code = fj_sync(segment->os, segment->file);
@@ -253,7 +263,9 @@ static freyja_status settle_active(fj_index *index, fj_segment *segment,
     status = rewrite_unsynced(segment, error);
   /* Even where all is marked: an open that did not come to its end may have cut a torn tail,
    * which must not come back behind what is written next. */
-  return status == FREYJA_OK ? fj_segment_sync(segment, segment->tail, error) : status;
+  segment->unsettled = durable;
+  if (status != FREYJA_OK || durable) return status;
+  return fj_segment_sync(segment, segment->tail, error);
 }
 
 /* Fills the index: from a KEYDIR if that is allowed and there is one that can be used. *used

@@ -43,6 +43,8 @@ static void fill(const char *path, const freyja_options *options, uint64_t keys,
     check(freyja_put(db, key, KEY_SIZE, value, value_size, &error));
   }
   check(freyja_rotate(db, &error));
+  check(
+      freyja_put(db, key, KEY_SIZE, value, value_size, &error)); /* no store ends like that */
   check(freyja_close(db, &error));
 }
 
