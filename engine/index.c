@@ -304,15 +304,6 @@ void fj_index_delete(fj_index *index, fj_place place) {
 
 /* ---- applying a record of the log ----------------------------------------- */
 
-/* Whether the slot at found->place, the first of its hash, is of the record's key, because
- * neither says that there is another key. Where a store wrote the log the slot is then the
- * only one; if somebody else did, a key could come to have two. */
-static bool needs_no_look(const fj_found *found, const fj_record *record) {
-  const fj_slot *slot = found->place.slot;
-  bool alone = slot[1].word == 0 || slot[1].hash != slot->hash; /* there is one more: K4 */
-  return alone && (record->flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);
-}
-
 freyja_status fj_index_same_key(fj_index *index, fj_found *found, const fj_record *record,
                                 bool *same, freyja_error *error) {
   bool possible = false;
@@ -355,7 +346,7 @@ freyja_status fj_index_apply(fj_index *index, fj_segment *segment, uint64_t offs
   if (status != FREYJA_OK) return status;
   if (record->timestamp > index->last_timestamp) index->last_timestamp = record->timestamp;
   bool more = fj_keydir_find(&index->keydir, hash, &found.place);
-  bool same = more && needs_no_look(&found, record);
+  bool same = more && fj_index_is_sure(found.place.slot, record->flags);
   uint64_t compared = 0, passed = fj_index_passed(&found.place, hash);
   for (; more && !same; compared++) {
     status = fj_index_same_key(index, &found, record, &same, error);

@@ -168,6 +168,14 @@ static inline void fj_index_expect(fj_index *index, uint64_t expiry) {
   if (expiry < index->expected) index->expected = expiry;
 }
 
+/* Whether a slot, the first of its hash, is of the key that a record with that hash and those
+ * flags has: neither says that there is another key. Where a store wrote the log the slot is
+ * then the only one; if somebody else did, a key could come to have two. */
+static inline bool fj_index_is_sure(const fj_slot *slot, uint32_t flags) {
+  bool alone = slot[1].word == 0 || slot[1].hash != slot->hash; /* there is one more: K4 */
+  return alone && (flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);
+}
+
 /* Moves the slot of a key that was found to another record, adds a slot (at a
  * place that fj_keydir_reserve returned for the masked hash), or removes one. */
 void fj_index_replace(fj_index *index, fj_place place, uint64_t word);

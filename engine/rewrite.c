@@ -97,9 +97,8 @@ static freyja_status fail_record(const freyja_rewrite *rewrite, const char *what
 }
 
 /* Each record's slot is somewhere else in the keydir: it is asked for some records before. */
-static void look_ahead(freyja_rewrite *rewrite) {
+void fj_rewrite_look_ahead(freyja_rewrite *rewrite, const fj_scan *scan) {
   fj_keydir *keydir = &rewrite->db->index.keydir;
-  const fj_scan *scan = &rewrite->scan;
   uint64_t hash = 0;
   if (rewrite->ahead < scan->offset) rewrite->ahead = scan->offset;
   while (rewrite->ahead < scan->offset + AHEAD && fj_scan_peek(scan, &rewrite->ahead, &hash))
@@ -115,7 +114,7 @@ freyja_status fj_rewrite_read(freyja_rewrite *rewrite, fj_record *record, uint64
       rewrite->ahead = 0;
     }
     rewrite->scanning = true;
-    look_ahead(rewrite);
+    fj_rewrite_look_ahead(rewrite, &rewrite->scan);
     fj_scan_found found = FJ_SCAN_BAD;
     freyja_status status = fj_scan_next(&rewrite->scan, &found, record, key_hash, error);
     if (status != FREYJA_OK || found == FJ_SCAN_RECORD) return status;

@@ -16,7 +16,12 @@
  *     pass that key's record. A put needs no new flag: of two live keys with one hash, the one
  *     that was written later has it.
  * W6  No rewrite begins before all slots of the one before have moved: a copy to which none
- *     points looks dead. */
+ *     points looks dead.
+ * W7  Slots move in two passes. The first reads the outputs: where nothing says that another
+ * key has the copy's hash, the slot of that hash is its key's, and if it points to an input,
+ * to the record that was copied: nothing is written there any more. The second is for the
+ *     slots that then still point to inputs, if any: of keys that share a hash, of records
+ *     that were dropped or have expired. It reads inputs and outputs side by side (W3). */
 #ifndef FJ_REWRITE_H
 #define FJ_REWRITE_H
 
@@ -44,7 +49,7 @@ struct freyja_rewrite {
   uint32_t output_count, output_room;
   uint8_t *block;       /* records for behind the last output's tail, or NULL; owned */
   size_t block_size;    /* bytes of them */
-  uint64_t bytes, done; /* of the inputs: to read, and read; in either pass */
+  uint64_t bytes, done; /* of the inputs: to read, and read; of what moving slots reads */
   uint64_t written;     /* bytes of records that were copied */
   uint64_t began;       /* the newest record's timestamp then (L1) */
   fj_lower lower;       /* while records are copied */
@@ -54,7 +59,8 @@ struct freyja_rewrite {
   fj_scan scan;
   bool scanning;
   uint64_t ahead; /* offset, as far as the keydir's memory was asked for */
-  /* Reading the outputs beside them, in the second pass. */
+  /* Reading the outputs: by themselves while `quick`, then beside the inputs (W7). */
+  bool quick;
   uint32_t output;
   fj_scan copies;
   bool comparing;
@@ -74,6 +80,10 @@ static inline bool fj_rewrite_is_committed(const freyja_rewrite *rewrite) {
 freyja_status fj_rewrite_read(freyja_rewrite *rewrite, fj_record *record, uint64_t *key_hash,
                               freyja_error *error);
 
+/* Asks for the keydir's memory of the records that come next in the scan; rewrite->ahead, 0 in
+ * a new segment, is how far that got. */
+void fj_rewrite_look_ahead(freyja_rewrite *rewrite, const fj_scan *scan);
+
 /* The slot that points to the record at rewrite->scan; false if none does. */
 bool fj_rewrite_find(const freyja_rewrite *rewrite, uint64_t key_hash, fj_place *place);
 
@@ -81,7 +91,7 @@ bool fj_rewrite_find(const freyja_rewrite *rewrite, uint64_t key_hash, fj_place 
  * freyja_rewrite_commit. */
 freyja_status fj_rewrite_swap(freyja_rewrite *rewrite, freyja_error *error);
 
-/* Moves slots until so many bytes of the inputs are passed: OK, or END when all have moved.
+/* Moves slots until so many bytes of records are passed: OK, or END when all have moved.
  * Faults: IO, CORRUPT, MEMORY; it can be tried again. */
 freyja_status fj_rewrite_move(freyja_rewrite *rewrite, uint64_t bytes, freyja_error *error);
 

@@ -88,6 +88,7 @@ freyja_status fj_rewrite_swap(freyja_rewrite *rewrite, freyja_error *error) {
   rewrite->state = FJ_REWRITE_MOVING;
   rewrite->current = rewrite->output = 0;
   rewrite->done = 0;
+  rewrite->quick = true;
   return FREYJA_OK;
 }
 
@@ -98,9 +99,12 @@ static freyja_status read_copy(freyja_rewrite *rewrite, fj_record *copy, uint64_
                                freyja_error *error) {
   while (rewrite->output < rewrite->output_count) {
     fj_segment *segment = rewrite->outputs[rewrite->output];
-    if (!rewrite->comparing)
+    if (!rewrite->comparing) {
       fj_scan_open(&rewrite->copies, segment, FJ_SEGMENT_HEADER, segment->tail);
+      if (rewrite->quick) rewrite->ahead = 0;
+    }
     rewrite->comparing = true;
+    if (rewrite->quick) fj_rewrite_look_ahead(rewrite, &rewrite->copies);
     fj_scan_found found = FJ_SCAN_BAD;
     freyja_status status = fj_scan_next(&rewrite->copies, &found, copy, key_hash, error);
     if (status != FREYJA_OK || found == FJ_SCAN_RECORD) return status;
@@ -116,6 +120,30 @@ static freyja_status read_copy(freyja_rewrite *rewrite, fj_record *copy, uint64_
     rewrite->output++;
   }
   return FREYJA_END;
+}
+
+/* The slot's word for the copy. */
+static uint64_t word_of(const freyja_rewrite *rewrite, const fj_record *copy) {
+  return fj_word_make(rewrite->copies.segment->slot, rewrite->copies.offset, copy->size,
+                      copy->flags);
+}
+
+/* Moves the slot of the next copy, if it is certain that it is its key's (W7). */
+static freyja_status move_copy(freyja_rewrite *rewrite, freyja_error *error) {
+  fj_index *index = &rewrite->db->index;
+  fj_record copy;
+  fj_place place;
+  uint64_t hash = 0;
+  freyja_status status = read_copy(rewrite, &copy, &hash, error);
+  if (status != FREYJA_OK) return status;
+  if (copy.kind == FJ_KIND_PUT &&
+      fj_keydir_find(&index->keydir, hash & index->keydir.hash_mask, &place) &&
+      fj_index_is_sure(place.slot, copy.flags) &&
+      index->slots[fj_word_segment(place.slot->word)]->retired)
+    fj_index_replace(index, place, word_of(rewrite, &copy));
+  rewrite->done += copy.size;
+  fj_scan_skip(&rewrite->copies, &copy);
+  return FREYJA_OK;
 }
 
 /* The record at the scan, to which `place` points, was dropped. */
@@ -144,9 +172,7 @@ static freyja_status move_next(freyja_rewrite *rewrite, freyja_error *error) {
   fj_place place;
   if (record.kind == FJ_KIND_PUT && fj_rewrite_find(rewrite, hash, &place)) {
     if (copied && copy.kind == FJ_KIND_PUT)
-      fj_index_replace(&rewrite->db->index, place,
-                       fj_word_make(rewrite->copies.segment->slot, rewrite->copies.offset,
-                                    copy.size, copy.flags));
+      fj_index_replace(&rewrite->db->index, place, word_of(rewrite, &copy));
     else status = delete_slot(rewrite, &record, place, error);
   }
   if (status != FREYJA_OK) return status;
@@ -179,10 +205,24 @@ static void release_outputs(freyja_rewrite *rewrite) {
   rewrite->output_count = 0;
 }
 
+/* The first pass is over: whether there is something for the second (W7). */
+static bool begin_second(freyja_rewrite *rewrite) {
+  bool left = false;
+  stop_reading(rewrite);
+  rewrite->quick = false;
+  rewrite->current = rewrite->output = 0;
+  for (uint32_t i = 0; i < rewrite->input_count; i++)
+    left = left || rewrite->inputs[i]->live_keys > 0;
+  return left;
+}
+
 freyja_status fj_rewrite_move(freyja_rewrite *rewrite, uint64_t bytes, freyja_error *error) {
   uint64_t until = bytes > UINT64_MAX - rewrite->done ? UINT64_MAX : rewrite->done + bytes;
   freyja_status status = FREYJA_OK;
-  while (status == FREYJA_OK && rewrite->done < until) status = move_next(rewrite, error);
+  while (status == FREYJA_OK && rewrite->done < until) {
+    status = rewrite->quick ? move_copy(rewrite, error) : move_next(rewrite, error);
+    if (status == FREYJA_END && rewrite->quick && begin_second(rewrite)) status = FREYJA_OK;
+  }
   if (status != FREYJA_END) return status;
   stop_reading(rewrite);
   release_inputs(rewrite);

@@ -101,12 +101,12 @@ local function slow_rewrite(state, db, ids)
   local live, told, passed, committed = live_bytes_of(db, ids), 0, 0, false
   local methods = {}
 
-  --- What was read is read once more, to make the keys point to the copies.
+  --- What was copied is read once more, to make the keys point to it.
   local function tell()
     local now = rewrite:progress()
     local spent = now.done - told
     told, passed = now.done, 0
-    state.to_read, state.to_write = 2 * now.bytes - now.done, math.max(0, live - now.written)
+    state.to_read, state.to_write = now.bytes - now.done + live, math.max(0, live - now.written)
     spend(state, spent)
   end
 
@@ -129,7 +129,7 @@ local function slow_rewrite(state, db, ids)
     committed = true
     local made = rewrite:progress()
     count_merge(state, made)
-    state.to_read, state.to_write = made.bytes, 0
+    state.to_read, state.to_write = made.written, 0
     spend(state, WORK_MAX) -- it has waited for the disk
   end
 

@@ -16,13 +16,17 @@ bug("a_flag_is_not_kept", "collision",
   [[found->collides || fj_word_collides(found->word) || revives(&found->place);]],
   [[found->collides || revives(&found->place);]])
 
+in_file "engine/index.h"
+
 bug("flagged_records_are_taken_for_one", "collision",
-  [[return alone && (record->flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);]],
-  [[return alone;]])
+  [[return alone && (flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);]],
+  [[return alone && flags <= 255;]])
 
 bug("a_hostile_file_gives_a_key_two_slots", "fuzz_store",
-  [[return alone && (record->flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);]],
-  [[return (record->flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);]])
+  [[return alone && (flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);]],
+  [[return (alone || flags == 0) && (flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);]])
+
+in_file "engine/index.c"
 
 bug("equal_hashes_cost_nothing", "collision",
   [[status = fj_index_charge(index, record, compared, passed, error);]],

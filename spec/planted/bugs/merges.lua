@@ -100,6 +100,15 @@ bug("merged_files_stay", "rewrite",
   [[return fj_index_reap(&rewrite->db->index, most) ? FREYJA_OK : FREYJA_END;]],
   [[return most ? FREYJA_END : FREYJA_OK;]])
 
+bug("what_was_written_since_moves_back", "merge",
+  [[index->slots[fj_word_segment(place.slot->word)]->retired)]], [[place.slot->word != 0)]])
+
+bug("slots_move_to_copies_of_other_keys", "merge",
+  [[fj_index_is_sure(place.slot, copy.flags) &&]], [[copy.size > 0 &&]])
+
+bug("no_slot_is_left_for_the_second_pass", "merge",
+  [[left = left || rewrite->inputs[i]->live_keys > 0;]], [[left = false;]])
+
 bug("dropped_records_stay", "merge",
   [[else status = delete_slot(rewrite, &record, place, error);]],
   [[else if (record.size == 0) status = delete_slot(rewrite, &record, place, error);]])
