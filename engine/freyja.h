@@ -318,9 +318,9 @@ FREYJA_API void freyja_rewrite_give_way(freyja_rewrite *rewrite);
 
 /* Goes on until about `bytes` more of the segments are read, or a record more: OK if there is
  * more to do, END if not. Before the commit it copies records; after it, it makes the keys
- * point to the copies, and removes the old files that nobody reads, one a step. Faults before
- * the commit end the rewrite: CORRUPT, IO, FULL, MEMORY, CLOSED and those of freyja_put. After
- * it they change nothing: the old files go on being read. */
+ * point to the copies, and removes the old files that nobody reads, a piece of one a step.
+ * Faults before the commit end the rewrite: CORRUPT, IO, FULL, MEMORY, CLOSED and those of
+ * freyja_put. After it they change nothing: the old files go on being read. */
 FREYJA_API freyja_status freyja_rewrite_step(freyja_rewrite *rewrite, uint64_t bytes,
                                              freyja_error *error);
 

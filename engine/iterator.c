@@ -70,7 +70,7 @@ void freyja_iterator_close(freyja_iterator *iterator) {
   if (iterator == NULL) return;
   fj_index *index = iterator->list == NULL ? NULL : iterator->index;
   let_go(iterator);
-  if (index != NULL && index->retired > 0) (void)fj_index_reap(index, UINT32_MAX);
+  if (index != NULL && index->retired > 0) (void)fj_index_reap(index, true);
   iterator->os->release(iterator->os->context, iterator);
 }
 

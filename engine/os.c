@@ -160,6 +160,7 @@ static int os_stat(void *context, int file, fj_os_stat *out) {
   out->regular = S_ISREG(st.st_mode);
   out->device = (uint64_t)st.st_dev;
   out->number = (uint64_t)st.st_ino;
+  out->links = (uint64_t)st.st_nlink;
   return 0;
 }
 

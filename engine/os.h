@@ -22,6 +22,7 @@ typedef struct fj_os_stat {
   bool regular;    /* a regular file */
   uint64_t device; /* with `number`: what tells files and directories apart */
   uint64_t number;
+  uint64_t links; /* names that the file has */
 } fj_os_stat;
 
 typedef struct fj_os fj_os;

@@ -444,7 +444,7 @@ freyja_status freyja_rewrite_step(freyja_rewrite *rewrite, uint64_t bytes,
   freyja_status status = check(rewrite, error);
   if (status != FREYJA_OK) return status;
   if (rewrite->state == FJ_REWRITE_MOVING) return fj_rewrite_move(rewrite, bytes, error);
-  if (rewrite->state == FJ_REWRITE_DONE && fj_index_reap(&rewrite->db->index, 1))
+  if (rewrite->state == FJ_REWRITE_DONE && fj_index_reap(&rewrite->db->index, false))
     return FREYJA_OK;
   if (rewrite->state != FJ_REWRITE_COPYING) return FREYJA_END;
   status = fj_store_check_write(rewrite->db, error);

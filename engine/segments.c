@@ -7,6 +7,8 @@
 #include "hint.h"
 #include "index.h"
 
+#define REAP_PIECE (UINT64_C(16) << 20) /* bytes */
+
 freyja_status fj_index_grow(fj_index *index, uint32_t more, freyja_error *error) {
   uint64_t needed = (uint64_t)index->slot_count + more;
   if (needed <= index->capacity) return FREYJA_OK;
@@ -106,22 +108,37 @@ static void drop(fj_index *index, fj_segment *segment) {
   fj_segment_release(segment);
 }
 
-bool fj_index_reap(fj_index *index, uint32_t most) {
+/* Cuts a piece off the end of a file that is to go: its blocks are what takes long to give back.
+ * Not where it has another name, as in a backup. */
+static bool shorten(const fj_dir *dir, const char *name) {
+  const fj_os *os = dir->os;
+  fj_os_stat st;
+  int file = -1;
+  if (os->open(os->context, dir->fd, name, FJ_OPEN_WRITE, &file) != 0) return false;
+  bool large = os->stat(os->context, file, &st) == 0 && st.regular && st.links == 1 &&
+               st.size > REAP_PIECE;
+  bool done = large && os->truncate(os->context, file, st.size - REAP_PIECE) == 0;
+  (void)os->close(os->context, file);
+  return done;
+}
+
+bool fj_index_reap(fj_index *index, bool all) {
   const fj_os *os = index->dir->os;
-  uint32_t removed = 0;
+  bool removed = false;
   for (uint32_t i = 0; i < index->slot_count && index->retired > 0; i++) {
     fj_segment *segment = index->slots[i];
     if (segment == NULL || !segment->retired || segment->pins > 0 || segment->live_keys > 0)
       continue;
-    if (removed == most) return true;
+    if (removed && !all) return true;
     char name[FJ_NAME_MAX], hint[FJ_NAME_MAX];
     fj_segment_name(name, segment->id);
     fj_hint_name(hint, segment->id);
     (void)os->unlink(os->context, index->dir->fd, hint); /* first: it is nothing by itself */
+    if (!all && shorten(index->dir, name)) return true;
     int code = os->unlink(os->context, index->dir->fd, name);
     if (code != 0 && code != -ENOENT) continue;
     drop(index, segment);
-    removed++;
+    removed = true;
   }
   return false;
 }

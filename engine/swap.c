@@ -228,9 +228,10 @@ freyja_status fj_rewrite_move(freyja_rewrite *rewrite, uint64_t bytes, freyja_er
   release_inputs(rewrite);
   release_outputs(rewrite);
   rewrite->state = FJ_REWRITE_DONE;
-  /* To remove a large file takes long: one a step. */
-  uint32_t most = bytes == UINT64_MAX ? UINT32_MAX : 1;
-  return fj_index_reap(&rewrite->db->index, most) ? FREYJA_OK : FREYJA_END;
+  /* To remove large files takes long: that is for the steps to come. */
+  if (bytes != UINT64_MAX) return FREYJA_OK;
+  (void)fj_index_reap(&rewrite->db->index, true);
+  return FREYJA_END;
 }
 
 /* ---- giving up ---------------------------------------------------------------- */
@@ -284,7 +285,7 @@ void freyja_rewrite_close(freyja_rewrite *rewrite) {
     return;
   }
   if (db != NULL && fj_store_is_process(db) && rewrite->state == FJ_REWRITE_DONE)
-    (void)fj_index_reap(&db->index, UINT32_MAX);
+    (void)fj_index_reap(&db->index, true);
   if (db != NULL) fj_store_end_rewrite(db);
   destroy(rewrite);
 }

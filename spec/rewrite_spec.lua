@@ -210,6 +210,36 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       assert.equal(#again:segments(), data_files(copy))
     end)
 
+    it("removes large files a piece at a time, but none that a backup shares", function()
+      db:close()
+      db = assert(freyja.open(path, { io = io_mode, segment_size = 64 << 20, maintenance = "manual" }))
+      local value = ("v"):rep(1 << 20)
+      for i = 1, 40 do db:put("key" .. i % 20, value .. i) end
+      db:rotate()
+      for _, shared in ipairs { true, false } do
+        local id = sealed(db)[1]
+        local file, copy = ("%s/%d.data"):format(path, id), dir.path .. "/backup"
+        local before = contents(db)
+        if shared then db:backup(copy, { links = true }) end
+        local sizes = {}
+        do
+          local rewrite <close> = db:rewrite { id }
+          rewrite:commit()
+          while rewrite:step(1 << 20) do sizes[lfs.attributes(file, "size") or 0] = true end
+          assert.is_nil(lfs.attributes(file, "size"))
+        end
+        local different = 0
+        for size in pairs(sizes) do different = different + (size > 0 and 1 or 0) end
+        assert.is_true(shared and different == 1 or not shared and different > 1, different .. " sizes")
+        assert.same(before, contents(db))
+        if shared then
+          local backup <close> = assert(freyja.open(copy, { io = io_mode, maintenance = "manual" }))
+          assert.same(before, contents(backup))
+          assert.is_true(backup:verify().ok)
+        end
+      end
+    end)
+
     it("leaves nothing when its process ends before the commit", function()
       fill(db, 1, 300)
       local before = contents(db)

@@ -96,10 +96,6 @@ bug("merged_files_are_not_retired", "crash",
 bug("a_merge_forgets_older_retired_files", "rewrite",
   [[made->retired[made->retired_count++] = old->retired[i];]], [[(void)made;]])
 
-bug("merged_files_stay", "rewrite",
-  [[return fj_index_reap(&rewrite->db->index, most) ? FREYJA_OK : FREYJA_END;]],
-  [[return most ? FREYJA_END : FREYJA_OK;]])
-
 bug("what_was_written_since_moves_back", "merge",
   [[index->slots[fj_word_segment(place.slot->word)]->retired)]], [[place.slot->word != 0)]])
 
@@ -126,6 +122,10 @@ in_file "engine/segments.c"
 bug("files_go_that_iterators_read", "merge",
   [[if (segment == NULL || !segment->retired || segment->pins > 0 || segment->live_keys > 0)]],
   [[if (segment == NULL || !segment->retired || segment->live_keys > 0)]])
+
+bug("files_shrink_that_backups_share", "rewrite",
+  [[bool large = os->stat(os->context, file, &st) == 0 && st.regular && st.links == 1 &&]],
+  [[bool large = os->stat(os->context, file, &st) == 0 && st.regular &&]])
 
 bug("outputs_come_first", "merge", [[if (!index->ranks[i]->retired) index->ranks[kept++] = index->ranks[i];]],
   [[if (!index->ranks[i]->retired && i > last) index->ranks[kept++] = index->ranks[i];]])

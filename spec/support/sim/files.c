@@ -50,6 +50,15 @@ static int s_close(void *context, int file) {
   return -code; /* the descriptor is gone all the same, as on Linux */
 }
 
+/* Names that lead to the node. */
+static uint64_t count_links(const sim_disk *disk, uint32_t number) {
+  uint64_t links = 0;
+  for (uint32_t i = 0; i < disk->node_count; i++)
+    for (uint32_t k = 0; k < disk->nodes[i].entries.count; k++)
+      links += disk->nodes[i].entries.items[k].node == number;
+  return links;
+}
+
 static int s_stat(void *context, int file, fj_os_stat *out) {
   sim_disk *disk = context;
   int code = sim_fails(disk, "stat", sim_handle_of(disk, file)->node, NULL);
@@ -59,6 +68,7 @@ static int s_stat(void *context, int file, fj_os_stat *out) {
   out->number = sim_handle_of(disk, file)->node;
   out->size = node->now.size;
   out->regular = node->type == SIM_FILE;
+  out->links = count_links(disk, sim_handle_of(disk, file)->node);
   return 0;
 }
 
