@@ -2,68 +2,27 @@
  * is then, or with its sums made right, as somebody who knows the format would. The former
  * changes nothing that is read; the latter may hide keys, but gives no value that is not the
  * key's, and what is written is there. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "checkpoint.h"
+#include "derived.h"
 #include "image.h"
 #include "target.h"
 
-#define KEYS 24u
 #define PATH "db/KEYDIR"
 
 const char *const fuzz_target = "keydir";
 
-/* What holds for an input. */
-typedef struct trial {
-  bool sealed;          /* its sums are right */
-  uint8_t latest[KEYS]; /* serial number of each key's value, 0: absent */
-} trial;
-
-static trial made_values;
-
-static void demand(bool condition, const char *what) {
-  if (condition) return;
-  fprintf(stderr, "a KEYDIR: %s\n", what);
-  abort();
-}
-
-static freyja *open_store(sim_disk *disk, freyja_io io) {
-  freyja_options options;
-  freyja *db = NULL;
-  freyja_options_init(&options);
-  options.segment_size = FREYJA_SEGMENT_SIZE_MIN;
-  options.sync_mode = FREYJA_SYNC_NONE;
-  options.io = io;
-  options.os = &disk->os;
-  demand(freyja_open("db", &options, &db, NULL) == FREYJA_OK, "the store does not open");
-  return db;
-}
-
-static freyja_status put(freyja *db, uint8_t key, uint8_t serial) {
-  uint8_t value[2] = {key, serial};
-  return freyja_put(db, &key, 1, value, sizeof value, NULL);
-}
-
-static void write_some(freyja *db, uint8_t from, uint8_t to) {
-  for (uint8_t i = from; i < to; i++) {
-    uint8_t key = (uint8_t)(i * 7 % KEYS);
-    freyja_status status = i % 5 == 4 ? freyja_delete(db, &key, 1, NULL) : put(db, key, i);
-    demand(!freyja_is_fault(status), "a write");
-    made_values.latest[key] = i % 5 == 4 ? 0 : i;
-    if (i % 25 == 24) demand(freyja_rotate(db, NULL) == FREYJA_OK, "a rotation");
-  }
-}
-
 /* A store of three segments with a KEYDIR, and some records behind it. Made once. */
-static sim_disk *make_store(void) {
+static sim_disk *make_store(uint8_t latest[FUZZ_DERIVED_KEYS]) {
   sim_disk *disk = fuzz_disk_create();
-  freyja *db = open_store(disk, FREYJA_IO_MMAP);
-  write_some(db, 1, 60);
-  demand(freyja_checkpoint(db, NULL) == FREYJA_OK, "writing it");
-  write_some(db, 60, 64);
-  demand(freyja_close(db, NULL) == FREYJA_OK, "closing");
+  freyja *db = fuzz_derived_open(disk, FREYJA_IO_MMAP);
+  fuzz_derived_write(db, 1, 60, latest);
+  if (freyja_checkpoint(db, NULL) != FREYJA_OK) fuzz_fail("writing the KEYDIR");
+  fuzz_derived_write(db, 60, 64, latest);
+  fuzz_close(db);
   return disk;
 }
 
@@ -81,7 +40,7 @@ static size_t find_place(const uint8_t *real, size_t size, unsigned part, unsign
   if (part == 1) return FJ_CHECKPOINT_HEADER + number % (start - FJ_CHECKPOINT_HEADER);
   if (part == 2) return start + (size_t)number * sizeof(fj_slot) % (size - start);
   for (unsigned used = 0; at < size; at += sizeof(fj_slot))
-    if (fj_get64(real + at + 8) != 0 && used++ == number % KEYS) return at;
+    if (fj_get64(real + at + 8) != 0 && used++ == number % FUZZ_DERIVED_KEYS) return at;
   return start;
 }
 
@@ -103,9 +62,9 @@ static void seal(uint8_t *bytes, const uint8_t *real) {
 }
 
 /* Does what the input says: changes of {part, number (2 bytes), length, bytes}. Returns the
- * file's size. */
+ * file's size; *sealed is whether its sums are right. */
 static size_t change(uint8_t *bytes, const uint8_t *real, size_t size, fuzz_input *input,
-                     trial *t) {
+                     bool *sealed) {
   uint8_t how = fuzz_byte(input);
   while (input->left > 0) {
     unsigned part = fuzz_byte(input) % 4;
@@ -114,57 +73,25 @@ static size_t change(uint8_t *bytes, const uint8_t *real, size_t size, fuzz_inpu
     if (count > size - place) count = size - place;
     if (count > 0) memcpy(bytes + place, what, count);
   }
-  t->sealed = (how & 1) != 0;
-  if (t->sealed) seal(bytes, real);
+  *sealed = (how & 1) != 0;
+  if (*sealed) seal(bytes, real);
   else if ((how & 2) != 0) size = size * (how >> 2) / 64;
   return size;
 }
 
-/* ---- the store --------------------------------------------------------------- */
-
-static void use_store(freyja *db, const trial *t) {
-  freyja_report report;
-  for (uint8_t key = 0; key < KEYS; key++) {
-    uint8_t value[8];
-    size_t size = 0;
-    freyja_status status = freyja_get(db, &key, 1, value, sizeof value, &size, NULL);
-    bool found = status == FREYJA_OK, right = size == 2 && value[0] == key;
-    demand(found || status == FREYJA_NOTFOUND || (t->sealed && status == FREYJA_CORRUPT),
-           "a get fails");
-    demand(!found || right, "another key's value");
-    demand(t->sealed || (found ? value[1] == t->latest[key] : t->latest[key] == 0),
-           "not the latest value");
-    if (key % 4 != 0 || put(db, key, 200) != FREYJA_OK) continue;
-    status = freyja_get(db, &key, 1, value, sizeof value, &size, NULL);
-    demand((t->sealed && status == FREYJA_CORRUPT) ||
-               (status == FREYJA_OK && size == 2 && value[1] == 200),
-           "what was put is not there");
-  }
-  demand(freyja_verify(db, NULL, NULL, &report, NULL) == FREYJA_OK, "verify");
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
   static sim_disk *made;
+  static uint8_t latest[FUZZ_DERIVED_KEYS];
   uint64_t real_size = 0;
-  if (made == NULL) made = make_store();
+  bool sealed = false;
+  if (made == NULL) made = make_store(latest);
   const uint8_t *real = sim_disk_bytes(made, PATH, &real_size);
-  uint8_t *copy = malloc((size_t)real_size);
-  demand(real != NULL && copy != NULL, "memory");
+  uint8_t *copy = fuzz_allocate((size_t)real_size);
   memcpy(copy, real, (size_t)real_size);
-  trial t = made_values;
   fuzz_input input = {bytes, size};
-  size_t left = change(copy, real, (size_t)real_size, &input, &t);
-  for (int io = 0; io < 2; io++) {
-    sim_disk *disk = sim_disk_copy(made);
-    disk->plain = true;
-    sim_disk_put(disk, PATH, copy, left);
-    freyja *db = open_store(disk, io == 0 ? FREYJA_IO_MMAP : FREYJA_IO_SYSCALL);
-    demand(disk->bytes_peak < (1u << 20) + 4 * left, "memory out of proportion");
-    use_store(db, &t);
-    demand(freyja_close(db, NULL) == FREYJA_OK, "closing");
-    demand(sim_disk_held(disk) == 0, "something is not given back");
-    sim_disk_destroy(disk);
-  }
+  size_t left = change(copy, real, (size_t)real_size, &input, &sealed);
+  fuzz_derived file = {PATH, copy, left, 4 * left, sealed ? NULL : latest};
+  fuzz_derived_try(made, &file);
   free(copy);
   return 0;
 }
