@@ -106,9 +106,9 @@ void fj_index_swap(fj_index *index, fj_segment *const *inputs, uint32_t input_co
                    fj_segment *const *outputs, uint32_t output_count);
 
 /* Removes the files of the retired segments to which no slot points any more, and which nobody
- * is reading, and gives them up. As removing large files takes long, not `all` of them but one,
- * or a piece of it; true if there is more to remove. One that cannot be removed waits for the
- * next time. */
+ * is reading, and gives them up. As removing large files takes long, not `all` of them but
+ * one, or a piece of it; true if there is more to remove. One that cannot be removed waits for
+ * the next time. */
 bool fj_index_reap(fj_index *index, bool all);
 
 /* ---- keys ---- */

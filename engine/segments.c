@@ -108,8 +108,8 @@ static void drop(fj_index *index, fj_segment *segment) {
   fj_segment_release(segment);
 }
 
-/* Cuts a piece off the end of a file that is to go: its blocks are what takes long to give back.
- * Not where it has another name, as in a backup. */
+/* Cuts a piece off the end of a file that is to go: its blocks are what takes long to give
+ * back. Not where it has another name, as in a backup. */
 static bool shorten(const fj_dir *dir, const char *name) {
   const fj_os *os = dir->os;
   fj_os_stat st;

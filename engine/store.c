@@ -131,8 +131,7 @@ freyja_status freyja_close(freyja *db, freyja_error *error) {
   fj_store_end_rewrite(db);
   fj_store_end_hinting(db);
   fj_iterators_detach(&db->iterators);
-  if (db->index.retired > 0 && fj_store_is_process(db))
-    (void)fj_index_reap(&db->index, true);
+  if (db->index.retired > 0 && fj_store_is_process(db)) (void)fj_index_reap(&db->index, true);
   if (db->active != NULL && fj_store_is_process(db))
     status = db->poisoned ? fj_store_check_write(db, error) : finish(db, error);
   fj_index_destroy(&db->index);
