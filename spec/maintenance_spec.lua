@@ -250,6 +250,20 @@ describe("maintenance that runs by itself", function()
     assert.is_true(db:verify().ok)
   end)
 
+  it("goes on soon after a merge of the program's, and never has less than nothing to do", function()
+    open()
+    write(2 * SEGMENT)
+    for _ = 1, 20 do
+      db:merge { db:segments()[1].id }
+      local merges = report().merges
+      for _ = 1, 30 do
+        write(SEGMENT // 4)
+        assert.is_true(report().pending_bytes >= 0)
+      end
+      assert.is_true(report().merges > merges)
+    end
+  end)
+
   it("runs wherever a write comes from", function()
     open()
     local function in_coroutine() coroutine.wrap(function() write(SEGMENT) end)() end

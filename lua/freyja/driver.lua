@@ -45,9 +45,9 @@ local SHARE <const> = 0.2 -- of the live bytes, that a merge copies at once
 -- written.
 local function pace(state, bytes, live)
   local interval = math.max(INTERVAL_MIN, math.min(INTERVAL, bytes // 64))
-  local spare = SPACE * live - bytes
+  local spare = SPACE * live - bytes - state.to_write -- so that copies that are made change nothing
   local speed = math.max(1, ((state.spare or spare) - spare) / state.interval, state.speed * STEADY)
-  local room = spare + state.segment_size - state.to_write
+  local room = spare + state.segment_size
   state.spare, state.speed, interval = spare, speed, math.max(INTERVAL_MIN, interval // speed)
   local ahead = math.max(state.to_read, 0) + math.max(2 * (bytes - EASY * live), interval)
   local factor = math.max(2, speed * ahead / math.max(room, INTERVAL_MIN))
@@ -99,6 +99,7 @@ local function slow_rewrite(state, db, ids)
   local rewrite = db:rewrite(ids)
   rewrite:give_way()
   local live, told, passed, committed = live_bytes_of(db, ids), 0, 0, false
+  state.to_write, state.spare = live, nil -- what is to be written all of a sudden is no shrinking
   local methods = {}
 
   --- What was copied is read once more, to make the keys point to it.
@@ -210,7 +211,7 @@ local function work(state, db)
     local group = maintenance.plan(proxy, policy, state.settings)[1]
     if group then proxy:merge(choose(db, group), { filter = group.filter }) end
     local bytes, live = core.pulse(db)
-    if group and bytes - state.segment_size > EASY * live then
+    if group and state.freed > state.merged // 100 and bytes - state.segment_size > EASY * live then
       state.idle = false
       return
     end
@@ -287,7 +288,7 @@ end
 local function step(state, db)
   if state.wait > 0 then
     state.wait, state.spare = state.wait - 1, nil
-    return INTERVAL
+    return state.interval
   end
   local bytes, live = core.pulse(db)
   local share, interval = pace(state, bytes, live)
@@ -309,7 +310,8 @@ local function make_report(state)
   local report = state.report
   return {
     mode = state.mode, policy = state.name, running = state.thread ~= nil, merges = report.merges, read = report.read,
-    written = report.written, pending_bytes = state.to_read // 1, failures = state.failures, error = report.error,
+    written = report.written, pending_bytes = math.max(0, state.to_read) // 1 | 0, failures = state.failures,
+    error = report.error,
   }
 end
 
@@ -348,6 +350,9 @@ function M.make(options)
   check("rate", options.rate == nil or type(options.rate) == "number" and options.rate > 0,
     "a number (bytes a second) greater than 0")
   local policy, name = maintenance.check_policy(options.policy)
+  local known, why = pcall(maintenance.check_settings, policy, options.policy_settings or {})
+  if why == "not enough memory" then error(why, 0) end
+  if not known then error("option 'policy_settings': " .. tostring(why), 0) end
   local state = {
     mode = mode, policy = policy, name = name, settings = options.policy_settings or {}, rate = options.rate,
     segment_size = options.segment_size or 256 << 20,

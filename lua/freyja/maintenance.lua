@@ -6,6 +6,9 @@
 --     merge(db, options)           the script that does it; if it is missing, each group of the plan is merged
 --     hint(db, event, segment)     what is done after an event; if it is missing, hint files are written
 --
+-- One with `defaults`, a table of its settings, and `optional`, the types of those without a default ("any": all), has
+-- the names and types of settings checked.
+--
 -- A group may have a `filter`, as db:merge takes. That it is `divisible` says that a part of it is worth merging too,
 -- its first segments; where maintenance runs by itself it then takes less space.
 --
@@ -165,6 +168,11 @@ end
 
 -- ---- policies ------------------------------------------------------------------------------
 
+--- What `require` says, without all the places where there is none.
+local function shorten(why)
+  return type(why) == "string" and why:gsub("\n\tno [^\n]*", ""):gsub(":$", "") or why
+end
+
 --- The policy that a value stands for: the name of a module (`dead_ratio` is `freyja.policy.dead_ratio`), a table, a
 -- function that plans, or nil for the default. Raises a message if it is none.
 -- @return the policy, and its name
@@ -174,7 +182,7 @@ function M.policy(value)
   if type(policy) == "string" then
     name = policy
     local ok, loaded = pcall(require, policy:find(".", 1, true) and policy or "freyja.policy." .. policy)
-    if not ok then error(loaded, 0) end -- without a position in here
+    if not ok then error(shorten(loaded), 0) end -- without a position in here
     policy = loaded
   end
   if type(policy) == "function" then policy = { plan = policy } end
@@ -184,16 +192,40 @@ function M.policy(value)
   return policy, policy.name or name
 end
 
+--- Raises a message if the settings have a name that the policy does not know, or a value of another type.
+function M.check_settings(policy, settings)
+  if type(policy.defaults) ~= "table" then return end
+  local optional, of = policy.optional or {}, policy.name or "?"
+  for name, value in pairs(settings) do
+    local default = policy.defaults[name]
+    local kind = optional[name] or default ~= nil and type(default)
+    if not kind then error(("the policy '%s' has no setting '%s'"):format(of, tostring(name)), 0) end
+    if kind ~= "any" and type(value) ~= kind then
+      error(("the setting '%s' of the policy '%s' must be a %s"):format(name, of, kind), 0)
+    end
+  end
+  if optional.policy then M.check_settings(M.policy(settings.policy), settings.settings or {}) end
+end
+
+local GROUP <const> = { ids = "table", reason = "string", divisible = "boolean", filter = "function" }
+
+local function check_group(group)
+  if type(group) ~= "table" or type(group.ids) ~= "table" then
+    error("a policy's plan has a group without a list of ids", 0)
+  end
+  for name, value in pairs(group) do
+    if GROUP[name] ~= type(value) then
+      error(("a policy's plan has a group with a field '%s' that is none, or wrong"):format(tostring(name)), 0)
+    end
+  end
+end
+
 --- What a policy would merge now, checked as far as it can be without doing it; `db` is a store or a proxy.
 -- @treturn {table,...} groups, each with a list of ids
 function M.plan(db, policy, settings)
   local groups = policy.plan(db:segments(), settings or {})
-  if type(groups) ~= "table" then error("a policy's plan gave no list of groups", 0) end
-  for _, group in ipairs(groups) do
-    if type(group) ~= "table" or type(group.ids) ~= "table" then
-      error("a policy's plan has a group without a list of ids", 0)
-    end
-  end
+  if type(groups) ~= "table" or groups.ids ~= nil then error("a policy's plan gave no list of groups", 0) end
+  for _, group in ipairs(groups) do check_group(group) end
   return groups
 end
 
@@ -203,7 +235,7 @@ function M.check_policy(value)
   if found[1] then return found[2], found[3] end
   local why = tostring(found[2])
   if why:find("not enough memory", 1, true) then error("not enough memory", 0) end
-  error("option 'policy': " .. why:gsub("\n\tno [^\n]*", ""), 0) -- without all the places where there is none
+  error("option 'policy': " .. why, 0)
 end
 
 local function check_policy(number, name, value)
@@ -211,6 +243,13 @@ local function check_policy(number, name, value)
   if ok then return policy end
   if policy == "not enough memory" then error(policy, 0) end
   bad_argument(number, name, (policy:gsub("^option 'policy': ", "")))
+end
+
+local function check_settings(number, name, policy, settings)
+  local ok, why = pcall(M.check_settings, policy, settings)
+  if ok then return end
+  if why == "not enough memory" then error(why, 0) end
+  bad_argument(number, name, tostring(why))
 end
 
 --- The store as a policy sees it: `methods` in place of its own.
@@ -281,6 +320,7 @@ function M.maintain(db, policy, settings, options)
     chosen, own = driver(db, M.POLICY)
     settings = settings or own
   end
+  check_settings(3, "maintain", chosen, settings or {})
   local report = { merges = 0, read = 0, written = 0 }
   local function merge(_, ids, how)
     local made = M.merge(db, ids, slowed(how, options.rate))

@@ -86,14 +86,15 @@
 ---@field rank integer        0 is the oldest
 ---@field bytes integer       header and records
 ---@field live_bytes integer  of the records that keys point to; of those above 4 KiB within 0.4 % of their size
----@field dead_bytes integer  of the others: bytes less live_bytes, so it is not exact either
+---@field dead_bytes integer  of the others: bytes less live_bytes and the header's 128, so it is not exact either
 ---@field keys integer        put records
 ---@field live_keys integer   those that a key points to
 ---@field tombstones integer
 ---@field oldest integer      timestamps of its records; 0 if it has none
 ---@field newest integer
 ---@field expires? integer    when the first of its put records expires, or has; nil: none does
----@field began? integer      the newest timestamp when the merge began that has made it; nil: it is as it was written
+---@field began? integer      the newest timestamp in the store when the merge began that has made it: deletions up to
+---                           then hide nothing in it; nil: it is as it was written
 ---@field sealed boolean      false for the one being written
 ---@field damaged boolean     some of its bytes fail verification
 ---@field merged boolean      copies that a merge has made

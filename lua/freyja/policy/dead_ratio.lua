@@ -25,6 +25,8 @@ M.defaults = {
   small = 4 << 20, grace = 3600, from = 0, to = 24, hour = window.hour, now = os.time,
 }
 
+M.optional = { expiry = "number" }
+
 local TOMBSTONE <const> = 40 -- bytes, about
 
 --- Of each sealed segment what a merge can free of it, oldest first: all that is dead, but no tombstones that are newer
@@ -40,7 +42,8 @@ local function judge(segments, options)
       local ratio = dead / math.max(segment.bytes, 1)
       local chosen = ratio >= options.frag_threshold or dead >= options.dead_threshold
       sealed[#sealed + 1] = { segment = segment, dead = dead, ratio = ratio, chosen = chosen }
-      bytes, left_out = bytes + segment.bytes, chosen and left_out or math.min(left_out, segment.began or 0)
+      bytes = bytes + segment.live_bytes + segment.dead_bytes
+      if not chosen then left_out = math.min(left_out, segment.began or 0) end
     end
   end
   return sealed, bytes, live

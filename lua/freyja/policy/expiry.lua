@@ -8,12 +8,13 @@
 -- | `now` | by `os.time` | a function that tells the time in seconds since the epoch |
 -- @module freyja.policy.expiry
 
-local M = { name = "expiry" }
+local M = { name = "expiry", defaults = { grace = 3600, settings = {}, now = os.time }, optional = { policy = "any" } }
 
 function M.plan(segments, settings)
-  settings = settings or {}
-  local due = ((settings.now or os.time)() - (settings.grace or 3600)) * 1000000
-  local groups = require("freyja.maintenance").policy(settings.policy).plan(segments, settings.settings or {})
+  local options = setmetatable({}, { __index = M.defaults })
+  for name, value in pairs(settings or {}) do options[name] = value end
+  local due = (options.now() - options.grace) * 1000000
+  local groups = require("freyja.maintenance").policy(options.policy).plan(segments, options.settings)
   local taken, ids = {}, {}
   for _, group in ipairs(groups) do
     for _, id in ipairs(group.ids) do taken[id] = true end

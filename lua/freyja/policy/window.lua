@@ -14,6 +14,9 @@ local M = { name = "window" }
 --- The hour by the local clock.
 function M.hour() return tonumber(os.date "%H") end
 
+M.defaults = { from = 1, to = 5, hour = M.hour, settings = {} }
+M.optional = { policy = "any" }
+
 --- Whether it is between the hours `from` and `to` of the settings, by their `hour`.
 function M.is_open(settings)
   local from, to, hour = settings.from, settings.to, settings.hour()
@@ -22,10 +25,10 @@ function M.is_open(settings)
 end
 
 function M.plan(segments, settings)
-  settings = settings or {}
-  local hours = { from = settings.from or 1, to = settings.to or 5, hour = settings.hour or M.hour }
-  if not M.is_open(hours) then return {} end
-  return require("freyja.maintenance").policy(settings.policy).plan(segments, settings.settings or {})
+  local options = setmetatable({}, { __index = M.defaults })
+  for name, value in pairs(settings or {}) do options[name] = value end
+  if not M.is_open(options) then return {} end
+  return require("freyja.maintenance").policy(options.policy).plan(segments, options.settings)
 end
 
 return M

@@ -23,10 +23,11 @@ bug("puts_are_not_counted", "maintenance",
 in_file "engine/rewrite.c"
 
 bug("no_rewrite_gives_way", "maintenance",
-  [[if (!rewrite->gives_way) return FREYJA_OK;]], [[if (rewrite != NULL) return FREYJA_OK;]])
+  [[if (!rewrite->gives_way && !fj_rewrite_is_committed(rewrite)) return FREYJA_OK;]],
+  [[if (rewrite != NULL) return FREYJA_OK;]])
 
 bug("every_rewrite_gives_way", "rewrite",
-  [[if (!rewrite->gives_way) return FREYJA_OK;]], "")
+  [[if (!rewrite->gives_way && !fj_rewrite_is_committed(rewrite)) return FREYJA_OK;]], "")
 
 in_file "lua/freyja/driver.lua"
 
