@@ -133,14 +133,15 @@ static freyja_status take_hint(const fj_backup *backup, const fj_segment *segmen
 }
 
 /* `size`: that of the file in the backup's MANIFEST. */
-static freyja_status take_file(const fj_backup *backup, const fj_segment *segment,
-                               uint64_t size, freyja_error *error) {
+static freyja_status take_file(const fj_backup *backup, fj_segment *segment, uint64_t size,
+                               freyja_error *error) {
   const fj_os *os = segment->os;
   char name[FJ_NAME_MAX];
   fj_segment_name(name, segment->id);
   if (segment->missing) return FREYJA_OK; /* as it is: missing there too */
   if (!segment->sealed) return copy_file(backup, segment, name, segment->tail, error);
   if (backup->links) {
+    segment->linked = true;
     if (os->link(os->context, backup->db->dir.fd, name, backup->folder.dir.fd) == 0)
       return sync_link(backup, name, error);
     /* One that fails may have made the link all the same. */
@@ -185,7 +186,7 @@ static freyja_status fill(const fj_backup *backup, fj_manifest *made, freyja_err
   const freyja *db = backup->db;
   freyja_status status = FREYJA_OK;
   for (uint32_t i = 0; i < db->manifest.count && status == FREYJA_OK; i++) {
-    const fj_segment *segment = db->index.ranks[i];
+    fj_segment *segment = db->index.ranks[i];
     fj_manifest_entry entry = {db->manifest.entries[i].id, 0};
     entry.size = sealed_size(&db->manifest.entries[i], segment);
     if (entry.size == FJ_SEGMENT_HEADER && !segment->sealed && !segment->damaged) continue;

@@ -21,6 +21,7 @@ void fj_index_create(fj_index *index, const fj_dir *dir, const fj_identity *iden
   index->pool.io = io;
   index->pool.readonly = readonly;
   index->soonest = UINT64_MAX;
+  index->forks = dir->os->forks(dir->os->context);
   fj_clock_start(&index->clock, dir->os);
   fj_keydir_create(&index->keydir, dir->os, hash_bits);
 }

@@ -1,10 +1,12 @@
 /* os.c - the operating system: Linux, and what of it is POSIX elsewhere. The
- * only file of the engine that makes system calls. No state but a bound that saves a call. */
+ * only file of the engine that makes system calls. No state but a bound that saves a call, and
+ * the count of forks. */
 #include "os.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h> /* renameat */
 #include <stdlib.h>
@@ -366,6 +368,23 @@ static const volatile uint32_t *os_fork_guard(void *context) {
   return NULL;
 }
 
+static atomic_uint_fast64_t fork_count;
+static bool forks_are_counted;
+
+static void count_fork(void) { atomic_fetch_add(&fork_count, 1); }
+
+static void begin_counting(void) {
+  forks_are_counted = pthread_atfork(NULL, count_fork, NULL) == 0;
+}
+
+static uint64_t os_forks(void *context) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  (void)context;
+  (void)pthread_once(&once, begin_counting);
+  if (!forks_are_counted) count_fork(); /* nobody knows: there may always have been one */
+  return atomic_load(&fork_count);
+}
+
 static void os_release_fork_guard(void *context, const volatile uint32_t *guard) {
   os_release_pages(context, (void *)(uintptr_t)guard, (size_t)sysconf(_SC_PAGESIZE));
 }
@@ -407,6 +426,7 @@ static const fj_os real_os = {
     .process = os_process,
     .fork_guard = os_fork_guard,
     .release_fork_guard = os_release_fork_guard,
+    .forks = os_forks,
 };
 
 const fj_os *fj_os_real(void) { return &real_os; }

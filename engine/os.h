@@ -93,6 +93,8 @@ struct fj_os {
    * cannot be had, and then process() tells. */
   const volatile uint32_t *(*fork_guard)(void *context);
   void (*release_fork_guard)(void *context, const volatile uint32_t *guard);
+  /* A number that changes when this process forks, from the first call on. */
+  uint64_t (*forks)(void *context);
 };
 
 /* The operating system; never NULL. */

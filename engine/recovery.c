@@ -46,7 +46,8 @@ static freyja_status take_damage(fj_index *index, fj_scan *scan, freyja_error *w
  * be read; where the log ends cannot be told without it. */
 static freyja_status take_fault(fj_index *index, fj_scan *scan, freyja_error *why,
                                 freyja_error *error) {
-  if (fj_scan_is_unreadable(scan, why) && is_damage(scan->segment, scan->offset))
+  if (!index->recovered && fj_scan_is_unreadable(scan, why) &&
+      is_damage(scan->segment, scan->offset))
     return take_damage(index, scan, why, error);
   if (error != NULL) *error = *why;
   return why->status;

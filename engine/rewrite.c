@@ -398,14 +398,16 @@ static uint64_t add_up(uint64_t a, uint64_t b) {
   return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-/* Ends the rewrite that is open, if it gives way: what is committed goes through. */
+/* Ends the rewrite that is open, if it is committed, or gives way: what is committed goes
+ * through. */
 static freyja_status displace(freyja *db, freyja_error *error) {
   freyja_rewrite *rewrite = db->rewrite;
   if (rewrite == NULL) return FREYJA_OK;
   if (rewrite->closed) return fj_store_settle(db, error); /* W6 */
-  if (!rewrite->gives_way) return FREYJA_OK;
+  if (!rewrite->gives_way && !fj_rewrite_is_committed(rewrite)) return FREYJA_OK;
   freyja_status status = fj_store_settle(db, error);
   if (status != FREYJA_OK) return status;
+  (void)fj_index_reap(&db->index, true);
   fj_store_end_rewrite(db);
   rewrite->displaced = true;
   return FREYJA_OK;

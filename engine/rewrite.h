@@ -18,10 +18,11 @@
  * W6  No rewrite begins before all slots of the one before have moved: a copy to which none
  *     points looks dead.
  * W7  Slots move in two passes. The first reads the outputs: where nothing says that another
- * key has the copy's hash, the slot of that hash is its key's, and if it points to an input,
- * to the record that was copied: nothing is written there any more. The second is for the
- *     slots that then still point to inputs, if any: of keys that share a hash, of records
- *     that were dropped or have expired. It reads inputs and outputs side by side (W3). */
+ *     key has the copy's hash, the slot of that hash is its key's, and if it points to an
+ *     input, to the record that was copied: nothing is written there any more. The second is
+ *     for the slots that then still point to inputs, if any: of keys that share a hash, of
+ *     records that were dropped or have expired. It reads inputs and outputs side by side
+ *     (W3). */
 #ifndef FJ_REWRITE_H
 #define FJ_REWRITE_H
 

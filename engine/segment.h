@@ -62,6 +62,7 @@ typedef struct fj_segment {
   uint64_t staged;       /* end of what writes, failed ones too, have put behind the tail */
   fj_segment_kind kind;
   bool sealed;
+  bool linked;        /* a backup got it by a hard link */
   bool unsettled;     /* it is synced before the first append: see recovery.c */
   bool retired;       /* a merge has replaced it: no MANIFEST names it any more */
   bool mapped_writes; /* appends go through the mapping */

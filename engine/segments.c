@@ -109,16 +109,20 @@ static void drop(fj_index *index, fj_segment *segment) {
 }
 
 /* Cuts a piece off the end of a file that is to go: its blocks are what takes long to give
- * back. Not where it has another name, as in a backup. */
-static bool shorten(const fj_dir *dir, const char *name) {
-  const fj_os *os = dir->os;
+ * back. Not where somebody may still look at them: a view that a caller holds, a child of this
+ * process, a backup that shares the file. */
+static bool shorten(const fj_index *index, fj_segment *segment, const char *name) {
+  const fj_os *os = index->dir->os;
   fj_os_stat st;
   int file = -1;
-  if (os->open(os->context, dir->fd, name, FJ_OPEN_WRITE, &file) != 0) return false;
+  if (segment->references > 1 || segment->linked) return false;
+  if (os->forks(os->context) != index->forks) return false;
+  if (os->open(os->context, index->dir->fd, name, FJ_OPEN_WRITE, &file) != 0) return false;
   bool large = os->stat(os->context, file, &st) == 0 && st.regular && st.links == 1 &&
                st.size > REAP_PIECE;
   bool done = large && os->truncate(os->context, file, st.size - REAP_PIECE) == 0;
   (void)os->close(os->context, file);
+  if (done && segment->tail > st.size - REAP_PIECE) segment->tail = st.size - REAP_PIECE;
   return done;
 }
 
@@ -134,7 +138,7 @@ bool fj_index_reap(fj_index *index, bool all) {
     fj_segment_name(name, segment->id);
     fj_hint_name(hint, segment->id);
     (void)os->unlink(os->context, index->dir->fd, hint); /* first: it is nothing by itself */
-    if (!all && shorten(index->dir, name)) return true;
+    if (!all && shorten(index, segment, name)) return true;
     int code = os->unlink(os->context, index->dir->fd, name);
     if (code != 0 && code != -ENOENT) continue;
     drop(index, segment);

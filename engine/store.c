@@ -25,10 +25,11 @@ freyja_status fj_store_check_write(freyja *db, freyja_error *error) {
 
 freyja_status fj_store_sync(freyja *db, freyja_error *error) {
   fj_segment *active = db->active;
-  if (active->mark == active->tail) return FREYJA_OK;
+  if (active->mark == active->tail && !active->unsettled) return FREYJA_OK;
   db->syncs++;
   freyja_status status = fj_segment_sync(active, active->tail, error);
-  if (status != FREYJA_OK) db->poisoned = true;
+  if (status == FREYJA_OK) active->unsettled = false;
+  else db->poisoned = true;
   return status;
 }
 

@@ -128,7 +128,18 @@ static uint64_t word_of(const freyja_rewrite *rewrite, const fj_record *copy) {
                       copy->flags);
 }
 
-/* Moves the slot of the next copy, if it is certain that it is its key's (W7). */
+/* Whether the slot, the first of the copy's hash, leads to the record of which that is the
+ * copy: it leads to an input, and is certainly of the copy's key (W7). Where hashes are short,
+ * a key that has expired and was forgotten may have come back by a hint file, so that neither
+ * of two tells of the other (hinted.h): then it may be that one's. */
+static bool is_original(const fj_index *index, const fj_slot *slot, const fj_record *copy) {
+  const fj_segment *segment = index->slots[fj_word_segment(slot->word)];
+  if (segment == NULL || !segment->retired) return false;
+  if (index->keydir.hash_mask != UINT64_MAX && fj_word_expires(slot->word)) return false;
+  return fj_index_is_sure(slot, copy->flags);
+}
+
+/* Moves the slot of the next copy, if that is certain. */
 static freyja_status move_copy(freyja_rewrite *rewrite, freyja_error *error) {
   fj_index *index = &rewrite->db->index;
   fj_record copy;
@@ -138,8 +149,7 @@ static freyja_status move_copy(freyja_rewrite *rewrite, freyja_error *error) {
   if (status != FREYJA_OK) return status;
   if (copy.kind == FJ_KIND_PUT &&
       fj_keydir_find(&index->keydir, hash & index->keydir.hash_mask, &place) &&
-      fj_index_is_sure(place.slot, copy.flags) &&
-      index->slots[fj_word_segment(place.slot->word)]->retired)
+      is_original(index, place.slot, &copy))
     fj_index_replace(index, place, word_of(rewrite, &copy));
   rewrite->done += copy.size;
   fj_scan_skip(&rewrite->copies, &copy);

@@ -125,19 +125,11 @@ static freyja_status commit_staged(freyja *db, fj_draft *draft, fj_found *found,
   return status;
 }
 
-/* What an open that had nothing to make durable has left to the first write: see settle_active
- * in recovery.c. */
-static freyja_status settle(freyja *db, freyja_error *error) {
-  db->syncs++;
-  freyja_status status = fj_segment_sync(db->active, db->active->tail, error);
-  if (status == FREYJA_OK) db->active->unsettled = false;
-  else db->poisoned = true;
-  return status;
-}
-
 static freyja_status stage(freyja *db, const fj_draft *draft, freyja_error *error) {
+  /* What an open that had nothing to make durable has left: see settle_active in recovery.c.
+   */
   if (db->active->unsettled) {
-    freyja_status status = settle(db, error);
+    freyja_status status = fj_store_sync(db, error);
     if (status != FREYJA_OK) return status;
   }
   return fj_segment_stage(db->active, draft, fj_draft_size(draft), error);

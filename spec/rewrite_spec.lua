@@ -432,6 +432,23 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       rewrite:drop(second)
     end)
 
+    it("gives way to the next one when it is committed", function()
+      fill(db, 1, 400)
+      local before = contents(db)
+      local first <close> = db:rewrite(sealed(db))
+      assert.equal("conflict", error_of(db.rewrite, db, sealed(db)).code)
+      first:commit()
+      do
+        local second <close> = db:rewrite(sealed(db))
+        assert.is_false(first:step())
+        second:commit()
+      end
+      assert.is_false(first:step())
+      assert.same(before, contents(db))
+      assert.equal(#db:segments(), data_files(path))
+      assert.is_true(db:verify().ok)
+    end)
+
     it("turns inert when its store closes", function()
       fill(db, 1, 100)
       local rewrite = db:rewrite(sealed(db))

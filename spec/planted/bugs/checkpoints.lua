@@ -97,9 +97,5 @@ bug("absent_shards_are_not_brought", "checkpoint",
 
 in_file "engine/recovery.c"
 
-bug("faults_of_reading_again_are_remembered", "faults",
-  [[if (status == FREYJA_OK && index->recovered && why->status != FREYJA_OK) {]],
-  [[if (status == FREYJA_OK && index->recovered && why == NULL) {]])
-
 bug("the_log_behind_the_keydir_is_not_read", "checkpoint",
   [[if (segment->tail >= end) return FREYJA_OK;]], [[if (segment->tail > 0) return FREYJA_OK;]])

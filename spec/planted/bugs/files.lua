@@ -317,8 +317,7 @@ bug("a_damaged_value_ends_the_log", "damage",
   [[*ends = !damage && !(valid && fj_record_is_padded(record));]], [[*ends = !valid;]])
 
 bug("what_cannot_be_read_keeps_a_store_shut", "damage",
-  [[if (fj_scan_is_unreadable(scan, why) && is_damage(scan->segment, scan->offset))]],
-  [[if (fj_scan_is_unreadable(scan, why) && index->recovered)]])
+  [[is_damage(scan->segment, scan->offset))]], [[index->recovered)]])
 
 bug("what_cannot_be_read_is_forgotten", "damage",
   [[fj_index_add_damage(index, segment, from, scan->offset - from, true, why);]], "")

@@ -97,10 +97,10 @@ bug("a_merge_forgets_older_retired_files", "rewrite",
   [[made->retired[made->retired_count++] = old->retired[i];]], [[(void)made;]])
 
 bug("what_was_written_since_moves_back", "merge",
-  [[index->slots[fj_word_segment(place.slot->word)]->retired)]], [[place.slot->word != 0)]])
+  [[if (segment == NULL || !segment->retired) return false;]], [[if (segment == NULL) return false;]])
 
 bug("slots_move_to_copies_of_other_keys", "merge",
-  [[fj_index_is_sure(place.slot, copy.flags) &&]], [[copy.size > 0 &&]])
+  [[return fj_index_is_sure(slot, copy->flags);]], [[return copy->size > 0;]])
 
 bug("no_slot_is_left_for_the_second_pass", "merge",
   [[left = left || rewrite->inputs[i]->live_keys > 0;]], [[left = false;]])
@@ -123,9 +123,14 @@ bug("files_go_that_iterators_read", "merge",
   [[if (segment == NULL || !segment->retired || segment->pins > 0 || segment->live_keys > 0)]],
   [[if (segment == NULL || !segment->retired || segment->live_keys > 0)]])
 
-bug("files_shrink_that_backups_share", "rewrite",
-  [[bool large = os->stat(os->context, file, &st) == 0 && st.regular && st.links == 1 &&]],
-  [[bool large = os->stat(os->context, file, &st) == 0 && st.regular &&]])
+bug("files_shrink_under_a_view", "retired",
+  [[if (segment->references > 1 || segment->linked) return false;]], [[if (segment->linked) return false;]])
+
+bug("files_shrink_under_a_child", "retired",
+  [[if (os->forks(os->context) != index->forks) return false;]], "")
+
+bug("large_files_go_at_once", "rewrite",
+  [[if (!all && shorten(index, segment, name)) return true;]], [[(void)shorten;]])
 
 bug("outputs_come_first", "merge", [[if (!index->ranks[i]->retired) index->ranks[kept++] = index->ranks[i];]],
   [[if (!index->ranks[i]->retired && i > last) index->ranks[kept++] = index->ranks[i];]])

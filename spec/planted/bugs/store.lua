@@ -48,7 +48,7 @@ bug("poison_is_ignored", "faults",
   [[if (db->poisoned || db->active == NULL)]], [[if (db->active == NULL)]])
 
 bug("a_failed_sync_is_no_poison", "faults",
-  [[if (status != FREYJA_OK) db->poisoned = true;]], "", "fj_store_sync(")
+  [[else db->poisoned = true;]], "", "fj_store_sync(")
 
 bug("a_failed_rotation_is_no_poison", "faults", [[if (poison) db->poisoned = true;]], "")
 

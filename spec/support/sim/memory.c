@@ -247,6 +247,11 @@ static void s_release_fork_guard(void *context, const volatile uint32_t *guard) 
   (void)context, (void)guard;
 }
 
+static uint64_t s_forks(void *context) {
+  (void)context;
+  return 0;
+}
+
 void sim_memory_fill(fj_os *os) {
   os->map = s_map;
   os->unmap = s_unmap;
@@ -264,4 +269,5 @@ void sim_memory_fill(fj_os *os) {
   os->process = s_process;
   os->fork_guard = s_fork_guard;
   os->release_fork_guard = s_release_fork_guard;
+  os->forks = s_forks;
 }
