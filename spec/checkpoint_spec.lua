@@ -46,6 +46,22 @@ for _, io_mode in ipairs(IO_MODES) do
       assert.equal(100 - 21 + 1, shown.count)
     end)
 
+    it("is the next one's again after a program has opened the store, merged and closed it", function()
+      local dir <close> = tmp.fast_dir()
+      local large = { io = io_mode, segment_size = 1 << 20, maintenance = "manual" }
+      do
+        local db <close> = assert(freyja.open(dir.path, large))
+        for i = 1, 5000 do db:put("key" .. i % 3000, ("v"):rep(1000)) end
+      end
+      do
+        local db <close> = assert(freyja.open(dir.path, large))
+        assert.is_true(db:stats().recovery.checkpoint_used)
+        db:merge { 1, 2, 3 }
+      end
+      local _, recovery, report = look(dir.path, large)
+      assert.is_true(recovery.checkpoint_used and report.ok)
+    end)
+
     it("is not made where a data file is an older one, of which less is certain", function()
       local dir <close> = tmp.dir()
       local file = dir.path .. "/1.data"

@@ -171,6 +171,31 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       assert.same({ key1 = "newer", key3 = db:get "key3", key4 = "newest", key5 = "after" }, contents(db))
     end)
 
+    it("does not bring back what is deleted meanwhile by the slot of an expired key with its hash", function()
+      for round = 1, 8 do -- of two keys half have the same hash of one bit
+        local key, at = "key" .. round, path .. round
+        local options = { io = io_mode, hash_bits = 1, maintenance = "manual" }
+        do
+          local short <close> = assert(freyja.open(at, options))
+          short:put("expires", "v", { ttl = 0.000001 })
+          repeat until not short:has "expires"
+          short:segments() -- it is forgotten,
+          short:put(key, "deleted")
+          short:rotate()
+          short:hint(1)
+        end
+        os.remove(at .. "/KEYDIR")
+        local short <close> = assert(freyja.open(at, options)) -- and comes back by the hint file
+        local rewrite <close> = short:rewrite { 1 }
+        while rewrite:step() do end
+        assert.is_true(short:delete(key))
+        rewrite:commit()
+        while rewrite:step() do end
+        assert.is_nil(short:get(key))
+        assert.is_true(short:verify().ok)
+      end
+    end)
+
     it("is not seen by iterators, whose files stay until they end", function()
       fill(db, 1, 300)
       db:rotate()

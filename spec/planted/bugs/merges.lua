@@ -99,6 +99,9 @@ bug("a_merge_forgets_older_retired_files", "rewrite",
 bug("what_was_written_since_moves_back", "merge",
   [[if (segment == NULL || !segment->retired) return false;]], [[if (segment == NULL) return false;]])
 
+bug("slots_of_expired_keys_move_to_copies_of_others", "rewrite",
+  [[if (index->keydir.hash_mask != UINT64_MAX && fj_word_expires(slot->word)) return false;]], "")
+
 bug("slots_move_to_copies_of_other_keys", "merge",
   [[return fj_index_is_sure(slot, copy->flags);]], [[return copy->size > 0;]])
 

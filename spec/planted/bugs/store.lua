@@ -50,6 +50,10 @@ bug("poison_is_ignored", "faults",
 bug("a_failed_sync_is_no_poison", "faults",
   [[else db->poisoned = true;]], "", "fj_store_sync(")
 
+bug("what_an_open_has_left_is_not_synced", "checkpoint",
+  [[if (active->mark == active->tail && !active->unsettled) return FREYJA_OK;]],
+  [[if (active->mark == active->tail) return FREYJA_OK;]])
+
 bug("a_failed_rotation_is_no_poison", "faults", [[if (poison) db->poisoned = true;]], "")
 
 bug("an_uncertain_manifest_is_no_poison", "faults",
