@@ -22,10 +22,6 @@ bug("flagged_records_are_taken_for_one", "collision",
   [[return alone && (flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);]],
   [[return alone && flags <= 255;]])
 
-bug("a_hostile_file_gives_a_key_two_slots", "fuzz_store",
-  [[return alone && (flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);]],
-  [[return (alone || flags == 0) && (flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);]])
-
 in_file "engine/index.c"
 
 bug("equal_hashes_cost_nothing", "collision",
