@@ -306,8 +306,9 @@ typedef struct freyja_rewrite freyja_rewrite;
  * store may be read and written meanwhile. Takes less than 1 MiB of memory, with io =
  * FREYJA_IO_SYSCALL also twice the largest record. *out is for freyja_rewrite_close. Faults:
  * LIMIT (an id that is unknown, stands twice, or is that of the segment being written),
- * CONFLICT (another rewrite is open), CORRUPT (one of them, or one above them, is damaged:
- * what is damaged is not thrown away), READONLY, POISONED, FORKED, MEMORY. */
+ * CONFLICT (another rewrite is open; one that is committed is brought to its end instead),
+ * CORRUPT (one of them, or one above them, is damaged: what is damaged is not thrown away),
+ * READONLY, POISONED, FORKED, MEMORY. */
 FREYJA_API freyja_status freyja_rewrite_open(freyja *db, const uint64_t *ids, size_t count,
                                              freyja_rewrite **out, freyja_error *error);
 

@@ -385,6 +385,11 @@ static freyja_status check(freyja_rewrite *rewrite, freyja_error *error) {
   return fj_store_check_process(rewrite->db, error);
 }
 
+/* Whether it was committed, and another one has seen to the rest. */
+static bool is_over(const freyja_rewrite *rewrite) {
+  return rewrite->displaced && rewrite->state == FJ_REWRITE_DONE;
+}
+
 /* Passes the status on; a fault ends a rewrite that is not committed. */
 static freyja_status pass_fault(freyja_rewrite *rewrite, freyja_status status) {
   if (freyja_is_fault(status) && rewrite->state < FJ_REWRITE_MOVING) {
@@ -442,7 +447,7 @@ freyja_status freyja_rewrite_open(freyja *db, const uint64_t *ids, size_t count,
 
 freyja_status freyja_rewrite_step(freyja_rewrite *rewrite, uint64_t bytes,
                                   freyja_error *error) {
-  if (rewrite->displaced && rewrite->state == FJ_REWRITE_DONE) return FREYJA_END;
+  if (is_over(rewrite)) return FREYJA_END;
   freyja_status status = check(rewrite, error);
   if (status != FREYJA_OK) return status;
   if (rewrite->state == FJ_REWRITE_MOVING) return fj_rewrite_move(rewrite, bytes, error);
@@ -456,6 +461,7 @@ freyja_status freyja_rewrite_step(freyja_rewrite *rewrite, uint64_t bytes,
 
 freyja_status freyja_rewrite_next(freyja_rewrite *rewrite, freyja_entry *entry,
                                   freyja_error *error) {
+  if (is_over(rewrite)) return FREYJA_END;
   freyja_status status = check(rewrite, error);
   if (status != FREYJA_OK) return status;
   if (rewrite->state != FJ_REWRITE_COPYING) return FREYJA_END;
@@ -505,6 +511,7 @@ freyja_status freyja_rewrite_drop(freyja_rewrite *rewrite, freyja_error *error) 
 }
 
 freyja_status freyja_rewrite_commit(freyja_rewrite *rewrite, freyja_error *error) {
+  if (is_over(rewrite)) return FREYJA_OK;
   freyja_status status = check(rewrite, error);
   if (status != FREYJA_OK || rewrite->state >= FJ_REWRITE_MOVING) return status;
   status = freyja_rewrite_step(rewrite, UINT64_MAX, error);

@@ -230,7 +230,7 @@ function store:backup(path, options) end
 ---Begins to copy what is live of some sealed segments to new ones, which take their place. Until it
 ---is committed nothing has happened. One at a time; the store may be used meanwhile.
 ---Raises: limit (an id that is unknown, stands twice, or is of the segment being written), conflict
----(another rewrite is open), corrupt (damage would be lost with the old files), readonly, poisoned,
+---(another rewrite is open and not committed), corrupt (damage would be lost with the old files), readonly, poisoned,
 ---forked, closed, memory.
 ---@param ids integer[]  of segments, in any order
 ---@return freyja.Rewrite rewrite  to be closed
@@ -261,6 +261,8 @@ function store:merge(ids, options) end
 ---@field name? string
 ---@field plan? fun(segments: freyja.Segment[], settings: table): freyja.Group[]
 ---@field merge? fun(db: freyja.Store, settings: table)  the script that does it; without it the plan is merged
+---@field defaults? table  its settings: names and types of those that are given are then checked
+---@field optional? table<string, string>  types of the settings without a default; "any": all
 ---@field hint? false|fun(db: freyja.Store, event: "seal"|"merge"|"idle"|"close", segment?: freyja.Segment)  without
 ---  it, hint files are written; "seal" and "merge" are told once of each segment without one
 

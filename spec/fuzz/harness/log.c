@@ -112,18 +112,20 @@ void fuzz_read_log(sim_disk *disk, const char *path, uint32_t number) {
 
 /* ---- the timestamps of a whole store --------------------------------------------- */
 
-static void log_path(char path[SIM_NAME_MAX], uint64_t id) {
-  (void)snprintf(path, SIM_NAME_MAX, "db/%" PRIu64 ".data", id);
+/* NULL if the file cannot be read alone. */
+static freyja_log *open_data(sim_disk *disk, uint64_t id) {
+  freyja_log *log = NULL;
+  char path[SIM_NAME_MAX];
+  (void)snprintf(path, sizeof path, "db/%" PRIu64 ".data", id);
+  return fj_log_open(&disk->os, path, 0, &log, NULL) == FREYJA_OK ? log : NULL;
 }
 
 /* Moves *newest on. */
 static bool is_file_in_order(sim_disk *disk, uint64_t id, uint64_t *newest) {
-  freyja_log *log = NULL;
+  freyja_log *log = open_data(disk, id);
   freyja_record record;
-  char path[SIM_NAME_MAX];
   bool ordered = true;
-  log_path(path, id);
-  if (fj_log_open(&disk->os, path, 0, &log, NULL) != FREYJA_OK) return false;
+  if (log == NULL) return false;
   while (ordered && freyja_log_next(log, &record, NULL) == FREYJA_OK) {
     ordered = record.timestamp > *newest;
     *newest = record.timestamp;
@@ -145,12 +147,10 @@ bool fuzz_in_order(sim_disk *disk, freyja *db) {
 /* Adds those of one file's records; false if not all can be told: there is no room, or the
  * store reads more of a damaged file than can be read alone. */
 static bool add_timestamps(sim_disk *disk, uint64_t id, uint64_t *times, size_t *count) {
-  freyja_log *log = NULL;
+  freyja_log *log = open_data(disk, id);
   freyja_record record;
-  char path[SIM_NAME_MAX];
   freyja_status status = FREYJA_OK;
-  log_path(path, id);
-  if (fj_log_open(&disk->os, path, 0, &log, NULL) != FREYJA_OK) return false;
+  if (log == NULL) return false;
   while (status != FREYJA_END && *count < RECORDS_MAX) {
     status = freyja_log_next(log, &record, NULL);
     if (status == FREYJA_OK) times[(*count)++] = record.timestamp;
