@@ -8,7 +8,7 @@
 
 freyja_status fj_detour_value(fj_scan *scan, fj_record *record, bool *valid,
                               freyja_error *why) {
-  memset(why, 0, sizeof *why);
+  fj_error_clear(why); /* all of it would take longer than most values do */
   freyja_status status = fj_scan_value(scan, record, valid, why);
   if (status == FREYJA_OK || !fj_scan_is_unreadable(scan, why)) return status;
   /* Header and key went with the read that failed. */

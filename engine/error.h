@@ -12,6 +12,13 @@
 #define FJ_COLD
 #endif
 
+/* Makes *error one that says nothing, without touching all of it. */
+static inline void fj_error_clear(freyja_error *error) {
+  error->status = FREYJA_OK;
+  error->os_code = 0;
+  error->message[0] = error->path[0] = '\0';
+}
+
 /* Fills *error (NULL is allowed) and returns `status`. `path` may be NULL. */
 freyja_status fj_fail(freyja_error *error, freyja_status status, const char *path,
                       const char *format, ...) FJ_PRINTF(4, 5) FJ_COLD;

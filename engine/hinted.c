@@ -3,199 +3,214 @@
 
 #include <string.h>
 
-#define AHEAD 16u  /* entries: so far ahead of being used the keydir's memory is asked for */
-#define SAMPLE 64u /* entries, and one of so many, tell how many keys are new */
+#define AHEAD 16u /* entries: so far ahead of being used the keydir's memory is asked for */
+#define ROUND 64u /* entries of each hint, on average, before the next one's turn comes, */
+#define ROUND_MIN 1024u /* and of all together at least */
+
+/* How many keys there are is estimated by those with the lowest hashes: they set bits. */
+#define SAMPLE (3u << 10) /* entries, of all hints; fewer than a block of one has */
+#define SLACK 1.05        /* and so much more is expected than they say */
+#define BITS (256u << 10)
+#define FEW 4096u /* entries for which the keydir may as well grow while it is filled */
 
 /* What finding the places of entries may cost, in bytes looked at: as for records (index.c).
  * In a store whose hashes are random it is a small part of this. */
 #define SEARCH_FREE (UINT64_C(256) << 20)
-#define SEARCH_SHARE 8u   /* for each byte of an entry */
-#define SEARCH_RECORD 64u /* a comparison of two keys, without these */
+#define SEARCH_SHARE 8u /* for each byte of an entry */
 
-typedef struct fj_load {
-  fj_index *index;
-  fj_segment *segment;
-  fj_hint *hint;
-  freyja_error *why; /* set where the hint turns out not to be usable */
-} fj_load;
+void fj_hinted_create(fj_hinted *group, fj_index *index) {
+  memset(group, 0, sizeof *group);
+  group->index = index;
+}
 
-static freyja_status give_up(const fj_load *load, const char *what) {
+static void close_all(fj_hinted *group) {
+  while (group->count > 0) fj_hint_close(&group->loads[--group->count].hint);
+}
+
+void fj_hinted_destroy(fj_hinted *group) {
+  const fj_os *os = group->index->dir->os;
+  close_all(group);
+  os->release(os->context, group->loads);
+  group->loads = NULL;
+  group->room = 0;
+}
+
+static freyja_status enlarge(fj_hinted *group, freyja_error *error) {
+  const fj_os *os = group->index->dir->os;
+  uint32_t room = group->room == 0 ? FJ_HINTED_MAX / 16 : group->room * 4;
+  fj_load *loads = os->allocate(os->context, room * sizeof *loads);
+  if (loads == NULL) return fj_fail_memory(error, "read hint files");
+  if (group->count > 0) memcpy(loads, group->loads, group->count * sizeof *loads);
+  os->release(os->context, group->loads);
+  group->loads = loads;
+  group->room = room;
+  return FREYJA_OK;
+}
+
+freyja_status fj_hinted_take(fj_hinted *group, fj_segment *segment, bool *taken,
+                             freyja_error *why, freyja_error *error) {
+  fj_index *index = group->index;
+  freyja_status status = FREYJA_OK;
+  *taken = false;
+  memset(why, 0, sizeof *why);
+  if (group->count == group->room) status = enlarge(group, error);
+  if (status != FREYJA_OK) return status;
+  fj_load *load = &group->loads[group->count];
+  uint64_t tail = segment->tail;
+  segment->tail = segment->limit; /* where slots point to what lies before it */
+  if (fj_hint_open(&load->hint, segment, why) != FREYJA_OK) {
+    segment->tail = tail;
+    return FREYJA_OK;
+  }
+  const fj_hint_counts *counts = &load->hint.counts;
+  load->segment = segment;
+  load->next = 0;
+  group->count++;
+  segment->keys = counts->keys;
+  segment->tombstones = counts->tombstones;
+  segment->oldest = counts->oldest;
+  segment->newest = counts->newest;
+  segment->expires = counts->expires;
+  segment->hinted = *taken = true;
+  fj_index_expect(index, counts->expires);
+  if (counts->newest > index->last_timestamp) index->last_timestamp = counts->newest;
+  index->hint_applied += counts->entries * FJ_HINT_ENTRY;
+  return FREYJA_OK;
+}
+
+/* ---- entries -------------------------------------------------------------- */
+
+static freyja_status give_up(const fj_hinted *group, const fj_load *load, const char *what,
+                             freyja_error *why) {
   char name[FJ_NAME_MAX];
   fj_hint_name(name, load->segment->id);
-  return fj_fail_at(load->why, FREYJA_CORRUPT, load->index->dir, name,
+  return fj_fail_at(why, FREYJA_CORRUPT, group->index->dir, name,
                     "the hint file is not used: %s", what);
 }
 
-/* ---- one entry ------------------------------------------------------------ */
+/* What the hint's entry at p says. */
+static inline fj_entry entry_at(const fj_load *load, const uint8_t *p) {
+  fj_hint_entry hint = fj_hint_decode_entry(p);
+  uint64_t word = fj_word_make(load->segment->slot, fj_hint_offset(hint.word),
+                               fj_hint_size(hint.word), fj_hint_flags(hint.word));
+  if ((hint.word & FJ_HINT_TOMBSTONE) != 0) word |= FJ_WORD_GONE;
+  return (fj_entry){hint.hash, word};
+}
 
-/* Counts what an entry has cost; CORRUPT, and *why, if that is out of proportion. */
-static freyja_status charge(const fj_load *load, uint64_t cost) {
-  fj_index *index = load->index;
+static freyja_status apply(const fj_hinted *group, const fj_load *load, const uint8_t *p,
+                           freyja_error *why) {
+  fj_index *index = group->index;
+  uint64_t cost = 0;
+  if (!fj_hint_is_possible(fj_get64(p + 8), load->hint.covered)) /* H2 */
+    return give_up(group, load, "it has changed while it was read", why);
+  fj_entry entry = entry_at(load, p);
+  freyja_status status = fj_apply(index, &entry, true, &cost, why);
+  if (status == FREYJA_CORRUPT)
+    return give_up(group, load, "an entry is not that of a record", why);
   index->hint_searched += cost;
-  if (index->hint_searched <= SEARCH_FREE + SEARCH_SHARE * index->hint_applied)
-    return FREYJA_OK;
-  return give_up(load, "too many of its keys have nearly the same hash");
-}
-
-/* Where the entry says that its record is. */
-static uint64_t make_word(const fj_load *load, uint64_t word) {
-  return fj_word_make(load->segment->slot, fj_hint_offset(word), fj_hint_size(word),
-                      fj_hint_flags(word));
-}
-
-/* The entry's own record, for its key. CORRUPT, and *why, if it is not what the entry says. */
-static freyja_status fetch_own(const fj_load *load, const fj_hint_entry *entry, fj_found *own,
-                               freyja_error *error) {
-  freyja_error fault;
-  freyja_status status = fj_index_look(load->index, make_word(load, entry->word), own, &fault);
-  if (status == FREYJA_MEMORY) {
-    if (error != NULL) *error = fault;
-    return status;
-  }
-  const fj_record *record = &own->record;
-  if (status == FREYJA_OK && fj_hint_word(own->offset, record) == entry->word &&
-      fj_index_hash(load->index, record->key, record->key_size) == entry->hash)
-    return FREYJA_OK;
-  return give_up(load, "an entry is not that of a record");
-}
-
-/* Looks for the slot of the entry's key among those of its hash, the first of which is at
- * *place, by their records. *same: it is at *place now. */
-static freyja_status find_slot(const fj_load *load, const fj_hint_entry *entry,
-                               fj_place *place, bool *same, freyja_error *error) {
-  fj_found own, found;
-  bool more = true;
-  freyja_status status = fetch_own(load, entry, &own, error);
-  while (status == FREYJA_OK && more && !*same) {
-    found.block = NULL;
-    found.os = own.os;
-    found.place = *place;
-    status = charge(load, SEARCH_RECORD + (uint64_t)own.record.key_size);
-    if (status == FREYJA_OK)
-      status = fj_index_same_key(load->index, &found, &own.record, same, error);
-    fj_found_release(&found);
-    if (status == FREYJA_OK && !*same) more = fj_keydir_next(place);
-  }
-  fj_found_release(&own);
+  if (status == FREYJA_OK &&
+      index->hint_searched > SEARCH_FREE + SEARCH_SHARE * index->hint_applied)
+    return give_up(group, load, "too many of its keys have nearly the same hash", why);
   return status;
 }
 
-/* Whether the slot, the first of its hash, may be taken for the entry's without a look. */
-static inline bool needs_no_look(const fj_index *index, const fj_slot *slot,
-                                 const fj_hint_entry *entry) {
-  bool alone = slot[1].word == 0 || slot[1].hash != slot->hash; /* there is one more: K4 */
-  return alone && index->keydir.hash_mask == UINT64_MAX && !fj_word_collides(slot->word) &&
-         (entry->word & FJ_HINT_COLLIDES) == 0;
-}
-
-/* Does what the entry says. */
-static freyja_status apply(const fj_load *load, const fj_hint_entry *entry,
-                           freyja_error *error) {
-  fj_index *index = load->index;
-  fj_keydir *keydir = &index->keydir;
-  uint64_t hash = entry->hash & keydir->hash_mask;
-  fj_place place;
-  freyja_status status = fj_keydir_ready(keydir, hash, error);
-  if (status != FREYJA_OK) return status;
-  bool there = fj_keydir_find(keydir, hash, &place);
-  bool same = there && needs_no_look(index, place.slot, entry);
-  uint64_t cost = fj_index_passed(&place, hash);
-  if (there && !same) status = find_slot(load, entry, &place, &same, error);
-  if (status != FREYJA_OK) return status;
-  if ((entry->word & FJ_HINT_TOMBSTONE) != 0) {
-    if (same) fj_index_delete(index, place);
-    return charge(load, cost);
+/* Applies the hint's next entries, those whose hashes are not above the bound. */
+static freyja_status apply_below(const fj_hinted *group, fj_load *load, uint64_t bound,
+                                 freyja_error *why) {
+  fj_keydir *keydir = &group->index->keydir;
+  freyja_status status = FREYJA_OK;
+  while (status == FREYJA_OK && load->next < load->hint.counts.entries) {
+    const uint8_t *p = NULL;
+    uint64_t count = 0;
+    status = fj_hint_fetch(&load->hint, load->next, &p, &count, why);
+    if (status != FREYJA_OK) return status;
+    const uint8_t *end = p + count * FJ_HINT_ENTRY;
+    for (; p < end && status == FREYJA_OK; p += FJ_HINT_ENTRY, load->next++) {
+      if (fj_get64(p) > bound) return FREYJA_OK;
+      if ((size_t)(end - p) > AHEAD * FJ_HINT_ENTRY)
+        fj_keydir_prefetch(keydir, fj_get64(p + AHEAD * FJ_HINT_ENTRY) & keydir->hash_mask);
+      status = apply(group, load, p, why);
+    }
   }
-  uint64_t word = make_word(load, entry->word);
-  if (same) {
-    fj_index_replace(index, place, word);
-    return charge(load, cost);
-  }
-  status = fj_keydir_reserve(keydir, hash, &place, error);
-  if (status != FREYJA_OK) return status;
-  cost += (uint64_t)(place.gap - place.slot);
-  fj_index_insert(index, place, hash, word);
-  return charge(load, cost);
+  return status;
 }
 
 /* ---- all of them ---------------------------------------------------------- */
 
-/* Makes room in the keydir for the keys that it does not have yet. The first entries, which
- * have the lowest hashes, are as good as any to tell how many those are. */
-static freyja_status make_room(const fj_load *load) {
-  fj_keydir *keydir = &load->index->keydir;
-  uint64_t entries = load->hint->counts.entries, count = 0, absent = 0;
+/* The number of entries of the group. */
+static uint64_t count_entries(const fj_hinted *group) {
+  uint64_t entries = 0;
+  for (uint32_t i = 0; i < group->count; i++) entries += group->loads[i].hint.counts.entries;
+  return entries;
+}
+
+/* Keys of the hint's lowest hashes, up to the bound, that the keydir does not have are noted:
+ * *absent counts them, and bit (hash / step) is that they were. */
+static freyja_status sample(const fj_hinted *group, fj_load *load, uint64_t bound,
+                            uint64_t bits[BITS / 64], int64_t *absent, freyja_error *why) {
+  fj_keydir *keydir = &group->index->keydir;
+  uint64_t step = bound / BITS + 1, count = 0;
   const uint8_t *p = NULL;
-  if (keydir->absent > 0 || keydir->count + entries <= keydir->count_max) return FREYJA_OK;
-  freyja_status status = fj_hint_fetch(load->hint, 0, &p, &count, load->why);
-  if (status != FREYJA_OK) return status;
-  if (count > entries / SAMPLE + SAMPLE) count = entries / SAMPLE + SAMPLE;
-  for (uint64_t i = 0; i < count; i++) {
-    fj_hint_entry entry = fj_hint_decode_entry(p + i * FJ_HINT_ENTRY);
-    fj_place place;
-    absent += (entry.word & FJ_HINT_TOMBSTONE) == 0 &&
-              !fj_keydir_find(keydir, entry.hash & keydir->hash_mask, &place);
-  }
-  fj_keydir_expect(keydir, (uint64_t)((double)absent / (double)count * (double)entries));
-  return FREYJA_OK;
-}
-
-/* Applies `count` entries. */
-static freyja_status apply_block(const fj_load *load, const uint8_t *p, uint64_t count,
-                                 freyja_error *error) {
-  fj_keydir *keydir = &load->index->keydir;
-  const uint8_t *end = p + count * FJ_HINT_ENTRY;
-  freyja_status status = FREYJA_OK;
-  load->index->hint_applied += count * FJ_HINT_ENTRY;
-  for (; p < end && status == FREYJA_OK; p += FJ_HINT_ENTRY) {
-    if ((size_t)(end - p) > AHEAD * FJ_HINT_ENTRY)
-      fj_keydir_prefetch(keydir, fj_get64(p + AHEAD * FJ_HINT_ENTRY) & keydir->hash_mask);
+  if (load->hint.counts.entries == 0) return FREYJA_OK;
+  freyja_status status = fj_hint_fetch(&load->hint, 0, &p, &count, why);
+  for (uint64_t i = 0; status == FREYJA_OK && i < count; i++, p += FJ_HINT_ENTRY) {
     fj_hint_entry entry = fj_hint_decode_entry(p);
-    if (!fj_hint_is_possible(entry.word, load->hint->covered)) /* H2 */
-      return give_up(load, "it has changed while it was read");
-    status = apply(load, &entry, error);
+    fj_place place;
+    if (entry.hash > bound) break;
+    uint64_t number = entry.hash / step, bit = UINT64_C(1) << number % 64;
+    bool was = (bits[number / 64] & bit) != 0;
+    bool is = (entry.word & FJ_HINT_TOMBSTONE) == 0;
+    if (was == is || fj_keydir_find(keydir, entry.hash & keydir->hash_mask, &place)) continue;
+    bits[number / 64] ^= bit;
+    *absent += is ? 1 : -1;
   }
   return status;
 }
 
-static freyja_status apply_all(const fj_load *load, freyja_error *error) {
-  freyja_status status = make_room(load);
-  for (uint64_t first = 0; first < load->hint->counts.entries && status == FREYJA_OK;) {
-    const uint8_t *p = NULL;
-    uint64_t count = 0;
-    status = fj_hint_fetch(load->hint, first, &p, &count, load->why);
-    if (status != FREYJA_OK) return status;
-    status = apply_block(load, p, count, error);
-    first += count;
+/* Makes room in the keydir for the keys that it does not have yet. Hashes are random: the
+ * lowest are as good as any to tell how many those are. */
+static freyja_status make_room(const fj_hinted *group, uint64_t entries, freyja_error *why) {
+  fj_keydir *keydir = &group->index->keydir;
+  const fj_os *os = group->index->dir->os;
+  int64_t absent = 0;
+  freyja_status status = FREYJA_OK;
+  if (keydir->absent > 0 || entries <= FEW) return FREYJA_OK;
+  if (keydir->count + entries <= keydir->count_max) return FREYJA_OK;
+  uint64_t bound = UINT64_MAX / entries * SAMPLE;
+  uint64_t *bits = os->allocate(os->context, BITS / 8);
+  if (bits == NULL) return FREYJA_OK; /* it grows as it fills */
+  memset(bits, 0, BITS / 8);
+  for (uint32_t i = 0; i < group->count && status == FREYJA_OK; i++)
+    status = sample(group, &group->loads[i], bound, bits, &absent, why);
+  os->release(os->context, bits);
+  double share = (double)bound / (double)UINT64_MAX;
+  double more = (double)absent / share * SLACK;
+  if (status == FREYJA_OK && absent > 0 && more < (double)entries)
+    fj_keydir_expect(keydir, (uint64_t)more);
+  else if (status == FREYJA_OK && absent > 0) fj_keydir_expect(keydir, entries);
+  return status;
+}
+
+static freyja_status apply_all(fj_hinted *group, freyja_error *why) {
+  uint64_t entries = count_entries(group);
+  uint64_t round = (uint64_t)ROUND * group->count;
+  uint64_t rounds = entries / (round < ROUND_MIN ? ROUND_MIN : round) + 1;
+  uint64_t step = UINT64_MAX / rounds;
+  freyja_status status = make_room(group, entries, why);
+  for (uint64_t r = 1; r <= rounds && status == FREYJA_OK; r++) {
+    uint64_t bound = r == rounds ? UINT64_MAX : r * step;
+    for (uint32_t i = 0; i < group->count && status == FREYJA_OK; i++)
+      status = apply_below(group, &group->loads[i], bound, why);
   }
   return status;
 }
 
-freyja_status fj_hinted_load(fj_index *index, fj_segment *segment, bool *loaded,
-                             freyja_error *why, freyja_error *error) {
-  fj_hint hint;
-  fj_load load = {index, segment, &hint, why};
-  uint64_t tail = segment->tail;
-  *loaded = false;
+freyja_status fj_hinted_load(fj_hinted *group, freyja_error *why, freyja_error *error) {
+  freyja_error fault = {.status = FREYJA_OK};
   memset(why, 0, sizeof *why);
-  segment->tail = segment->limit; /* where slots point to what lies before it */
-  freyja_status status = fj_hint_open(&hint, segment, why);
-  if (status != FREYJA_OK) {
-    segment->tail = tail;
-    return FREYJA_OK;
-  }
-  const fj_hint_counts *counts = &hint.counts;
-  fj_index_expect(index, counts->expires);
-  status = apply_all(&load, error);
-  if (status == FREYJA_OK) {
-    segment->keys = counts->keys;
-    segment->tombstones = counts->tombstones;
-    segment->oldest = counts->oldest;
-    segment->newest = counts->newest;
-    segment->expires = counts->expires;
-    segment->hinted = *loaded = true;
-    if (counts->newest > index->last_timestamp) index->last_timestamp = counts->newest;
-  }
-  fj_hint_close(&hint);
-  return why->status == FREYJA_OK ? status : FREYJA_OK;
+  freyja_status status = group->count > 0 ? apply_all(group, &fault) : FREYJA_OK;
+  close_all(group);
+  if (status == FREYJA_CORRUPT || status == FREYJA_IO) *why = fault;
+  if (status != FREYJA_OK && error != NULL) *error = fault;
+  return status;
 }

@@ -1,11 +1,13 @@
-/* hinted.h - loading a segment into the index from its hint file, without reading its records:
- * with the result that reading them would have.
+/* hinted.h - loading segments into the index from their hint files, without reading their
+ * records: with the result that reading them would have. Hints of several segments are loaded
+ * side by side: as each is sorted by hash, the keydir is gone through once, from its beginning
+ * to its end.
  *
- * Why it has that. Applying records in the log's order (fj_index_apply) leaves of each key
- * what its last record says; an entry is the last record of its key in the segment, and there
- * is one of each. Entries come by their hashes, not in the log's order, so the question is
- * only whether one that stands for another key is ever moved. Keys of different index hashes
- * have nothing to do with each other.
+ * Why it has that. Applying records in the log's order (batch.h) leaves of each key what its
+ * last record says; an entry is the last record of its key in the segment, and there is one of
+ * each. Entries come by their hashes, not in the log's order, so the question is only whether
+ * one that stands for another key is ever moved. Keys of different index hashes have nothing
+ * to do with each other; those of one hash come in the log's order of their segments.
  *
  * An entry that finds slots of its index hash is compared with their keys in the log, and then
  * moves its own key's alone, in whatever order: but where all 64 bits of the hash make the
@@ -29,15 +31,46 @@
 #ifndef FJ_HINTED_H
 #define FJ_HINTED_H
 
+#include "apply.h"
 #include "hint.h"
-#include "index.h"
 
-/* Loads a sealed segment without known damage, whose file has the size that the MANIFEST gives
- * and which is the newest of the index, if it has a hint that can be used: then *loaded, its
- * statistics are set, and the segment's tail is its end. Otherwise it is to be read, whatever
- * was loaded so far (reading applies all of its records once more); if there is a hint, *why
- * says what is wrong with it (else it is empty). Faults: those of fj_index_apply. */
-freyja_status fj_hinted_load(fj_index *index, fj_segment *segment, bool *loaded,
+#define FJ_HINTED_MAX 64u /* hints that are loaded side by side */
+
+/* A hint that is being loaded. */
+typedef struct fj_load {
+  fj_segment *segment;
+  fj_hint hint;
+  uint64_t next; /* entry */
+} fj_load;
+
+/* Hints of segments that follow each other in the log, oldest first. */
+typedef struct fj_hinted {
+  fj_index *index;
+  fj_load *loads; /* room of them, at most FJ_HINTED_MAX */
+  uint32_t count, room;
+} fj_hinted;
+
+/* An empty group. No allocation. */
+void fj_hinted_create(fj_hinted *group, fj_index *index);
+
+/* Closes what is open. */
+void fj_hinted_destroy(fj_hinted *group);
+
+static inline bool fj_hinted_is_full(const fj_hinted *group) {
+  return group->count == FJ_HINTED_MAX;
+}
+
+/* Takes a sealed segment without known damage, whose file has the size that the MANIFEST gives
+ * and which is the newest of the index, into the group, which is not full, if it has a hint
+ * that can be used: then *taken, its statistics are set, and the segment's tail is its end.
+ * Otherwise it is to be read; if there is a hint, *why says what is wrong with it (else it is
+ * empty). Faults: MEMORY. */
+freyja_status fj_hinted_take(fj_hinted *group, fj_segment *segment, bool *taken,
                              freyja_error *why, freyja_error *error);
+
+/* Loads the hints of the group, which is empty then. Faults: MEMORY, LIMIT; or, and *why
+ * says the same, a hint turns out not to be usable after all: CORRUPT, IO. Then the index is
+ * to be filled anew, without hints. */
+freyja_status fj_hinted_load(fj_hinted *group, freyja_error *why, freyja_error *error);
 
 #endif

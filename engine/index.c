@@ -10,7 +10,6 @@
  * hashes are random it is a small part of this. */
 #define SEARCH_FREE (UINT64_C(256) << 20) /* whatever the log's size, */
 #define SEARCH_SHARE 4u                   /* and for each of its bytes */
-#define SEARCH_RECORD 64u                 /* a record of the same hash, without its key */
 
 void fj_index_create(fj_index *index, const fj_dir *dir, const fj_identity *identity,
                      freyja_io io, bool readonly, uint32_t hash_bits) {
@@ -303,7 +302,7 @@ void fj_index_delete(fj_index *index, fj_place place) {
   fj_keydir_delete(&index->keydir, place);
 }
 
-/* ---- applying a record of the log ----------------------------------------- */
+/* ---- what apply.c needs ---------------------------------------------------- */
 
 freyja_status fj_index_same_key(fj_index *index, fj_found *found, const fj_record *record,
                                 bool *same, freyja_error *error) {
@@ -317,59 +316,11 @@ freyja_status fj_index_same_key(fj_index *index, fj_found *found, const fj_recor
   return status;
 }
 
-/* Whether the record, read from the log, has expired. The time at which the store will have
- * been opened is not before that of the newest record. */
-static bool is_over(fj_index *index, const fj_record *record) {
-  if (fj_record_is_due(record, index->last_timestamp)) return true;
-  bool due = fj_record_is_due(record, index->clock.time);
-  if (due) index->swept = index->clock.time;
-  return due;
-}
-
-freyja_status fj_index_charge(fj_index *index, const fj_record *record, uint64_t compared,
-                              uint64_t passed, freyja_error *error) {
-  index->applied += record->size;
-  index->searched += compared * (SEARCH_RECORD + (uint64_t)record->key_size) + passed;
+freyja_status fj_index_charge(fj_index *index, uint64_t cost, freyja_error *error) {
+  index->searched += cost;
   if (index->searched <= SEARCH_FREE + SEARCH_SHARE * index->applied) return FREYJA_OK;
   return fj_fail_at(
       error, FREYJA_LIMIT, index->dir, NULL,
       "too many keys have nearly the same hash: hash_bits is too small for them, "
       "or the files were made up");
-}
-
-freyja_status fj_index_apply(fj_index *index, fj_segment *segment, uint64_t offset,
-                             const fj_record *record, uint64_t key_hash, freyja_error *error) {
-  fj_found found;
-  found.block = NULL;
-  found.os = index->dir->os;
-  uint64_t hash = key_hash & index->keydir.hash_mask;
-  freyja_status status = fj_keydir_ready(&index->keydir, hash, error);
-  if (status != FREYJA_OK) return status;
-  if (record->timestamp > index->last_timestamp) index->last_timestamp = record->timestamp;
-  bool more = fj_keydir_find(&index->keydir, hash, &found.place);
-  bool same = more && fj_index_is_sure(found.place.slot, record->flags);
-  uint64_t compared = 0, passed = fj_index_passed(&found.place, hash);
-  for (; more && !same; compared++) {
-    status = fj_index_same_key(index, &found, record, &same, error);
-    fj_found_release(&found);
-    if (status != FREYJA_OK) return status;
-    if (!same) more = fj_keydir_next(&found.place);
-  }
-  status = fj_index_charge(index, record, compared, passed, error);
-  if (status != FREYJA_OK) return status;
-  if (record->kind == FJ_KIND_TOMBSTONE || is_over(index, record)) {
-    if (same) fj_index_delete(index, found.place);
-    return FREYJA_OK;
-  }
-  uint64_t word = fj_word_make(segment->slot, offset, record->size, record->flags);
-  fj_index_expect(index, fj_record_expiry(record));
-  if (same) {
-    fj_index_replace(index, found.place, word);
-    return FREYJA_OK;
-  }
-  status = fj_keydir_reserve(&index->keydir, hash, &found.place, error);
-  if (status != FREYJA_OK) return status;
-  index->searched += (uint64_t)(found.place.gap - found.place.slot);
-  fj_index_insert(index, found.place, hash, word);
-  return FREYJA_OK;
 }

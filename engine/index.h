@@ -14,7 +14,10 @@
 #include "scan.h"
 
 #define FJ_SLOTS_MAX (1u << 20) /* segments that a position can tell apart */
-#define FJ_DAMAGE_MAX 1000u     /* spans that are remembered; more are counted */
+#define FJ_COMPARISON                                                                         \
+  64u /* what comparing two keys costs, in bytes looked at, beside these                      \
+       */
+#define FJ_DAMAGE_MAX 1000u /* spans that are remembered; more are counted */
 
 /* Bytes that failed verification and were left where they are. */
 typedef struct fj_damage {
@@ -184,24 +187,17 @@ void fj_index_replace(fj_index *index, fj_place place, uint64_t word);
 void fj_index_insert(fj_index *index, fj_place place, uint64_t hash, uint64_t word);
 void fj_index_delete(fj_index *index, fj_place place);
 
-/* Counts the bytes of a record that was read, and what finding its place has cost: `compared`
- * records of its hash were looked at, and their keys, and `passed` slots of other hashes.
- * LIMIT if that is out of proportion to the log, as in a file that was made to be slow, or
+/* Counts what finding the place of a record has cost, in bytes that were looked at: records of
+ * its hash, their keys, and slots that were passed (one each). LIMIT if that is out of
+ * proportion to the bytes of the records applied, as in a file that was made to be slow, or
  * where a store with few hash_bits got many keys. */
-freyja_status fj_index_charge(fj_index *index, const fj_record *record, uint64_t compared,
-                              uint64_t passed, freyja_error *error);
+freyja_status fj_index_charge(fj_index *index, uint64_t cost, freyja_error *error);
 
 /* The slots that searching for the hash has passed, up to where it ended. */
 static inline uint64_t fj_index_passed(const fj_place *place, uint64_t hash) {
   if (place->slot == NULL) return 0;
   return (uint64_t)(place->slot - fj_shard_home(place->shard, hash));
 }
-
-/* Applies a record that was read in the log's order (FORMAT.md, section 3). One that has
- * expired, by the clock or by a record before it, counts as a tombstone.
- * Faults: MEMORY, IO, LIMIT (fj_index_charge). */
-freyja_status fj_index_apply(fj_index *index, fj_segment *segment, uint64_t offset,
-                             const fj_record *record, uint64_t key_hash, freyja_error *error);
 
 /* Whether the slot at found->place, of the same hash, is of the record's key, by looking at
  * its record. fj_found_release in any case. Faults: MEMORY, IO. */

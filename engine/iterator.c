@@ -211,7 +211,8 @@ static freyja_status next_live(freyja_iterator *it, fj_record *record, freyja_er
   while (it->current < it->pin_count) {
     fj_scan_found found = FJ_SCAN_BAD;
     uint64_t key_hash = 0;
-    freyja_error why = {.status = FREYJA_OK};
+    freyja_error why;
+    fj_error_clear(&why);
     freyja_status status = fj_scan_next(&it->scan, &found, record, &key_hash, &why);
     if (status != FREYJA_OK && !fj_scan_is_unreadable(&it->scan, &why)) {
       pass_pin(it);

@@ -222,6 +222,16 @@ void fj_keydir_expect(fj_keydir *keydir, uint64_t more) {
     if (!move_next(keydir)) return;
 }
 
+void fj_keydir_fit(fj_keydir *keydir) {
+  uint64_t capacity = keydir->count / FJ_SHARDS + CAPACITY_MIN;
+  if (keydir->absent > 0 || keydir->old.slots != NULL) return;
+  while (fill((uint32_t)capacity) < keydir->count) capacity += capacity / 64 + 1;
+  if (next_capacity((uint32_t)capacity) >= keydir->region.capacity) return;
+  if (begin_region(keydir, capacity, NULL) != FREYJA_OK) return;
+  while (keydir->old.slots != NULL)
+    if (!move_next(keydir)) return;
+}
+
 /* ---- changing ------------------------------------------------------------ */
 
 void fj_keydir_insert(fj_keydir *keydir, fj_place place, uint64_t hash, uint64_t word) {

@@ -233,6 +233,10 @@ freyja_status fj_keydir_reserve(fj_keydir *keydir, uint64_t hash, fj_place *plac
  * memory for that, or while shards are absent, nothing changes. Places are no longer valid. */
 void fj_keydir_expect(fj_keydir *keydir, uint64_t more);
 
+/* Gives memory back that fj_keydir_expect took in vain: then there is no more than growing
+ * key by key would have come to. Places are no longer valid. */
+void fj_keydir_fit(fj_keydir *keydir);
+
 /* Adds a slot at the place that fj_keydir_reserve returned. */
 void fj_keydir_insert(fj_keydir *keydir, fj_place place, uint64_t hash, uint64_t word);
 

@@ -38,18 +38,24 @@ static freyja_status find_record(const fj_dir *dir, const fj_identity *identity,
   return status;
 }
 
+/* Opens a file; *size gets its bytes. False if it is no regular file, or cannot be opened. */
+static bool open_regular(const fj_dir *dir, const char *name, int *file, uint64_t *size) {
+  const fj_os *os = dir->os;
+  fj_os_stat st = {.size = 0};
+  if (os->open(os->context, dir->fd, name, 0, file) != 0) return false;
+  bool regular = os->stat(os->context, *file, &st) == 0 && st.regular;
+  if (!regular) (void)os->close(os->context, *file);
+  *size = st.size;
+  return regular;
+}
+
 /* The bytes at the place of a header. False if it is no regular file, or cannot be read. */
 static bool read_header(const fj_dir *dir, const char *name, uint8_t *header, int64_t *count,
                         uint64_t *size) {
-  const fj_os *os = dir->os;
-  fj_os_stat st = {.size = 0};
   int file = -1;
-  if (os->open(os->context, dir->fd, name, 0, &file) != 0) return false;
-  *count = -1;
-  if (os->stat(os->context, file, &st) == 0 && st.regular)
-    *count = fj_read(os, file, header, FJ_SEGMENT_HEADER, 0);
-  *size = st.size;
-  (void)os->close(os->context, file);
+  if (!open_regular(dir, name, &file, size)) return false;
+  *count = fj_read(dir->os, file, header, FJ_SEGMENT_HEADER, 0);
+  (void)dir->os->close(dir->os->context, file);
   return *count >= 0;
 }
 
@@ -117,13 +123,13 @@ static int visit_unnamed(void *argument, const char *name) {
 static freyja_status check_end(const fj_dir *dir, const fj_identity *identity,
                                const fj_manifest_entry *entry, fj_witness *out,
                                freyja_error *error) {
-  uint8_t header[FJ_SEGMENT_HEADER];
   char name[FJ_NAME_MAX];
   uint64_t size = 0;
-  int64_t count = 0;
+  int file = -1;
   bool found = false;
   fj_segment_name(name, entry->id);
-  if (entry->size == 0 || !read_header(dir, name, header, &count, &size)) return FREYJA_OK;
+  if (entry->size == 0 || !open_regular(dir, name, &file, &size)) return FREYJA_OK;
+  (void)dir->os->close(dir->os->context, file);
   if (size <= entry->size || size > FREYJA_SEGMENT_SIZE_MAX) return FREYJA_OK;
   freyja_status status =
       find_record(dir, identity, entry->id, entry->size, size, &found, error);

@@ -5,115 +5,15 @@
 #include <string.h>
 
 #include "adopt.h"
-#include "detour.h"
-#include "hinted.h"
+#include "intake.h"
 #include "torn.h"
 
 #define REWRITE_CHUNK (256u << 10) /* bytes */
-#define AHEAD 8u /* records: how far ahead of its use the keydir's memory is asked for */
 
 /* The mark of an active segment of which nobody knows how far it reached. When the next is
  * begun, it becomes the size in the MANIFEST, so that this is not forgotten, and so that
  * a file that comes back is read. */
 #define SIZE_UNKNOWN FREYJA_SEGMENT_SIZE_MAX
-
-/* ---- one segment ---------------------------------------------------------- */
-
-/* Whether an invalid record at `offset` is damage; otherwise it is the log's end. */
-static bool is_damage(const fj_segment *segment, uint64_t offset) {
-  return segment->sealed || offset < segment->mark;
-}
-
-/* Passes over bytes that are no record, or that cannot be read (`why`), and remembers them. */
-static freyja_status take_damage(fj_index *index, fj_scan *scan, freyja_error *why,
-                                 freyja_error *error) {
-  fj_segment *segment = scan->segment;
-  uint64_t from = scan->offset;
-  uint64_t limit = segment->sealed || segment->mark > scan->end ? scan->end : segment->mark;
-  freyja_status status = fj_detour_resume(scan, limit, why, error);
-  /* In a store that is open already the next try may succeed: nothing is remembered that
-   * would outlast the fault. */
-  if (status == FREYJA_OK && index->recovered && why->status != FREYJA_OK) {
-    if (error != NULL) *error = *why;
-    status = why->status;
-  }
-  if (status != FREYJA_OK) return status;
-  fj_index_add_damage(index, segment, from, scan->offset - from, true, why);
-  return FREYJA_OK;
-}
-
-/* Reading failed at scan->offset. Where what is not there would be damage, so is what cannot
- * be read; where the log ends cannot be told without it. */
-static freyja_status take_fault(fj_index *index, fj_scan *scan, freyja_error *why,
-                                freyja_error *error) {
-  if (!index->recovered && fj_scan_is_unreadable(scan, why) &&
-      is_damage(scan->segment, scan->offset))
-    return take_damage(index, scan, why, error);
-  if (error != NULL) *error = *why;
-  return why->status;
-}
-
-/* Applies the record at scan->offset if its value is whole or its damage is no
- * torn tail; *ends tells that the log ends here instead. */
-static freyja_status take_record(fj_index *index, fj_scan *scan, fj_record *record,
-                                 uint64_t key_hash, bool *ends, freyja_recovery *result,
-                                 freyja_error *error) {
-  fj_segment *segment = scan->segment;
-  bool valid = false;
-  freyja_error why;
-  bool damage = is_damage(segment, scan->offset);
-  freyja_status status = fj_detour_value(scan, record, &valid, &why);
-  if (status != FREYJA_OK || (why.status != FREYJA_OK && (!damage || index->recovered)))
-    return take_fault(index, scan, &why, error);
-  *ends = !damage && !(valid && fj_record_is_padded(record));
-  if (*ends) return FREYJA_OK;
-  if (!valid) fj_index_add_damage(index, segment, scan->offset, record->size, false, &why);
-  uint64_t offset = scan->offset;
-  fj_scan_skip(scan, record);
-  if (scan->offset > segment->tail) segment->tail = scan->offset;
-  fj_segment_count(segment, record->kind, record->timestamp, fj_record_expiry(record));
-  result->records++;
-  return fj_index_apply(index, segment, offset, record, key_hash, error);
-}
-
-/* Asks for the memory that the next records' keys will need. `ahead` is where that got to. */
-static void look_ahead(fj_index *index, const fj_scan *scan, uint64_t *ahead) {
-  uint64_t key_hash = 0;
-  unsigned count = 1;
-  if (*ahead <= scan->offset) {
-    *ahead = scan->offset;
-    count = AHEAD;
-  }
-  while (count-- > 0 && fj_scan_peek(scan, ahead, &key_hash))
-    fj_keydir_prefetch(&index->keydir, key_hash & index->keydir.hash_mask);
-}
-
-/* Reads the segment from `from` up to `end`, where its file ends; its tail is then where the
- * log ends in it. */
-static freyja_status scan_segment(fj_index *index, fj_segment *segment, uint64_t from,
-                                  uint64_t end, freyja_recovery *result, freyja_error *error) {
-  fj_scan scan;
-  freyja_status status = FREYJA_OK;
-  bool ends = false;
-  uint64_t ahead = 0;
-  fj_scan_open(&scan, segment, from, end);
-  while (status == FREYJA_OK && !ends) {
-    look_ahead(index, &scan, &ahead);
-    fj_scan_found found;
-    fj_record record;
-    freyja_error why = {.status = FREYJA_OK};
-    uint64_t key_hash = 0;
-    if (fj_scan_next(&scan, &found, &record, &key_hash, &why) != FREYJA_OK)
-      status = take_fault(index, &scan, &why, error);
-    else if (found == FJ_SCAN_RECORD)
-      status = take_record(index, &scan, &record, key_hash, &ends, result, error);
-    else if (found == FJ_SCAN_END || !is_damage(segment, scan.offset)) ends = true;
-    else status = take_damage(index, &scan, &why, error);
-  }
-  if (status == FREYJA_OK) segment->tail = scan.offset;
-  fj_scan_close(&scan);
-  return status;
-}
 
 /* ---- the log -------------------------------------------------------------- */
 
@@ -143,29 +43,18 @@ static freyja_status distrust_tail(fj_segment *segment, freyja_error *error) {
   return FREYJA_OK;
 }
 
-/* Loads the segment from its hint file, if it has one that can be used. */
-static freyja_status load_hint(fj_index *index, fj_segment *segment, bool *loaded,
-                               freyja_recovery *result, freyja_error *error) {
-  freyja_error why;
-  freyja_status status = fj_hinted_load(index, segment, loaded, &why, error);
-  if (*loaded) result->hints_used++;
-  else if (why.status != FREYJA_OK && result->hints_ignored++ == 0) result->hint = why;
-  return status;
-}
-
 /* Reads the last segment that a KEYDIR covers, from where it ends. */
-static freyja_status read_on(fj_index *index, fj_segment *segment, freyja_recovery *result,
-                             freyja_error *error) {
+static freyja_status read_on(fj_intake *intake, fj_segment *segment, freyja_error *error) {
   uint64_t end = segment->sealed ? segment->limit : segment->reserved;
   end &= ~(uint64_t)(FJ_RECORD_ALIGN - 1);
   if (segment->tail >= end) return FREYJA_OK;
-  result->files_scanned++;
-  return scan_segment(index, segment, segment->tail, end, result, error);
+  intake->result->files_scanned++;
+  return fj_intake_scan(intake, segment, segment->tail, end, error);
 }
 
-static freyja_status recover_segment(fj_index *index, const fj_manifest_entry *entry,
-                                     uint64_t limit, freyja_recovery *result,
-                                     freyja_error *error) {
+static freyja_status recover_segment(fj_intake *intake, const fj_manifest_entry *entry,
+                                     uint64_t limit, freyja_error *error) {
+  fj_index *index = intake->index;
   fj_segment *segment = NULL;
   freyja_error why;
   freyja_status status = fj_index_grow(index, 1, error);
@@ -173,11 +62,11 @@ static freyja_status recover_segment(fj_index *index, const fj_manifest_entry *e
   status = fj_segment_open(&index->pool, entry->id, entry->size, limit, &segment, &why, error);
   if (status != FREYJA_OK) return status;
   fj_index_add(index, segment);
-  bool loaded = false;
+  bool taken = false;
   if (segment->sealed && !segment->damaged && segment->limit == entry->size)
-    status = load_hint(index, segment, &loaded, result, error);
-  if (status != FREYJA_OK || loaded) return status;
-  result->files_scanned++;
+    status = fj_intake_hint(intake, segment, &taken, error);
+  if (status != FREYJA_OK || taken) return status;
+  intake->result->files_scanned++;
   uint64_t size = entry->size == 0 ? FJ_SEGMENT_HEADER : entry->size;
   if (segment->missing) {
     segment->tail = segment->limit = FJ_SEGMENT_HEADER;
@@ -192,7 +81,7 @@ static freyja_status recover_segment(fj_index *index, const fj_manifest_entry *e
     if (!segment->sealed && segment->unmarked) status = distrust_tail(segment, error);
     if (status != FREYJA_OK) return status;
   }
-  status = scan_segment(index, segment, FJ_SEGMENT_HEADER, end, result, error);
+  status = fj_intake_scan(intake, segment, FJ_SEGMENT_HEADER, end, error);
   if (status != FREYJA_OK) return status;
   memset(&why, 0, sizeof why);
   uint64_t expected = segment->sealed ? size : segment->mark;
@@ -269,38 +158,65 @@ static freyja_status settle_active(fj_index *index, fj_segment *segment,
   return fj_segment_sync(segment, segment->tail, error);
 }
 
-/* Fills the index: from a KEYDIR if that is allowed and there is one that can be used. *used
- * tells. */
+/* Bytes of the segments behind the first `covered`. */
+static uint64_t bytes_behind(const fj_manifest *manifest, uint32_t covered) {
+  uint64_t bytes = 0;
+  for (uint32_t i = covered; i < manifest->count; i++) bytes += manifest->entries[i].size;
+  return bytes;
+}
+
+/* What an index may be filled from beside data files, and what turned out to be wrong. */
+typedef struct fj_sources {
+  bool keydir, hints;
+  freyja_error hint_fault;
+} fj_sources;
+
+/* Fills the index, which is empty: from a KEYDIR, if there is one that can be used, and what
+ * is behind that. */
 static freyja_status fill(fj_index *index, const fj_manifest *manifest, uint64_t limit,
-                          bool allowed, bool *used, freyja_recovery *result,
-                          freyja_error *error) {
+                          fj_sources *sources, freyja_recovery *result, freyja_error *error) {
   uint32_t covered = 0;
   freyja_status status = FREYJA_OK;
-  if (allowed) {
+  fj_intake intake;
+  if (sources->keydir) {
     freyja_error why;
     status = fj_adopt(index, manifest, limit, &covered, &why, error);
     if (why.status != FREYJA_OK) index->checkpoint_fault = why;
   }
-  *used = covered > 0;
-  if (status == FREYJA_OK && *used)
-    status = read_on(index, index->ranks[covered - 1], result, error);
+  result->checkpoint_used = covered > 0;
+  fj_intake_open(&intake, index, sources->hints, bytes_behind(manifest, covered), result);
+  if (status == FREYJA_OK && covered > 0)
+    status = read_on(&intake, index->ranks[covered - 1], error);
   for (uint32_t i = covered; i < manifest->count && status == FREYJA_OK; i++)
-    status = recover_segment(index, &manifest->entries[i], limit, result, error);
+    status = recover_segment(&intake, &manifest->entries[i], limit, error);
+  if (status == FREYJA_OK) status = fj_intake_finish(&intake, error);
+  if (status == FREYJA_OK) fj_keydir_fit(&index->keydir);
+  sources->hint_fault = intake.hint_fault;
+  fj_intake_close(&intake);
   return status;
 }
 
-/* Fills it, by reading all where a KEYDIR that looked well turns out to be damaged. */
+/* Fills it, without what looked well and turns out to be damaged: then all is read. */
 static freyja_status fill_anyhow(fj_index *index, const fj_manifest *manifest, uint64_t limit,
                                  freyja_recovery *result, freyja_error *error) {
-  freyja_status status =
-      fill(index, manifest, limit, true, &result->checkpoint_used, result, error);
-  freyja_error fault = index->checkpoint_fault;
-  if (status == FREYJA_OK || !result->checkpoint_used || fault.status == FREYJA_OK)
-    return status;
-  fj_index_empty(index, manifest);
-  memset(result, 0, sizeof *result);
-  index->checkpoint_fault = fault;
-  return fill(index, manifest, limit, false, &result->checkpoint_used, result, error);
+  fj_sources sources = {.keydir = true, .hints = true};
+  freyja_status status = fill(index, manifest, limit, &sources, result, error);
+  while (status != FREYJA_OK) {
+    freyja_error fault = index->checkpoint_fault, hint = result->hint;
+    uint64_t ignored = result->hints_ignored;
+    bool by_keydir = result->checkpoint_used && fault.status != FREYJA_OK;
+    bool by_hint = !by_keydir && sources.hint_fault.status != FREYJA_OK;
+    if (by_keydir) sources.keydir = false;
+    else if (by_hint) sources.hints = false;
+    else break;
+    fj_index_empty(index, manifest);
+    memset(result, 0, sizeof *result);
+    index->checkpoint_fault = fault;
+    result->hints_ignored = by_hint ? ignored + 1 : 0;
+    if (by_hint) result->hint = ignored > 0 ? hint : sources.hint_fault;
+    status = fill(index, manifest, limit, &sources, result, error);
+  }
+  return status;
 }
 
 freyja_status fj_recover(fj_index *index, const fj_manifest *manifest, uint64_t limit,
@@ -322,20 +238,19 @@ freyja_status fj_recover(fj_index *index, const fj_manifest *manifest, uint64_t 
 
 /* What there is to know of a segment that is read again, all of it but its damage, which is
  * known. What is invalid in it is damage: the log's end was found long ago. */
-static freyja_status read_again(fj_index *index, fj_segment *segment, freyja_error *error) {
-  freyja_recovery result;
-  bool loaded = false, was_damaged = segment->damaged;
+static freyja_status read_again(fj_intake *intake, fj_segment *segment, freyja_error *error) {
+  fj_index *index = intake->index;
+  bool taken = false, was_damaged = segment->damaged;
   uint64_t damage = index->damage_count, mark = segment->mark, tail = segment->tail;
-  memset(&result, 0, sizeof result);
   segment->keys = segment->tombstones = segment->oldest = segment->newest = 0;
   segment->expires = 0;
   if (segment->missing) return FREYJA_OK;
   freyja_status status = FREYJA_OK;
   if (segment->sealed && !was_damaged && segment->hinted)
-    status = load_hint(index, segment, &loaded, &result, error);
-  if (status == FREYJA_OK && !loaded) {
+    status = fj_intake_hint(intake, segment, &taken, error);
+  if (status == FREYJA_OK && !taken) {
     segment->mark = tail;
-    status = scan_segment(index, segment, FJ_SEGMENT_HEADER, tail, &result, error);
+    status = fj_intake_scan(intake, segment, FJ_SEGMENT_HEADER, tail, error);
     segment->mark = mark;
     segment->tail = tail;
   }
@@ -372,8 +287,11 @@ static void restore_figures(fj_index *index, const fj_figures *saved) {
 }
 
 /* Reads all segments again; what was known of damage before stays so. */
-static freyja_status read_all_again(fj_index *index, freyja_error *error) {
+static freyja_status read_all_again(fj_index *index, fj_sources *sources,
+                                    freyja_error *error) {
   freyja_status status = FREYJA_OK;
+  freyja_recovery result = {.records = 0};
+  fj_intake intake;
   bool unknown = index->has_unknown;
   uint32_t rank = index->unknown_rank;
   uint64_t end = index->unknown_end;
@@ -381,8 +299,12 @@ static freyja_status read_all_again(fj_index *index, freyja_error *error) {
   for (uint32_t i = 0; i < index->slot_count; i++)
     if (index->slots[i] != NULL) index->slots[i]->live_keys = index->slots[i]->live_bytes = 0;
   index->soonest = UINT64_MAX;
+  fj_intake_open(&intake, index, sources->hints, 0, &result);
   for (uint32_t i = 0; i < index->count && status == FREYJA_OK; i++)
-    status = read_again(index, index->ranks[i], error);
+    status = read_again(&intake, index->ranks[i], error);
+  if (status == FREYJA_OK) status = fj_intake_finish(&intake, error);
+  sources->hint_fault = intake.hint_fault;
+  fj_intake_close(&intake);
   bool later = !index->has_unknown || rank > index->unknown_rank ||
                (rank == index->unknown_rank && end > index->unknown_end);
   if (unknown && later) {
@@ -400,7 +322,12 @@ freyja_status fj_recover_again(fj_index *index, freyja_error *error) {
   fj_figures *saved = os->allocate(os->context, index->slot_count * sizeof *saved);
   if (saved == NULL) return fj_fail_memory(error, "read the log again");
   save_figures(index, saved);
-  freyja_status status = read_all_again(index, error);
+  fj_sources sources = {.hints = true};
+  freyja_status status = read_all_again(index, &sources, error);
+  if (status != FREYJA_OK && sources.hint_fault.status != FREYJA_OK) {
+    sources.hints = false;
+    status = read_all_again(index, &sources, error);
+  }
   if (status != FREYJA_OK) {
     restore_figures(index, saved);
     index->soonest = soonest;

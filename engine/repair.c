@@ -72,13 +72,14 @@ static freyja_status choose(fj_inspection *in, const fj_record *record, uint64_t
   if (record->timestamp > progress->newest) progress->newest = record->timestamp;
   fj_clock_raise(&index->clock, record->timestamp);
   bool more = fj_keydir_find(&index->keydir, key_hash, &found.place);
-  uint64_t compared = 0, passed = fj_index_passed(&found.place, key_hash);
-  for (; more && !same && status == FREYJA_OK; compared++) {
+  uint64_t cost = fj_index_passed(&found.place, key_hash);
+  index->applied += record->size;
+  for (; more && !same && status == FREYJA_OK; cost += FJ_COMPARISON + record->key_size) {
     status = compare(index, &found, record, &same, &newer, error);
     if (!same) more = fj_keydir_next(&found.place);
   }
   fj_found_release(&found);
-  if (status == FREYJA_OK) status = fj_index_charge(index, record, compared, passed, error);
+  if (status == FREYJA_OK) status = fj_index_charge(index, cost, error);
   if (status != FREYJA_OK || (same && !newer)) return status;
   uint64_t word = fj_word_make(in->segment->slot, in->scan.offset, record->size, 0);
   if (same) {

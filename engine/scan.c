@@ -64,13 +64,11 @@ static freyja_status fill(fj_scan *scan, uint64_t offset, uint64_t size, freyja_
   return status;
 }
 
-/* Makes [offset, offset + size) readable at *out; *available is how much of it is
- * there: less only where the file turned out to be shorter. */
-static freyja_status fetch(fj_scan *scan, uint64_t offset, uint64_t size, const uint8_t **out,
-                           uint64_t *available, freyja_error *error) {
-  *out = fj_segment_at(scan->segment, offset);
+/* As fetch, where the file is not mapped. */
+static freyja_status fetch_by_read(fj_scan *scan, uint64_t offset, uint64_t size,
+                                   const uint8_t **out, uint64_t *available,
+                                   freyja_error *error) {
   *available = size;
-  if (*out != NULL) return FREYJA_OK;
   bool inside = offset >= scan->start && offset + size <= scan->start + scan->filled;
   if (!inside) {
     freyja_status status = enlarge(scan, offset, (size_t)size, error);
@@ -81,6 +79,17 @@ static freyja_status fetch(fj_scan *scan, uint64_t offset, uint64_t size, const 
   }
   *out = scan->buffer + (offset - scan->start);
   return FREYJA_OK;
+}
+
+/* Makes [offset, offset + size) readable at *out; *available is how much of it is
+ * there: less only where the file turned out to be shorter. */
+static inline freyja_status fetch(fj_scan *scan, uint64_t offset, uint64_t size,
+                                  const uint8_t **out, uint64_t *available,
+                                  freyja_error *error) {
+  *out = fj_segment_at(scan->segment, offset);
+  *available = size;
+  if (*out != NULL) return FREYJA_OK;
+  return fetch_by_read(scan, offset, size, out, available, error);
 }
 
 freyja_status fj_scan_next(fj_scan *scan, fj_scan_found *found, fj_record *record,

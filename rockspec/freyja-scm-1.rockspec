@@ -34,8 +34,10 @@ build = {
       sources = {
         "engine/adopt.c",
         "engine/append.c",
+        "engine/apply.c",
         "engine/audit.c",
         "engine/backup.c",
+        "engine/batch.c",
         "engine/bootstrap.c",
         "engine/builder.c",
         "engine/checkpoint.c",
@@ -53,6 +55,7 @@ build = {
         "engine/hintwriter.c",
         "engine/index.c",
         "engine/inspect.c",
+        "engine/intake.c",
         "engine/iterator.c",
         "engine/keydir.c",
         "engine/leftovers.c",

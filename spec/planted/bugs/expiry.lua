@@ -55,12 +55,14 @@ bug("a_slot_is_not_flagged", "expiry",
 
 bug("nobody_expects_an_expiry", "expiry", [[fj_index_expect(&db->index, draft->expiry);]], "")
 
-in_file "engine/index.c"
+in_file "engine/batch.c"
 
 bug("what_has_expired_replaces_nothing", "expiry",
-  [[if (record->kind == FJ_KIND_TOMBSTONE || is_over(index, record)) {]],
-  [[if (is_over(index, record)) return FREYJA_OK;
-  if (record->kind == FJ_KIND_TOMBSTONE) {]])
+  [[bool gone = record->kind == FJ_KIND_TOMBSTONE || is_over(index, record);]],
+  [[bool gone = record->kind == FJ_KIND_TOMBSTONE;
+  if (is_over(index, record)) return FREYJA_OK;]])
+
+in_file "engine/index.c"
 
 bug("a_damaged_expiry_is_believed", "expiry", [[return fj_index_examine(index, found, 0, error);]],
   [[bool possible = false;

@@ -306,6 +306,8 @@ bug("the_second_piece_is_written_again_elsewhere", "crash",
   [[status = fj_segment_rewrite(segment, &part, done, error);]],
   [[status = fj_segment_rewrite(segment, &part, segment->mark, error);]])
 
+in_file "engine/intake.c"
+
 bug("damage_is_a_torn_tail", "damage", [[return segment->sealed || offset < segment->mark;]],
   [[return segment->sealed;]])
 

@@ -63,16 +63,25 @@ bug("hint_temporary_is_left", "hints",
 
 -- What is loaded ---------------------------------------------------------------------------------
 
-in_file "engine/hinted.c"
+in_file "engine/apply.c"
 
 bug("hint_slots_are_not_looked_at", "hints",
-  [[return alone && index->keydir.hash_mask == UINT64_MAX && !fj_word_collides(slot->word) &&]],
-  [[return alone && !fj_word_collides(slot->word) &&]])
-
-bug("hint_flag_is_not_looked_at", "hints",
-  [[(entry->word & FJ_HINT_COLLIDES) == 0;]], [[true;]])
+  [[bool may_be_sure = !by_hint || keydir->hash_mask == UINT64_MAX;]], [[bool may_be_sure = true; (void)by_hint;]])
 
 bug("hint_deletes_nothing", "hint", [[if (same) fj_index_delete(index, place);]], "")
+
+bug("a_hint_s_word_is_believed", "hints",
+  [[if (!is_gone(entry)) return record->kind == FJ_KIND_PUT && word == entry->word;]],
+  [[if (!is_gone(entry)) return word != 0;]])
+
+in_file "engine/hinted.c"
+
+bug("newer_hints_come_first", "hint",
+  [[status = apply_below(group, &group->loads[i], bound, why);]],
+  [[status = apply_below(group, &group->loads[group->count - 1 - i], bound, why);]])
+
+bug("the_last_entries_are_left_out", "hint",
+  [[uint64_t bound = r == rounds ? UINT64_MAX : r * step;]], [[uint64_t bound = r * step - 1;]])
 
 bug("hint_has_no_timestamps", "hint",
   [[if (counts->newest > index->last_timestamp) index->last_timestamp = counts->newest;]], "")

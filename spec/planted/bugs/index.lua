@@ -22,18 +22,36 @@ bug("flagged_records_are_taken_for_one", "collision",
   [[return alone && (flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);]],
   [[return alone && flags <= 255;]])
 
-in_file "engine/index.c"
+bug("a_key_gets_two_slots", "forged",
+  [[return alone && (flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);]],
+  [[return (alone || flags == 0) && (flags & FJ_FLAG_COLLIDES) == 0 && !fj_word_collides(slot->word);]])
+
+in_file "engine/apply.c"
 
 bug("equal_hashes_cost_nothing", "collision",
-  [[status = fj_index_charge(index, record, compared, passed, error);]],
-  [[status = fj_index_charge(index, record, 0, passed, error);]])
+  [[*cost += FJ_COMPARISON + (uint64_t)own.record.key_size;]], "")
 
-bug("passing_slots_costs_nothing", "keydir",
-  [[status = fj_index_charge(index, record, compared, passed, error);]],
-  [[status = fj_index_charge(index, record, compared, 0, error);]])
+bug("passing_slots_costs_nothing", "batch", [[*cost = fj_index_passed(&place, hash);]], "")
 
-bug("pushing_slots_costs_nothing", "keydir",
-  [[index->searched += (uint64_t)(found.place.gap - found.place.slot);]], "")
+bug("pushing_slots_costs_nothing", "batch",
+  [[*cost += (uint64_t)(place.gap - place.slot);]], "")
+
+bug("tombstones_are_forgotten", "recovery", [[if (same) fj_index_delete(index, place);]], "")
+
+in_file "engine/batch.c"
+
+bug("the_last_timestamp_is_forgotten", "system",
+  [[if (record->timestamp > index->last_timestamp) index->last_timestamp = record->timestamp;]], "")
+
+bug("records_of_a_hash_change_places", "batch",
+  [[batch->ordered[next[range_of(&batch->entries[i])]++] = batch->entries[i];]],
+  [[batch->ordered[next[range_of(&batch->entries[batch->count - 1 - i])]++] = batch->entries[batch->count - 1 - i];]])
+
+bug("one_range_of_a_shard_is_not_applied", "batch",
+  [[status = apply_span(batch, batch->ordered + starts[r + 1],]],
+  [[status = apply_span(batch, batch->ordered + starts[r + 2],]])
+
+in_file "engine/index.c"
 
 bug("ranks_are_compared_the_wrong_way", "damage",
   [[if (found != NULL && found->segment->rank > index->unknown_rank) return FREYJA_OK;]],
@@ -48,11 +66,6 @@ bug("what_follows_damage_is_in_doubt", "damage",
 
 bug("live_bytes_only_grow", "model", [[segment->live_bytes -= fj_word_size(word);]], "")
 
-bug("tombstones_are_forgotten", "recovery", [[if (same) fj_index_delete(index, found.place);]], "")
-
-bug("the_last_timestamp_is_forgotten", "system",
-  [[if (record->timestamp > index->last_timestamp) index->last_timestamp = record->timestamp;]], "")
-
 bug("a_found_block_is_leaked", "faults",
   [[if (found->block != NULL) found->os->release(found->os->context, found->block);]], "")
 
@@ -66,6 +79,9 @@ bug("a_stale_slot_is_kept", "keydir",
   [[end[-1].hash = 0;
   end[-1].word = 0;]],
   "")
+
+bug("what_was_expected_in_vain_is_kept", "batch",
+  [[if (next_capacity((uint32_t)capacity) >= keydir->region.capacity) return;]], [[return;]])
 
 bug("slots_move_before_their_home", "keydir",
   [[while (end->word != 0 && fj_shard_home(place.shard, end->hash) != end) end++;]],

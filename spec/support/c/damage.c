@@ -2,7 +2,8 @@
  * store then says is held against what the damaged bytes allow.
  *
  *   damage                                  a fixed part of it, in seconds
- *   damage --all                            all of it
+ *   damage --all [SHARE [TURN]]             all of it; with a SHARE each damage to one of so
+ *                                           many modes only, which ones goes by TURN
  *   damage STORE MODE CLASS NUMBER          one, as a failure names it
  *
  * Stores (damage/image.c) hold every kind of record, in sealed and active segments, closed
@@ -130,17 +131,20 @@ static bool run_one(const image *img, const mode *m, const spl_class *spoil, uin
   return false;
 }
 
+static uint64_t share = 1, share_turn; /* of what --all tries */
+
 /* All damages of a class to a store, or some. */
 static bool run_class(const image *img, const mode *m, const spl_class *spoil, bool all,
                       long *count) {
   const stride *s = &strides[spoil->group];
   uint64_t step = all ? 1 : s->few;
-  if (all && (m->readonly || m->live)) step = s->all_rest;
+  if (all) step = m->readonly || m->live ? s->all_rest : share;
   if (!all && m->readonly) step = s->few_readonly;
   uint64_t end = spoil->count(img, spoil->size);
   if (end < SMALL) step = 1;
-  uint64_t turn = 0;
-  for (uint64_t number = step / 2; number < end; number += step, turn++)
+  uint64_t turn = 0, first = step / 2;
+  if (all && step == share) first = (share_turn + (uint64_t)(m - modes)) % share;
+  for (uint64_t number = first; number < end; number += step, turn++)
     if ((turn % MANY == 0 || !spl_is_one_of_many(img, spoil, number)) &&
         !run_one(img, m, spoil, number, turn % s->deep == 0, count))
       return false;
@@ -195,7 +199,10 @@ static int run_all(image *const *images, bool all) {
 
 int main(int count, char **arguments) {
   image *images[IMAGES_MAX + 1] = {NULL};
-  bool all = count == 2 && strcmp(arguments[1], "--all") == 0;
+  bool all = count > 1 && strcmp(arguments[1], "--all") == 0;
+  if (all && count > 2) share = strtoull(arguments[2], NULL, 10);
+  if (all && count > 3) share_turn = strtoull(arguments[3], NULL, 10);
+  if (share < 1) return 2;
   watch();
   for (uint32_t i = 0; img_name(i) != NULL; i++) {
     if (i == IMAGES_MAX) abort();

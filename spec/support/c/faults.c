@@ -2,10 +2,11 @@
  * once and from then on, in every scenario of sim/scenarios.c.
  *
  *   faults            every scenario, in seconds: EIO at every call, others at some
- *   faults --all      every errno at every call, more losses of power, more second faults
- *   faults SCENARIO   one of them, and more still
- *   faults SCENARIO IO WHAT HOW AT WAY ENDING SECOND
- *                     one fault, as a failure names it
+ *   faults --all [SHARE [TURN]]
+ *                     every errno at every call, more losses of power, more second faults;
+ * with a SHARE one of so many scenarios in each I/O mode, which ones goes by TURN faults
+ * SCENARIO   one of them, and more still faults SCENARIO IO WHAT HOW AT WAY ENDING SECOND one
+ * fault, as a failure names it
  *
  * What must hold is in sim/trial.h. Of the faults some are followed by every disk that a loss
  * of power may leave then, and some by a second fault: each call of the session that opens
@@ -310,17 +311,21 @@ static int repeat(char **arguments) {
 }
 
 int main(int count, char **arguments) {
-  bool all = count == 2 && strcmp(arguments[1], "--all") == 0;
+  bool all = count > 1 && strcmp(arguments[1], "--all") == 0;
+  uint64_t share = all && count > 2 ? strtoull(arguments[2], NULL, 10) : 1;
+  uint64_t turn = all && count > 3 ? strtoull(arguments[3], NULL, 10) : 0;
   bool right = true;
   long calls = 0, allocations = 0;
   const char *only = count == 2 && !all ? arguments[1] : NULL;
   const effort *e = all ? &full : only != NULL ? &thorough : &quick;
   (void)setvbuf(stdout, NULL, _IOLBF, 0);
   if (count == 9) return repeat(arguments + 1);
+  if (share < 1) return 2;
   for (size_t i = 0; i < sim_scenario_count; i++) {
     if (only != NULL && strcmp(only, sim_scenarios[i].name) != 0) continue;
     for (int io = FREYJA_IO_MMAP; io <= FREYJA_IO_SYSCALL; io++)
-      if (io == FREYJA_IO_MMAP || (sim_scenarios[i].flags & SIM_MAPPED_ONLY) == 0)
+      if ((i + (uint64_t)io + turn) % share == 0 &&
+          (io == FREYJA_IO_MMAP || (sim_scenarios[i].flags & SIM_MAPPED_ONLY) == 0))
         right =
             run_scenario(&sim_scenarios[i], (freyja_io)io, e, &calls, &allocations) && right;
   }

@@ -249,6 +249,54 @@ static void test_flags(void) {
      "one with all that are known is not", "it is");
 }
 
+/* Two keys of one hash, of which the second is put again, by a record whose flag says that no
+ * other key has its hash: the first key's slot is not it. `first` and `second`: the keys. */
+static void open_unflagged(const char *first, const char *second) {
+  sim_disk *disk = sim_disk_create(1);
+  const char *keys[3] = {first, second, second};
+  uint8_t copy[512];
+  uint64_t hash_seed = 0, size = 0, last = FJ_SEGMENT_HEADER;
+  freyja_options options;
+  freyja *db = NULL;
+  freyja_error error = {.message = "a key was lost"};
+  disk->plain = true;
+  freyja_options_init(&options);
+  options.segment_size = FREYJA_SEGMENT_SIZE_MIN;
+  options.hash_bits = 1;
+  options.os = &disk->os;
+  if (freyja_open("db", &options, &db, NULL) != FREYJA_OK) exit(1);
+  for (int i = 0; i < 3; i++)
+    if (freyja_put(db, keys[i], 1, "value", 5, NULL) != FREYJA_OK) exit(1);
+  if (freyja_close(db, NULL) != FREYJA_OK) exit(1);
+
+  const uint8_t *bytes = sim_disk_bytes(disk, "db/1.data", &size);
+  if (bytes == NULL || size > sizeof copy) exit(1);
+  memcpy(copy, bytes, size);
+  last += 2 * fj_record_size(0, 1, 5);
+  uint8_t *p = copy + last;
+  uint64_t seed = fj_record_seed(seed_of(disk, 1, &hash_seed), last);
+  uint64_t hashes[2] = {fj_hash(first, 1, hash_seed), fj_hash(second, 1, hash_seed)};
+  p[15] = 0;
+  fj_put32(p, fj_record_header_sum(p, seed, hashes[1]));
+  sim_disk_put(disk, "db/1.data", copy, size);
+  sim_disk_put(disk, "db/KEYDIR", copy, 0);
+  freyja_status status = open_store(disk, &db, &error);
+  bool right = status == FREYJA_OK && freyja_has(db, first, 1, NULL) == FREYJA_OK &&
+               freyja_has(db, second, 1, NULL) == FREYJA_OK;
+  if (((hashes[0] ^ hashes[1]) & 1) == 0)
+    ok(right, "a record that denies its hash's other key is not taken for that",
+       error.message);
+  (void)freyja_close(db, NULL);
+  sim_disk_destroy(disk);
+}
+
+/* Of three keys two have the same bit as their hash. */
+static void test_unflagged(void) {
+  open_unflagged("a", "b");
+  open_unflagged("b", "c");
+  open_unflagged("a", "c");
+}
+
 static void test_expiry(void) {
   bool damaged = false;
   ok(open_expiring(FJ_KIND_PUT, UINT64_MAX, &damaged) == FREYJA_OK && !damaged,
@@ -305,6 +353,7 @@ int main(void) {
   test_tombstone();
   test_expiry();
   test_flags();
+  test_unflagged();
   test_search();
   return failures > 0;
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "index.h"
+#include "keydir.h"
 
 static int failures;
 
@@ -209,54 +209,6 @@ static void test_words(void) {
   ok(right, "a word keeps place and flag, and the size to 0.4 %");
 }
 
-/* ---- what finding places may cost -------------------------------------------- */
-
-#define APPLIED 1000000u /* records */
-
-/* Applies records of other keys until one is refused; how many were applied. */
-static uint64_t apply_all(uint64_t (*hash_of)(uint64_t i), freyja_error *error,
-                          uint64_t *searched) {
-  fj_dir dir = {.os = fj_os_real(), .path = "nowhere", .fd = -1};
-  fj_identity identity = {.hash_seed = 0};
-  fj_record record = {.kind = FJ_KIND_PUT, .size = FJ_RECORD_HEADER + FJ_RECORD_ALIGN};
-  fj_segment *segment = NULL;
-  fj_index index;
-  uint64_t i = 0;
-  fj_index_create(&index, &dir, &identity, FREYJA_IO_SYSCALL, true, 64);
-  if (fj_index_grow(&index, 1, error) != FREYJA_OK ||
-      fj_segment_assume(&index.pool, 1, 1, 1 << 30, &segment, error) != FREYJA_OK)
-    exit(1);
-  fj_index_add(&index, segment);
-  error->status = FREYJA_OK;
-  for (; i < APPLIED && error->status == FREYJA_OK; i++)
-    (void)fj_index_apply(&index, segment, FJ_SEGMENT_HEADER + i * record.size, &record,
-                         hash_of(i), error);
-  *searched = index.searched;
-  fj_index_destroy(&index);
-  return i;
-}
-
-static uint64_t random_hash(uint64_t i) {
-  (void)i;
-  return next_random();
-}
-
-static uint64_t rising_hash(uint64_t i) { return i; }
-static uint64_t falling_hash(uint64_t i) { return APPLIED - i; }
-
-/* Hashes that are next to each other belong in the same slot: no file can make that slow. */
-static void test_costs(void) {
-  freyja_error error;
-  uint64_t searched = 0;
-  uint64_t count = apply_all(random_hash, &error, &searched);
-  ok(count == APPLIED && error.status == FREYJA_OK && searched < count * 32,
-     "random hashes cost less than their records' bytes");
-  count = apply_all(rising_hash, &error, &searched);
-  ok(count < APPLIED / 10 && error.status == FREYJA_LIMIT, "rising hashes are refused");
-  count = apply_all(falling_hash, &error, &searched);
-  ok(count < APPLIED / 10 && error.status == FREYJA_LIMIT, "falling hashes are refused");
-}
-
 int main(void) {
   fj_os os = make_os();
   model = malloc(MODEL_MAX * sizeof *model);
@@ -268,7 +220,6 @@ int main(void) {
   test_check(&os);
   test_memory(&os);
   test_words();
-  test_costs();
   free(model);
   return failures == 0 ? 0 : 1;
 }
