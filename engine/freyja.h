@@ -189,10 +189,6 @@ FREYJA_API freyja_status freyja_cas_ttl(freyja *db, const void *key, size_t key_
 FREYJA_API freyja_status freyja_ttl(freyja *db, const void *key, size_t key_size,
                                     uint64_t *ttl, freyja_error *error);
 
-/* While it is held the store's time stands still: what is read meanwhile is of one moment,
- * also as to what expires. For the length of a few calls; it then goes on from where it is. */
-FREYJA_API void freyja_hold_time(freyja *db, bool hold);
-
 /* Copies the value into buffer if it fits `capacity` bytes. *value_size gets
  * the value's size in either case: when it is larger than capacity, nothing
  * was copied; call again with room. OK or NOTFOUND (for a key longer than any
@@ -200,6 +196,24 @@ FREYJA_API void freyja_hold_time(freyja *db, bool hold);
  * checksum. */
 FREYJA_API freyja_status freyja_get(freyja *db, const void *key, size_t key_size, void *buffer,
                                     size_t capacity, size_t *value_size, freyja_error *error);
+
+/* A key whose value is asked for together with others', and what came of it. */
+typedef struct freyja_item {
+  const void *key; /* borrowed; may be NULL iff key_size is 0 */
+  size_t key_size; /* bytes */
+  bool found;
+  size_t offset,
+      size; /* bytes: where in the buffer the value lies, if it was found and fits */
+} freyja_item;
+
+/* Copies the values of several keys, all as of one moment, one behind the other into the
+ * buffer, as far as each still fits `capacity` bytes. *needed gets the bytes that all of them
+ * take: when that is more than capacity, call again with room. Much faster than freyja_get for
+ * each where the keys are many, since their cache misses overlap. OK, or the first fault
+ * met: those of freyja_get; what is in items and buffer is then undefined. */
+FREYJA_API freyja_status freyja_get_many(freyja *db, freyja_item *items, size_t count,
+                                         void *buffer, size_t capacity, size_t *needed,
+                                         freyja_error *error);
 
 /* OK if the key is there, NOTFOUND if not, as freyja_get; does not read the value. */
 FREYJA_API freyja_status freyja_has(freyja *db, const void *key, size_t key_size,

@@ -38,24 +38,18 @@ static freyja_status find_record(const fj_dir *dir, const fj_identity *identity,
   return status;
 }
 
-/* Opens a file; *size gets its bytes. False if it is no regular file, or cannot be opened. */
-static bool open_regular(const fj_dir *dir, const char *name, int *file, uint64_t *size) {
-  const fj_os *os = dir->os;
-  fj_os_stat st = {.size = 0};
-  if (os->open(os->context, dir->fd, name, 0, file) != 0) return false;
-  bool regular = os->stat(os->context, *file, &st) == 0 && st.regular;
-  if (!regular) (void)os->close(os->context, *file);
-  *size = st.size;
-  return regular;
-}
-
 /* The bytes at the place of a header. False if it is no regular file, or cannot be read. */
 static bool read_header(const fj_dir *dir, const char *name, uint8_t *header, int64_t *count,
                         uint64_t *size) {
+  const fj_os *os = dir->os;
+  fj_os_stat st = {.size = 0};
   int file = -1;
-  if (!open_regular(dir, name, &file, size)) return false;
-  *count = fj_read(dir->os, file, header, FJ_SEGMENT_HEADER, 0);
-  (void)dir->os->close(dir->os->context, file);
+  if (os->open(os->context, dir->fd, name, 0, &file) != 0) return false;
+  *count = -1;
+  if (os->stat(os->context, file, &st) == 0 && st.regular)
+    *count = fj_read(os, file, header, FJ_SEGMENT_HEADER, 0);
+  *size = st.size;
+  (void)os->close(os->context, file);
   return *count >= 0;
 }
 
@@ -124,15 +118,15 @@ static freyja_status check_end(const fj_dir *dir, const fj_identity *identity,
                                const fj_manifest_entry *entry, fj_witness *out,
                                freyja_error *error) {
   char name[FJ_NAME_MAX];
-  uint64_t size = 0;
-  int file = -1;
+  fj_os_stat st;
   bool found = false;
   fj_segment_name(name, entry->id);
-  if (entry->size == 0 || !open_regular(dir, name, &file, &size)) return FREYJA_OK;
-  (void)dir->os->close(dir->os->context, file);
-  if (size <= entry->size || size > FREYJA_SEGMENT_SIZE_MAX) return FREYJA_OK;
+  if (entry->size == 0) return FREYJA_OK;
+  if (dir->os->examine(dir->os->context, dir->fd, name, &st) != 0) return FREYJA_OK;
+  if (!st.regular || st.size <= entry->size || st.size > FREYJA_SEGMENT_SIZE_MAX)
+    return FREYJA_OK;
   freyja_status status =
-      find_record(dir, identity, entry->id, entry->size, size, &found, error);
+      find_record(dir, identity, entry->id, entry->size, st.size, &found, error);
   if (found) *out = (fj_witness){.id = entry->id, .end = entry->size};
   return status;
 }
@@ -143,14 +137,10 @@ static freyja_status check_there(const fj_dir *dir, const fj_manifest_entry *ent
   const fj_os *os = dir->os;
   fj_os_stat st = {.size = 0};
   char name[FJ_NAME_MAX];
-  int file = -1;
   fj_segment_name(name, entry->id);
-  int code = os->open(os->context, dir->fd, name, 0, &file);
+  int code = os->examine(os->context, dir->fd, name, &st);
   *there = false;
-  if (fj_segment_is_no_file(code)) return FREYJA_OK;
-  if (code != 0) return fj_fail_os(error, code, dir, name, "open");
-  code = os->stat(os->context, file, &st);
-  (void)os->close(os->context, file);
+  if (code == -ENOENT) return FREYJA_OK;
   if (code != 0) return fj_fail_os(error, code, dir, name, "examine");
   *there = st.regular && st.size >= FJ_SEGMENT_HEADER && st.size >= entry->size;
   return FREYJA_OK;
@@ -250,11 +240,10 @@ void fj_leftovers_forget(const fj_dir *dir, fj_manifest *manifest) {
   const fj_os *os = dir->os;
   for (uint32_t i = manifest->retired_count; i > 0; i--) {
     char name[FJ_NAME_MAX];
-    int file = -1;
+    fj_os_stat st;
     fj_segment_name(name, manifest->retired[i - 1]);
-    int code = os->open(os->context, dir->fd, name, 0, &file);
-    if (code == 0) (void)os->close(os->context, file);
-    if (code == -ENOENT) fj_manifest_forget(manifest, manifest->retired[i - 1]);
+    if (os->examine(os->context, dir->fd, name, &st) == -ENOENT)
+      fj_manifest_forget(manifest, manifest->retired[i - 1]);
   }
 }
 

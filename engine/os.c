@@ -154,15 +154,27 @@ static int os_close(void *context, int file) {
   return code == -EINTR ? 0 : code; /* the descriptor is gone: not to be closed again */
 }
 
+static void describe(const struct stat *st, fj_os_stat *out) {
+  out->size = st->st_size > 0 ? (uint64_t)st->st_size : 0;
+  out->regular = S_ISREG(st->st_mode);
+  out->device = (uint64_t)st->st_dev;
+  out->number = (uint64_t)st->st_ino;
+  out->links = (uint64_t)st->st_nlink;
+}
+
 static int os_stat(void *context, int file, fj_os_stat *out) {
   (void)context;
   struct stat st;
   if (fstat(file, &st) != 0) return -errno;
-  out->size = st.st_size > 0 ? (uint64_t)st.st_size : 0;
-  out->regular = S_ISREG(st.st_mode);
-  out->device = (uint64_t)st.st_dev;
-  out->number = (uint64_t)st.st_ino;
-  out->links = (uint64_t)st.st_nlink;
+  describe(&st, out);
+  return 0;
+}
+
+static int os_examine(void *context, int dir, const char *name, fj_os_stat *out) {
+  (void)context;
+  struct stat st;
+  if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return -errno;
+  describe(&st, out);
   return 0;
 }
 
@@ -402,6 +414,7 @@ static const fj_os real_os = {
     .open = os_open,
     .close = os_close,
     .stat = os_stat,
+    .examine = os_examine,
     .read = os_read,
     .write = os_write,
     .sync = os_sync,

@@ -49,6 +49,8 @@ struct fj_os {
 
   /* -- files -- */
   int (*open)(void *context, int dir, const char *name, unsigned flags, int *file);
+  /* What a name in `dir` is, without opening it; of a symbolic link, that. */
+  int (*examine)(void *context, int dir, const char *name, fj_os_stat *out);
   int (*close)(void *context, int file);                 /* also for directories */
   int (*stat)(void *context, int file, fj_os_stat *out); /* also for directories */
   int64_t (*read)(void *context, int file, void *buffer, size_t size, uint64_t offset);

@@ -12,13 +12,9 @@ typedef struct fj_block {
 /* Views tell their owner's kind by the lowest bit: 1 for a block. */
 #define OWNER_IS_BLOCK 1u
 
-/* Finds the record of a key; one that has expired is none. */
-static freyja_status find(freyja *db, const void *key, size_t key_size, bool whole,
-                          fj_found *found, freyja_error *error) {
-  found->block = NULL;
-  if (!fj_store_is_process(db)) return fj_store_check_process(db, error);
-  if (key_size > FREYJA_KEY_SIZE_MAX) return FREYJA_NOTFOUND;
-  uint64_t hash = fj_index_hash(&db->index, key, key_size);
+/* Finds the record of a key with that hash; one that has expired is none. */
+static freyja_status find_hashed(freyja *db, const void *key, size_t key_size, uint64_t hash,
+                                 bool whole, fj_found *found, freyja_error *error) {
   freyja_status status = fj_index_find(&db->index, key, key_size, hash, whole, found, error);
   if (status == FREYJA_NOTFOUND && !db->index.has_unknown) return status;
   if (status != FREYJA_OK && status != FREYJA_NOTFOUND) return status;
@@ -27,6 +23,15 @@ static freyja_status find(freyja *db, const void *key, size_t key_size, bool who
   if (status == FREYJA_OK && fj_index_is_due(&db->index, found)) return FREYJA_NOTFOUND;
   if (status == FREYJA_OK && whole) status = fj_index_check_value(&db->index, found, error);
   return status;
+}
+
+static freyja_status find(freyja *db, const void *key, size_t key_size, bool whole,
+                          fj_found *found, freyja_error *error) {
+  found->block = NULL;
+  if (!fj_store_is_process(db)) return fj_store_check_process(db, error);
+  if (key_size > FREYJA_KEY_SIZE_MAX) return FREYJA_NOTFOUND;
+  uint64_t hash = fj_index_hash(&db->index, key, key_size);
+  return find_hashed(db, key, key_size, hash, whole, found, error);
 }
 
 freyja_status freyja_get(freyja *db, const void *key, size_t key_size, void *buffer,
@@ -63,11 +68,82 @@ freyja_status freyja_ttl(freyja *db, const void *key, size_t key_size, uint64_t 
   return status;
 }
 
-void freyja_hold_time(freyja *db, bool hold) {
+/* ---- many ----------------------------------------------------------------- */
+
+#define WINDOW                                                                                \
+  32u            /* keys whose cache misses overlap: as many lines as are fetched at a time */
+#define LINE 64u /* bytes */
+#define LINES                                                                                 \
+  8u /* of a record that are asked for; more come by themselves, one after the other */
+
+/* Asks for the beginning of the record that the hash's first slot points to. */
+static void ask_for_record(freyja *db, uint64_t hash) {
+  fj_index *index = &db->index;
+  fj_place place;
+  if (!fj_keydir_find(&index->keydir, hash, &place)) return;
+  uint64_t word = place.slot->word, size = fj_word_size(word);
+  const fj_segment *segment = index->slots[fj_word_segment(word)];
+  if (segment == NULL || segment->map == NULL) return;
+  const uint8_t *p = segment->map + fj_word_offset(word);
+  for (uint64_t at = 0; at < size && at < LINES * LINE; at += LINE) __builtin_prefetch(p + at);
+}
+
+/* Asks for what finding the keys will read: the slots of all, and when these have come, the
+ * records. */
+static void ask_for(freyja *db, const freyja_item *items, size_t count, uint64_t *hashes) {
+  fj_index *index = &db->index;
+  for (size_t i = 0; i < count; i++) {
+    bool possible = items[i].key_size <= FREYJA_KEY_SIZE_MAX;
+    hashes[i] = possible ? fj_index_hash(index, items[i].key, items[i].key_size) : 0;
+    fj_keydir_prefetch(&index->keydir, hashes[i] & index->keydir.hash_mask);
+  }
+  for (size_t i = 0; i < count; i++) ask_for_record(db, hashes[i] & index->keydir.hash_mask);
+}
+
+/* Copies the item's value behind the others, if it is there and fits. */
+static freyja_status get_item(freyja *db, freyja_item *item, uint64_t hash, uint8_t *buffer,
+                              size_t capacity, size_t *needed, freyja_error *error) {
+  fj_found found = {.block = NULL};
+  freyja_status status = FREYJA_NOTFOUND;
+  if (item->key_size <= FREYJA_KEY_SIZE_MAX)
+    status = find_hashed(db, item->key, item->key_size, hash, true, &found, error);
+  item->found = status == FREYJA_OK;
+  if (item->found) {
+    item->offset = *needed;
+    item->size = found.record.value_size;
+    if (item->size > 0 && *needed <= capacity && item->size <= capacity - *needed)
+      memcpy(buffer + *needed, found.record.value, item->size);
+    *needed += item->size;
+  }
+  fj_found_release(&found);
+  return status == FREYJA_NOTFOUND ? FREYJA_OK : status;
+}
+
+/* While it is held the store's time stands still: what is read meanwhile is of one moment,
+ * also as to what expires. It then goes on from where it is. */
+static void hold_time(freyja *db, bool hold) {
   fj_clock *clock = &db->index.clock;
   clock->held = false;
   if (hold) (void)fj_clock_now(clock);
   clock->held = hold;
+}
+
+freyja_status freyja_get_many(freyja *db, freyja_item *items, size_t count, void *buffer,
+                              size_t capacity, size_t *needed, freyja_error *error) {
+  uint64_t hashes[WINDOW];
+  *needed = 0;
+  freyja_status status = fj_store_check_process(db, error);
+  if (status != FREYJA_OK) return status;
+  hold_time(db, true);
+  for (size_t done = 0; done < count && status == FREYJA_OK;) {
+    size_t part = count - done < WINDOW ? count - done : WINDOW;
+    ask_for(db, items + done, part, hashes);
+    for (size_t i = 0; i < part && status == FREYJA_OK; i++)
+      status = get_item(db, &items[done + i], hashes[i], buffer, capacity, needed, error);
+    done += part;
+  }
+  hold_time(db, false);
+  return status;
 }
 
 /* ---- views ---------------------------------------------------------------- */

@@ -17,7 +17,20 @@
 
 #define RUNS_MAX 99u
 
-enum { PUT, OVERWRITE, GET, GET_FREE, MISS, MISS_FREE, DELETE, EACH, REOPEN, DURABLE, NAMES };
+enum {
+  PUT,
+  OVERWRITE,
+  GET,
+  GET_FREE,
+  MANY,
+  MISS,
+  MISS_FREE,
+  DELETE,
+  EACH,
+  REOPEN,
+  DURABLE,
+  NAMES
+};
 
 static const struct {
   const char *name, *what;
@@ -26,6 +39,7 @@ static const struct {
     [OVERWRITE] = {"overwrite", "the same keys again"},
     [GET] = {"get", "hit; each key comes from the value read before"},
     [GET_FREE] = {"get-free", "hit; independent keys"},
+    [MANY] = {"get-many", "hit; independent keys, 64 a call; the floor: a get for each"},
     [MISS] = {"miss", "absent; each key depends on the answer before"},
     [MISS_FREE] = {"miss-free", "absent; independent keys"},
     [DELETE] = {"delete", "every key"},
@@ -104,6 +118,33 @@ static double store_get(freyja *db, uint64_t keys, bool chained) {
   return time;
 }
 
+#define MANY_KEYS 64u
+
+/* By freyja_get_many, or the same keys by a get for each. */
+static double store_many(freyja *db, uint64_t keys, bool together) {
+  static uint8_t key[MANY_KEYS][KEY_SIZE], values[MANY_KEYS * VALUE_SIZE];
+  freyja_item items[MANY_KEYS];
+  uint64_t calls = keys / MANY_KEYS + 1, random = 1;
+  double time = 0;
+  for (uint64_t call = 0; call < calls; call++) {
+    for (unsigned i = 0; i < MANY_KEYS; i++) {
+      random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+      make_key(key[i], (random >> 33) % keys);
+      items[i] = (freyja_item){.key = key[i], .key_size = KEY_SIZE};
+    }
+    size_t size = 0;
+    double start = now();
+    if (together)
+      check(freyja_get_many(db, items, MANY_KEYS, values, sizeof values, &size, &error));
+    for (unsigned i = 0; i < MANY_KEYS && !together; i++)
+      check(freyja_get(db, key[i], KEY_SIZE, values + (size_t)i * VALUE_SIZE, VALUE_SIZE,
+                       &size, &error));
+    time += now() - start;
+    sink = values[size - 1];
+  }
+  return time / (double)(calls * MANY_KEYS);
+}
+
 static double store_miss(freyja *db, uint64_t keys, bool chained) {
   uint8_t key[KEY_SIZE], value[VALUE_SIZE];
   uint64_t status = FREYJA_NOTFOUND;
@@ -179,6 +220,8 @@ static void one_run(const settings *s, unsigned run, uint64_t keys, const uint32
   note(PUT, run, floor[PUT], store_write(db, keys, next));
   note(GET, run, floor[GET], store_get(db, keys, true));
   note(GET_FREE, run, floor[GET_FREE], store_get(db, keys, false));
+  double apart = store_many(db, keys, false);
+  note(MANY, run, apart, store_many(db, keys, true));
   note(MISS, run, floor[MISS], store_miss(db, keys, true));
   note(MISS_FREE, run, floor[MISS_FREE], store_miss(db, keys, false));
   note(EACH, run, floor[EACH], store_each(db, keys));

@@ -92,9 +92,9 @@ bug("an_iterator_goes_by_the_clock", "expiry",
 bug("an_iterator_shows_what_has_expired", "expiry",
   [[it->time = fj_clock_now(&index->clock);]], [[it->time = 0;]])
 
-in_file "engine/lua/many.c"
+in_file "engine/read.c"
 
-bug("get_many_is_of_many_moments", "luastate", [[freyja_hold_time(db, true);]], "")
+bug("get_many_is_of_many_moments", "luastate", [[hold_time(db, true);]], "")
 
 in_file "engine/lua/change.c"
 

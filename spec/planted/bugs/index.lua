@@ -10,6 +10,9 @@ bug("keys_of_a_size_are_equal", "collision",
   [[return record->key_size == size && (size == 0 || memcmp(record->key, key, size) == 0);]],
   [[return record->key_size == size;]])
 
+bug("a_view_outlives_its_bytes", "checkpoint",
+  [[fj_segment_bring(segment); /* so that all of the record comes from the mapping, or none */]], "")
+
 bug("a_collision_is_not_noticed", "collision", [[found->collides = true;]], "")
 
 bug("a_flag_is_not_kept", "collision",

@@ -54,6 +54,45 @@ static void test_get(freyja *db) {
      "NULL stands for no bytes");
 }
 
+#define MANY 1000u
+
+/* Keys "0" to "1999", of which those of even numbers are there with values of so many bytes;
+ * one twice, one that cannot be. */
+static void test_get_many(freyja *db) {
+  static char keys[MANY][8], values[MANY], buffer[MANY * MANY],
+      too_long[FREYJA_KEY_SIZE_MAX + 1];
+  static freyja_item items[MANY + 1];
+  size_t expected = 0, needed = 0, none = 1;
+  bool right = true;
+  for (unsigned i = 0; i < MANY; i++) {
+    size_t size = (size_t)snprintf(keys[i], sizeof keys[i], "%u", i);
+    memset(values, (int)i, i);
+    if (i % 2 == 0)
+      right = right && freyja_put(db, keys[i], size, values, i, NULL) == FREYJA_OK;
+    items[i] = (freyja_item){.key = keys[i], .key_size = size};
+    if (i % 2 == 0) expected += i;
+  }
+  items[1] = items[2]; /* twice */
+  expected += 2;
+  items[MANY] = (freyja_item){.key = too_long, .key_size = sizeof too_long};
+  right = right && freyja_get_many(db, items, MANY + 1, buffer, 0, &needed, NULL) == FREYJA_OK;
+  ok(right && needed == expected, "get_many tells what it needs");
+  right = freyja_get_many(db, items, MANY + 1, buffer, needed, &needed, NULL) == FREYJA_OK;
+  for (unsigned i = 0; i < MANY; i++) {
+    unsigned number = i == 1 ? 2 : i;
+    memset(values, (int)number, number);
+    right = right && items[i].found == (number % 2 == 0) &&
+            (!items[i].found || (items[i].size == number &&
+                                 memcmp(buffer + items[i].offset, values, number) == 0));
+  }
+  ok(right && needed == expected && !items[MANY].found,
+     "get_many gives what a get for each gives");
+  ok(freyja_get_many(db, NULL, 0, NULL, 0, &none, NULL) == FREYJA_OK && none == 0,
+     "get_many of no keys");
+  for (unsigned i = 0; i < MANY; i++)
+    if (i % 2 == 0) (void)freyja_delete(db, keys[i], strlen(keys[i]), NULL);
+}
+
 static void test_views(freyja *db) {
   freyja_view first, second, none;
   char large[2000];
@@ -328,6 +367,7 @@ int main(void) {
   for (int io = FREYJA_IO_MMAP; io <= FREYJA_IO_SYSCALL; io++) {
     freyja *db = open_store((freyja_io)io);
     test_get(db);
+    test_get_many(db);
     test_views(db);
     test_iterator((freyja_io)io);
     test_fork((freyja_io)io);

@@ -59,16 +59,31 @@ static uint64_t count_links(const sim_disk *disk, uint32_t number) {
   return links;
 }
 
+static void describe(const sim_disk *disk, uint32_t number, fj_os_stat *out) {
+  const sim_node *node = &disk->nodes[number];
+  out->device = 1;
+  out->number = number;
+  out->size = node->now.size;
+  out->regular = node->type == SIM_FILE;
+  out->links = count_links(disk, number);
+}
+
 static int s_stat(void *context, int file, fj_os_stat *out) {
   sim_disk *disk = context;
   int code = sim_fails(disk, "stat", sim_handle_of(disk, file)->node, NULL);
   if (code != 0) return -code;
-  const sim_node *node = sim_node_of(disk, file);
-  out->device = 1;
-  out->number = sim_handle_of(disk, file)->node;
-  out->size = node->now.size;
-  out->regular = node->type == SIM_FILE;
-  out->links = count_links(disk, sim_handle_of(disk, file)->node);
+  describe(disk, sim_handle_of(disk, file)->node, out);
+  return 0;
+}
+
+static int s_examine(void *context, int dir, const char *name, fj_os_stat *out) {
+  sim_disk *disk = context;
+  uint32_t index = sim_directory_of(disk, dir);
+  int code = sim_fails(disk, "examine", index, name);
+  if (code != 0) return -code;
+  uint32_t node = sim_entries_find(&disk->nodes[index].entries, name);
+  if (node == UINT32_MAX) return -ENOENT;
+  describe(disk, node, out);
   return 0;
 }
 
@@ -281,6 +296,7 @@ void sim_files_fill(fj_os *os) {
   os->open = s_open;
   os->close = s_close;
   os->stat = s_stat;
+  os->examine = s_examine;
   os->read = s_read;
   os->write = s_write;
   os->sync = s_sync;
