@@ -149,8 +149,8 @@ freyja_status fj_segment_open(fj_pool *pool, uint64_t id, uint64_t sealed_size, 
 freyja_status fj_segment_defer(fj_pool *pool, uint64_t id, uint64_t size, fj_segment_kind kind,
                                uint64_t created, fj_segment **out, freyja_error *error);
 
-/* Opens the file of a deferred segment, so that what happens to its name no longer matters where
- * files are mapped. A fault is not told: the first read meets it. */
+/* Opens the file of a deferred segment, so that what happens to its name no longer matters
+ * where files are mapped. A fault is not told: the first read meets it. */
 void fj_segment_bring(fj_segment *segment);
 
 /* For a file of which nothing is believed: a sealed segment of `size` bytes, for reading by
