@@ -121,33 +121,12 @@ static bool is_there(const fj_segment *segment, const fj_checkpoint_segment *cov
   return covered->size <= segment->mark && covered->size <= segment->reserved;
 }
 
-/* Whether there is a regular file of that name, of at least so many bytes. */
-static bool is_file(const fj_index *index, const char *name, uint64_t size) {
+static bool has_hint(const fj_index *index, uint64_t id) {
   const fj_os *os = index->dir->os;
   fj_os_stat st;
-  int code = os->examine(os->context, index->dir->fd, name, &st);
-  return code == 0 && st.regular && st.size >= size;
-}
-
-static bool has_hint(const fj_index *index, uint64_t id) {
   char name[FJ_NAME_MAX];
   fj_hint_name(name, id);
-  return is_file(index, name, FJ_HINT_HEADER);
-}
-
-/* The segment, whose file need not be opened if all of it is covered and it is there. */
-static freyja_status open_segment(fj_index *index, const fj_checkpoint_segment *covered,
-                                  const fj_manifest_entry *entry, uint64_t limit,
-                                  fj_segment **out, freyja_error *why, freyja_error *error) {
-  char name[FJ_NAME_MAX];
-  memset(why, 0, sizeof *why);
-  fj_segment_name(name, entry->id);
-  bool later = entry->size != 0 && covered->size == entry->size &&
-               entry->size > FJ_SEGMENT_HEADER && is_file(index, name, entry->size);
-  if (later)
-    return fj_segment_defer(&index->pool, entry->id, entry->size, covered->kind,
-                            covered->created, out, error);
-  return fj_segment_open(&index->pool, entry->id, entry->size, limit, out, why, error);
+  return os->examine(os->context, index->dir->fd, name, &st) == 0 && st.regular;
 }
 
 static freyja_status adopt_segment(fj_index *index, const fj_checkpoint_segment *covered,
@@ -156,7 +135,8 @@ static freyja_status adopt_segment(fj_index *index, const fj_checkpoint_segment 
   fj_segment *segment = NULL;
   if (index->slots[covered->slot] != NULL)
     return fj_checkpoint_refuse(index->dir, why, "two segments have the same number", 0);
-  freyja_status status = open_segment(index, covered, entry, limit, &segment, why, error);
+  freyja_status status =
+      fj_segment_open(&index->pool, entry->id, entry->size, limit, &segment, why, error);
   if (status != FREYJA_OK) return status;
   if (!is_there(segment, covered, entry)) {
     fj_segment_detach(segment);

@@ -69,8 +69,9 @@ freyja_status fj_batch_add(fj_batch *batch, fj_segment *segment, uint64_t offset
 
 /* ---- applying ------------------------------------------------------------- */
 
-static uint32_t range_of(const fj_entry *entry) {
-  return (uint32_t)(entry->hash >> (64 - RANGE_BITS));
+/* By the index hash, so that records of one are in one range. */
+static uint32_t range_of(const fj_batch *batch, const fj_entry *entry) {
+  return (uint32_t)((entry->hash & batch->index->keydir.hash_mask) >> (64 - RANGE_BITS));
 }
 
 /* Puts the entries in the order of their ranges, and within one in that in which they came
@@ -78,11 +79,12 @@ static uint32_t range_of(const fj_entry *entry) {
 static void put_in_order(const fj_batch *batch, uint32_t starts[RANGES + 1]) {
   uint32_t next[RANGES];
   memset(starts, 0, (RANGES + 1) * sizeof *starts);
-  for (uint32_t i = 0; i < batch->count; i++) starts[range_of(&batch->entries[i]) + 1]++;
+  for (uint32_t i = 0; i < batch->count; i++)
+    starts[range_of(batch, &batch->entries[i]) + 1]++;
   for (uint32_t r = 0; r < RANGES; r++) starts[r + 1] += starts[r];
   memcpy(next, starts, sizeof next);
   for (uint32_t i = 0; i < batch->count; i++)
-    batch->ordered[next[range_of(&batch->entries[i])]++] = batch->entries[i];
+    batch->ordered[next[range_of(batch, &batch->entries[i])]++] = batch->entries[i];
 }
 
 static freyja_status apply_span(fj_batch *batch, const fj_entry *entry, const fj_entry *end,

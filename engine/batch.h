@@ -4,8 +4,8 @@
  * gone through in its own order (radix partitioning, as in hash joins: S. Manegold, P. Boncz,
  * M. Kersten, 2002).
  *
- * B1  Records of one hash are applied in the order in which they were added. Those of
- * different hashes have nothing to do with each other. */
+ * B1  Records of one index hash are applied in the order in which they were added. Those of
+ *     different ones have nothing to do with each other. */
 #ifndef FJ_BATCH_H
 #define FJ_BATCH_H
 

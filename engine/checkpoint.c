@@ -56,7 +56,7 @@ static void encode_segment(uint8_t *p, const fj_checkpoint_segment *segment) {
   fj_put64(p + 8, segment->created);
   fj_put64(p + 16, segment->size);
   fj_put32(p + 24, segment->slot);
-  fj_put32(p + 28, (uint32_t)segment->kind);
+  fj_put32(p + 28, 0);
   fj_put64(p + 32, segment->keys);
   fj_put64(p + 40, segment->tombstones);
   fj_put64(p + 48, segment->live_keys);
@@ -226,7 +226,6 @@ fj_checkpoint_segment fj_checkpoint_get(const fj_checkpoint *c, uint32_t i) {
       .created = fj_get64(p + 8),
       .size = fj_get64(p + 16),
       .slot = fj_get32(p + 24),
-      .kind = fj_get32(p + 28) == FJ_SEGMENT_MERGED ? FJ_SEGMENT_MERGED : FJ_SEGMENT_LOG,
       .keys = fj_get64(p + 32),
       .tombstones = fj_get64(p + 40),
       .live_keys = fj_get64(p + 48),

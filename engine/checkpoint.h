@@ -47,7 +47,6 @@ typedef struct fj_checkpoint_segment {
   uint64_t id, created;
   uint64_t size; /* bytes of its log that are covered */
   uint32_t slot; /* its number in positions */
-  fj_segment_kind kind;
   uint64_t keys, tombstones, live_keys, live_bytes, oldest, newest, expires;
 } fj_checkpoint_segment;
 

@@ -30,7 +30,6 @@ static void describe_segment(const fj_segment *segment, fj_checkpoint_segment *o
                                  .created = segment->created,
                                  .size = segment->tail,
                                  .slot = segment->slot,
-                                 .kind = segment->kind,
                                  .keys = segment->keys,
                                  .tombstones = segment->tombstones,
                                  .live_keys = segment->live_keys,

@@ -295,7 +295,8 @@ freyja_status fj_hint_open(fj_hint *hint, fj_segment *segment, freyja_error *why
   hint->covered = segment->tail;
   hint->file = -1;
   freyja_status status = read_hint(hint, segment, why);
-  if (status != FREYJA_OK || hint->map != NULL) {
+  bool read_later = hint->map == NULL && hint->counts.entries > 0;
+  if (status != FREYJA_OK || !read_later) {
     if (hint->file >= 0) (void)hint->os->close(hint->os->context, hint->file);
     hint->file = -1;
   }

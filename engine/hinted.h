@@ -34,7 +34,8 @@
 #include "apply.h"
 #include "hint.h"
 
-#define FJ_HINTED_MAX 64u /* hints that are loaded side by side */
+#define FJ_HINTED_MAX 64u  /* hints that are loaded side by side, */
+#define FJ_HINTED_FILES 8u /* and where files are not mapped: each keeps its file open */
 
 /* A hint that is being loaded. */
 typedef struct fj_load {
@@ -57,7 +58,8 @@ void fj_hinted_create(fj_hinted *group, fj_index *index);
 void fj_hinted_destroy(fj_hinted *group);
 
 static inline bool fj_hinted_is_full(const fj_hinted *group) {
-  return group->count == FJ_HINTED_MAX;
+  bool mapped = group->index->pool.io == FREYJA_IO_MMAP;
+  return group->count == (mapped ? FJ_HINTED_MAX : FJ_HINTED_FILES);
 }
 
 /* Takes a sealed segment without known damage, whose file has the size that the MANIFEST gives

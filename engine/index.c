@@ -154,10 +154,6 @@ freyja_status fj_index_fetch(fj_index *index, fj_found *found, size_t key_size, 
   if (segment == NULL || found->offset >= segment->tail) return fail_lost(index, error);
   uint64_t left = segment->tail - found->offset;
   const uint8_t *p = fj_segment_at(segment, found->offset);
-  if (p == NULL && segment->deferred) {
-    fj_segment_bring(segment); /* so that all of the record comes from the mapping, or none */
-    p = fj_segment_at(segment, found->offset);
-  }
   uint64_t readable = left;
   if (p == NULL) {
     fj_found_release(found);

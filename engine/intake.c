@@ -1,6 +1,7 @@
 /* intake.c - see intake.h. */
 #include "intake.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "detour.h"
@@ -110,6 +111,17 @@ static freyja_status load_hints(fj_intake *intake, freyja_error *error) {
   return fj_hinted_load(&intake->hinted, &intake->hint_fault, error);
 }
 
+/* Those that are open give their descriptors up where there are too few. */
+static freyja_status take_hint(fj_intake *intake, fj_segment *segment, bool *taken,
+                               freyja_error *why, freyja_error *error) {
+  fj_hinted *hinted = &intake->hinted;
+  freyja_status status = fj_hinted_take(hinted, segment, taken, why, error);
+  bool few = why->os_code == EMFILE || why->os_code == ENFILE;
+  if (status != FREYJA_OK || *taken || !few || hinted->count == 0) return status;
+  status = load_hints(intake, error);
+  return status == FREYJA_OK ? fj_hinted_take(hinted, segment, taken, why, error) : status;
+}
+
 freyja_status fj_intake_hint(fj_intake *intake, fj_segment *segment, bool *taken,
                              freyja_error *error) {
   freyja_error why;
@@ -118,8 +130,7 @@ freyja_status fj_intake_hint(fj_intake *intake, fj_segment *segment, bool *taken
   freyja_status status = fj_batch_flush(&intake->batch, error);
   if (status == FREYJA_OK && fj_hinted_is_full(&intake->hinted))
     status = load_hints(intake, error);
-  if (status == FREYJA_OK)
-    status = fj_hinted_take(&intake->hinted, segment, taken, &why, error);
+  if (status == FREYJA_OK) status = take_hint(intake, segment, taken, &why, error);
   if (status != FREYJA_OK) return status;
   if (*taken) {
     intake->result->hints_used++;

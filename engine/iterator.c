@@ -99,7 +99,6 @@ static freyja_status pin_segments(freyja_iterator *it, freyja_error *error) {
     fj_segment *segment = index->ranks[i];
     if (segment->missing) continue;
     segment->references++;
-    fj_segment_bring(segment); /* a child process may go on with it after its file is gone */
     segment->pins++;
     it->pins[it->pin_count].segment = segment;
     it->pins[it->pin_count++].end = segment->tail;

@@ -303,6 +303,7 @@ static freyja_status read_all_again(fj_index *index, fj_sources *sources,
   for (uint32_t i = 0; i < index->count && status == FREYJA_OK; i++)
     status = read_again(&intake, index->ranks[i], error);
   if (status == FREYJA_OK) status = fj_intake_finish(&intake, error);
+  if (status == FREYJA_OK) fj_keydir_fit(&index->keydir);
   sources->hint_fault = intake.hint_fault;
   fj_intake_close(&intake);
   bool later = !index->has_unknown || rank > index->unknown_rank ||

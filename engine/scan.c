@@ -10,7 +10,6 @@
 void fj_scan_open(fj_scan *scan, fj_segment *segment, uint64_t offset, uint64_t end) {
   assert(offset % FJ_RECORD_ALIGN == 0);
   memset(scan, 0, sizeof *scan);
-  fj_segment_bring(segment);
   scan->segment = segment;
   scan->offset = offset;
   scan->end = end;

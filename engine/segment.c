@@ -438,53 +438,6 @@ freyja_status fj_segment_open(fj_pool *pool, uint64_t id, uint64_t sealed_size, 
   return FREYJA_OK;
 }
 
-freyja_status fj_segment_defer(fj_pool *pool, uint64_t id, uint64_t size, fj_segment_kind kind,
-                               uint64_t created, fj_segment **out, freyja_error *error) {
-  freyja_status status = segment_new(pool, id, size, out, error);
-  if (status != FREYJA_OK) return status;
-  fj_segment *segment = *out;
-  segment->sealed = segment->deferred = true;
-  segment->tail = segment->reserved = size;
-  segment->kind = kind;
-  segment->created = created;
-  return FREYJA_OK;
-}
-
-static void unmap_file(fj_segment *segment) {
-  if (segment->map == NULL) return;
-  segment->os->unmap(segment->os->context, segment->map, segment->map_size);
-  segment->map = NULL;
-  if (segment->pool != NULL) segment->pool->maps--;
-}
-
-/* Opens the file of a deferred segment. Where it cannot be, the next use tries again. */
-static freyja_status bring_file(fj_segment *segment, const char *name, freyja_error *error) {
-  uint64_t size = segment->limit, created = segment->created;
-  fj_segment_kind kind = segment->kind;
-  freyja_error why;
-  fj_error_clear(&why);
-  freyja_status status = open_file(segment, name, size, &why, error);
-  bool other = segment->missing || segment->limit != size ||
-               (!segment->damaged && (segment->created != created || segment->kind != kind));
-  if (status == FREYJA_OK && other) {
-    if (why.status == FREYJA_OK)
-      (void)fj_fail_at(&why, FREYJA_CORRUPT, segment->pool->dir, name,
-                       "the file is another than it was");
-    if (error != NULL) *error = why;
-    status = FREYJA_CORRUPT;
-  }
-  segment->limit = segment->reserved = size;
-  segment->created = created;
-  segment->kind = kind;
-  segment->sealed = true;
-  segment->deferred = status != FREYJA_OK;
-  if (status == FREYJA_OK) return status;
-  segment->damaged = segment->missing = segment->unmarked = false;
-  unmap_file(segment);
-  close_file(segment);
-  return status;
-}
-
 /* Makes segment->file usable. */
 static freyja_status use_file(fj_segment *segment, freyja_error *error) {
   if (segment->file >= 0 && !segment->sealed) return FREYJA_OK;
@@ -499,19 +452,10 @@ static freyja_status use_file(fj_segment *segment, freyja_error *error) {
   char name[FJ_NAME_MAX];
   fj_segment_name(name, segment->id);
   while (pool->open_files >= FILES_MAX) (void)close_oldest(pool);
-  if (segment->deferred) {
-    freyja_status status = bring_file(segment, name, error);
-    if (status == FREYJA_OK) pool_link(segment);
-    return status;
-  }
   int code = open_in(pool, name, 0, &segment->file);
   if (code != 0) return fj_fail_os(error, code, pool->dir, name, "open");
   pool_link(segment);
   return FREYJA_OK;
-}
-
-void fj_segment_bring(fj_segment *segment) {
-  if (segment->deferred) (void)use_file(segment, NULL);
 }
 
 void fj_segment_detach(fj_segment *segment) {
@@ -530,7 +474,8 @@ void fj_segment_release(fj_segment *segment) {
       (segment->newer != NULL || segment->older != NULL || segment->pool->newest == segment))
     pool_unlink(segment);
   close_file(segment);
-  unmap_file(segment);
+  if (segment->map != NULL && segment->pool != NULL) segment->pool->maps--;
+  if (segment->map != NULL) os->unmap(os->context, segment->map, segment->map_size);
   os->release(os->context, segment);
 }
 

@@ -71,7 +71,6 @@ typedef struct fj_segment {
   bool damaged;       /* some of its bytes fail verification */
   bool missing;       /* the file is not there or not ours: nothing to read */
   bool unmarked;      /* its header is damaged, so that its mark is not believed */
-  bool deferred;      /* its file has not been opened yet: fj_segment_defer */
   bool hinted;        /* it has a hint file that fits it */
   bool hinting;       /* its hint file is being written */
   uint8_t mark_slot;  /* where the next mark goes: 0 or 1 */
@@ -141,17 +140,6 @@ freyja_status fj_segment_create(fj_pool *pool, fj_segment_kind kind, uint64_t cr
  * *why says what is wrong with it (empty otherwise). Faults: IO, MEMORY, FORMAT. */
 freyja_status fj_segment_open(fj_pool *pool, uint64_t id, uint64_t sealed_size, uint64_t limit,
                               fj_segment **out, freyja_error *why, freyja_error *error);
-
-/* A sealed segment of `size` bytes, all of them records that somebody else has read before,
- * whose file is there with at least as many: it is opened, checked and mapped when it is first
- * read. Then a file that is not the segment's, of that kind and so created, is CORRUPT; one
- * with a damaged header makes the segment damaged. Faults: MEMORY. */
-freyja_status fj_segment_defer(fj_pool *pool, uint64_t id, uint64_t size, fj_segment_kind kind,
-                               uint64_t created, fj_segment **out, freyja_error *error);
-
-/* Opens the file of a deferred segment, so that what happens to its name no longer matters
- * where files are mapped. A fault is not told: the first read meets it. */
-void fj_segment_bring(fj_segment *segment);
 
 /* For a file of which nothing is believed: a sealed segment of `size` bytes, for reading by
  * system calls. Its name is that of segment `id`, its records are those of segment

@@ -44,6 +44,35 @@ describe("keys whose hashes collide", function()
   end
 
   for _, io_mode in ipairs { "mmap", "syscall" } do
+    for hash_bits, count in pairs { 3, [8] = 300, [10] = 900 } do
+      it(("are the same after reading a long log, %d bits, io = %s"):format(hash_bits, io_mode), function()
+        local dir <close> = tmp.dir()
+        local model = {}
+        do
+          local db <close> = assert(freyja.open(dir.path, { hash_bits = hash_bits, sync = "none", maintenance = "manual" }))
+          for i = 1, 25000 do
+            local key = "key" .. i * 7919 % 104729 % count
+            if i * 31 % 64 < 32 then
+              db:put(key, tostring(i))
+              model[key] = tostring(i)
+            else
+              db:delete(key)
+              model[key] = nil
+            end
+          end
+        end
+        os.remove(dir.path .. "/KEYDIR")
+        local db <close> = assert(freyja.open(dir.path, { io = io_mode }))
+        local found = {}
+        for k, v in db:each() do found[k] = v end
+        assert.same(model, found)
+        for i = 0, count do assert.equal(model["key" .. i], (db:get("key" .. i))) end
+        assert.is_true(db:verify().ok)
+      end)
+    end
+  end
+
+  for _, io_mode in ipairs { "mmap", "syscall" } do
     it("are refused by an open when they are so many that it would take too long, io = " .. io_mode, function()
       local dir <close> = tmp.dir()
       local function fill(name, hash_bits)

@@ -1,5 +1,5 @@
 -- Goal: a store of many segments needs few file descriptors.
--- Method: 500 segments, opened, read and iterated by a child process under `ulimit -n 32`.
+-- Method: 500 segments, opened, read and iterated by a child process under `ulimit -n 32`; hint files, under 16.
 local freyja = require "freyja"
 local lfs = require "lfs"
 local tmp = require "spec.support.tmp"
@@ -39,6 +39,29 @@ describe("a store of 500 segments", function()
         dir.path, dir.path, mode)))
       assert.equal(("%d\t%d\n"):format(2 * keys, keys + 1), pipe:read "a", mode)
       keys = keys + 1
+    end
+  end)
+
+  it("opens by its hint files with 16 file descriptors", function()
+    local dir <close> = tmp.dir()
+    do
+      local options = { segment_size = 4096, sync = "none", maintenance = "manual" }
+      local db <close> = assert(freyja.open(dir.path .. "/db", options))
+      for i = 1, 60 do db:put("key" .. i, ("v"):rep(3900)) end
+      for _, segment in ipairs(db:segments()) do
+        if segment.sealed then db:hint(segment.id) end
+      end
+    end
+    tmp.write(dir.path .. "/child.lua", [[
+      local path, mode = ...
+      local db <close> = assert(require "freyja".open(path, { io = mode, readonly = true }))
+      local recovery = db:stats().recovery
+      print(#db, recovery.hints_used, recovery.hints_ignored, recovery.hint)
+    ]])
+    for _, mode in ipairs { "mmap", "syscall" } do
+      local pipe <close> = assert(io.popen(("ulimit -n 16; exec lua5.4 '%s/child.lua' '%s/db' %s 2>&1"):format(
+        dir.path, dir.path, mode)))
+      assert.equal("60\t59\t0\tnil\n", pipe:read "a", mode)
     end
   end)
 

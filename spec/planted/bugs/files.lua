@@ -68,13 +68,7 @@ bug("no_file_is_given_up_for_another", "real_limits",
   [[} while ((code == -EMFILE || code == -ENFILE) && close_oldest(pool));]], [[} while (0);]])
 
 bug("a_mapping_is_leaked", "faults",
-  [[segment->os->unmap(segment->os->context, segment->map, segment->map_size);]], "")
-
-bug("another_file_is_taken_for_the_segment", "damage",
-  [[status = FREYJA_CORRUPT;]], [[;]], "bring_file(")
-
-bug("a_file_that_could_not_be_opened_is_never_again", "faults",
-  [[segment->deferred = status != FREYJA_OK;]], [[segment->deferred = false;]])
+  [[if (segment->map != NULL) os->unmap(os->context, segment->map, segment->map_size);]], "")
 
 bug("a_segment_is_leaked", "faults",
   [[os->release(os->context, segment);]], "", "fj_segment_release(")

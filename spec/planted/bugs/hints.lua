@@ -70,9 +70,8 @@ bug("hint_slots_are_not_looked_at", "hints",
 
 bug("hint_deletes_nothing", "hint", [[if (same) fj_index_delete(index, place);]], "")
 
-bug("a_hint_s_word_is_believed", "hints",
-  [[if (!is_gone(entry)) return record->kind == FJ_KIND_PUT && word == entry->word;]],
-  [[if (!is_gone(entry)) return word != 0;]])
+bug("a_hint_s_place_is_believed", "hints",
+  [[if (fj_index_hash(index, record->key, record->key_size) != entry->hash) return false;]], "(void)index;")
 
 in_file "engine/hinted.c"
 
@@ -81,7 +80,7 @@ bug("newer_hints_come_first", "hint",
   [[status = apply_below(group, &group->loads[group->count - 1 - i], bound, why);]])
 
 bug("the_last_entries_are_left_out", "hint",
-  [[uint64_t bound = r == rounds ? UINT64_MAX : r * step;]], [[uint64_t bound = r * step - 1;]])
+  [[uint64_t bound = r == rounds ? UINT64_MAX : r * step;]], [[uint64_t bound = (r - 1) * step;]])
 
 bug("hint_has_no_timestamps", "hint",
   [[if (counts->newest > index->last_timestamp) index->last_timestamp = counts->newest;]], "")

@@ -10,9 +10,6 @@ bug("keys_of_a_size_are_equal", "collision",
   [[return record->key_size == size && (size == 0 || memcmp(record->key, key, size) == 0);]],
   [[return record->key_size == size;]])
 
-bug("a_view_outlives_its_bytes", "checkpoint",
-  [[fj_segment_bring(segment); /* so that all of the record comes from the mapping, or none */]], "")
-
 bug("a_collision_is_not_noticed", "collision", [[found->collides = true;]], "")
 
 bug("a_flag_is_not_kept", "collision",
@@ -47,8 +44,13 @@ bug("the_last_timestamp_is_forgotten", "system",
   [[if (record->timestamp > index->last_timestamp) index->last_timestamp = record->timestamp;]], "")
 
 bug("records_of_a_hash_change_places", "batch",
-  [[batch->ordered[next[range_of(&batch->entries[i])]++] = batch->entries[i];]],
-  [[batch->ordered[next[range_of(&batch->entries[batch->count - 1 - i])]++] = batch->entries[batch->count - 1 - i];]])
+  [[batch->ordered[next[range_of(batch, &batch->entries[i])]++] = batch->entries[i];]],
+  [[batch->ordered[next[range_of(batch, &batch->entries[batch->count - 1 - i])]++] = batch->entries[batch->count - 1 - i];]])
+
+bug("ranges_go_by_the_whole_hash", "collision",
+  [[return (uint32_t)((entry->hash & batch->index->keydir.hash_mask) >> (64 - RANGE_BITS));]],
+  [[(void)batch;
+  return (uint32_t)(entry->hash >> (64 - RANGE_BITS));]])
 
 bug("one_range_of_a_shard_is_not_applied", "batch",
   [[status = apply_span(batch, batch->ordered + starts[r + 1],]],

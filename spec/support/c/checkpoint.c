@@ -463,74 +463,6 @@ static void test_expiry(freyja_io io) {
   end(&s);
 }
 
-/* ---- files that are opened late --------------------------------------------------- */
-
-/* Calls that an open makes with so many more sealed files, all of them covered. */
-static long count_calls(shop *s, unsigned more) {
-  open_it(s);
-  for (unsigned i = 0; i < more; i++)
-    demand(put(s, KEYS + 1 + i, i) && freyja_rotate(s->db, NULL) == FREYJA_OK, "a file");
-  demand(freyja_checkpoint(s->db, NULL) == FREYJA_OK, "a checkpoint");
-  close_it(s);
-  sim_disk_fail(s->disk, &s->disk->fault); /* counts anew */
-  open_it(s);
-  long calls = s->disk->calls;
-  ok(recovery_of(s).checkpoint_used, "it is used", s->options.io);
-  close_it(s);
-  return calls;
-}
-
-/* Exchanges the bytes of data file 1 for those of file 2, or back. */
-static void exchange(shop *s, uint8_t *bytes, uint64_t size) {
-  uint64_t here = 0;
-  const uint8_t *now = sim_disk_bytes(s->disk, "db/1.data", &here);
-  demand(now != NULL && here == size, "a file of that size");
-  uint8_t *copy = malloc(size);
-  demand(copy != NULL, "memory");
-  memcpy(copy, now, size);
-  sim_disk_put(s->disk, "db/1.data", bytes, size);
-  memcpy(bytes, copy, size);
-  free(copy);
-}
-
-/* A sealed file that a KEYDIR covers is opened when it is read. */
-static void test_files(freyja_io io) {
-  shop s;
-  freyja_view first, second;
-  freyja_error error = {.status = FREYJA_OK};
-  uint64_t size = 0;
-  make(&s, io);
-  long few = count_calls(&s, 4), many = count_calls(&s, 24);
-  ok(many - few <= 24 * 3, "an open looks into no file that is covered", io);
-
-  open_it(&s);
-  bool got = freyja_get_view(s.db, "key1", 4, &first, NULL) == FREYJA_OK &&
-             freyja_get_view(s.db, "key2", 4, &second, NULL) == FREYJA_OK;
-  ok(got && holds_all(&s) && first.size == 1 && memcmp(first.data, "1", 1) == 0 &&
-         second.size == 1 && memcmp(second.data, "2", 1) == 0,
-     "the first look into it is as good as any", io);
-  freyja_view_release(&first);
-  freyja_view_release(&second);
-  close_it(&s);
-
-  const uint8_t *bytes = sim_disk_bytes(s.disk, "db/1.data", &size);
-  uint8_t *other = calloc(1, size);
-  demand(bytes != NULL && other != NULL, "a file");
-  memcpy(other, bytes, size);
-  other[40] ^= 1; /* of another segment, by a right header */
-  uint64_t check = fj_hash(other, 56, 0);
-  fj_put64(other + 56, check);
-  exchange(&s, other, size);
-  open_it(&s);
-  ok(freyja_has(s.db, "key1", 4, &error) == FREYJA_CORRUPT &&
-         strcmp(error.path, "db/1.data") == 0 && get(&s, KEYS + 2) == 1,
-     "a file that is not the segment's is damage, and others read", io);
-  exchange(&s, other, size);
-  ok(holds_all(&s), "until it is there again", io);
-  free(other);
-  end(&s);
-}
-
 int main(void) {
   for (int i = FREYJA_IO_MMAP; i <= FREYJA_IO_SYSCALL; i++) {
     freyja_io io = (freyja_io)i;
@@ -545,7 +477,6 @@ int main(void) {
     test_damaged_store(io);
     test_made_up(io);
     test_expiry(io);
-    test_files(io);
   }
   return failures == 0 ? 0 : 1;
 }
