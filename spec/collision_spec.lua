@@ -49,7 +49,8 @@ describe("keys whose hashes collide", function()
         local dir <close> = tmp.dir()
         local model = {}
         do
-          local db <close> = assert(freyja.open(dir.path, { hash_bits = hash_bits, sync = "none", maintenance = "manual" }))
+          local options = { hash_bits = hash_bits, sync = "none", maintenance = "manual" }
+          local db <close> = assert(freyja.open(dir.path, options))
           for i = 1, 25000 do
             local key = "key" .. i * 7919 % 104729 % count
             if i * 31 % 64 < 32 then

@@ -70,9 +70,6 @@ bug("hint_slots_are_not_looked_at", "hints",
 
 bug("hint_deletes_nothing", "hint", [[if (same) fj_index_delete(index, place);]], "")
 
-bug("a_hint_s_place_is_believed", "hints",
-  [[if (fj_index_hash(index, record->key, record->key_size) != entry->hash) return false;]], "(void)index;")
-
 in_file "engine/hinted.c"
 
 bug("newer_hints_come_first", "hint",

@@ -44,8 +44,10 @@ bug("the_last_timestamp_is_forgotten", "system",
   [[if (record->timestamp > index->last_timestamp) index->last_timestamp = record->timestamp;]], "")
 
 bug("records_of_a_hash_change_places", "batch",
-  [[batch->ordered[next[range_of(batch, &batch->entries[i])]++] = batch->entries[i];]],
-  [[batch->ordered[next[range_of(batch, &batch->entries[batch->count - 1 - i])]++] = batch->entries[batch->count - 1 - i];]])
+  [[for (uint32_t i = 0; i < batch->count; i++)
+    batch->ordered[next[range_of(batch, &batch->entries[i])]++] = batch->entries[i];]],
+  [[for (uint32_t i = batch->count; i-- > 0;)
+    batch->ordered[next[range_of(batch, &batch->entries[i])]++] = batch->entries[i];]])
 
 bug("ranges_go_by_the_whole_hash", "collision",
   [[return (uint32_t)((entry->hash & batch->index->keydir.hash_mask) >> (64 - RANGE_BITS));]],
