@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "hint.h"
 #include "recovery.h"
 
 void fj_index_empty(fj_index *index, const fj_manifest *manifest) {
@@ -121,14 +120,6 @@ static bool is_there(const fj_segment *segment, const fj_checkpoint_segment *cov
   return covered->size <= segment->mark && covered->size <= segment->reserved;
 }
 
-static bool has_hint(const fj_index *index, uint64_t id) {
-  const fj_os *os = index->dir->os;
-  fj_os_stat st;
-  char name[FJ_NAME_MAX];
-  fj_hint_name(name, id);
-  return os->examine(os->context, index->dir->fd, name, &st) == 0 && st.regular;
-}
-
 static freyja_status adopt_segment(fj_index *index, const fj_checkpoint_segment *covered,
                                    const fj_manifest_entry *entry, uint64_t limit,
                                    freyja_error *why, freyja_error *error) {
@@ -152,7 +143,7 @@ static freyja_status adopt_segment(fj_index *index, const fj_checkpoint_segment 
   segment->oldest = covered->oldest;
   segment->newest = covered->newest;
   segment->expires = covered->expires;
-  segment->hinted = segment->sealed && has_hint(index, segment->id);
+  segment->hint_unknown = segment->sealed; /* with many files each look counts */
   return FREYJA_OK;
 }
 

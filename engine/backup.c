@@ -114,13 +114,13 @@ static freyja_status sync_link(const fj_backup *backup, const char *name,
 }
 
 /* Links or copies the hint file of a sealed segment. One that is gone is not missed. */
-static freyja_status take_hint(const fj_backup *backup, const fj_segment *segment,
+static freyja_status take_hint(const fj_backup *backup, fj_segment *segment,
                                freyja_error *error) {
   const fj_os *os = segment->os;
   freyja_error fault;
   char name[FJ_NAME_MAX];
   fj_hint_name(name, segment->id);
-  if (!segment->hinted) return FREYJA_OK;
+  if (!fj_hint_is_there(segment)) return FREYJA_OK;
   if (backup->links) {
     if (os->link(os->context, backup->db->dir.fd, name, backup->folder.dir.fd) == 0)
       return sync_link(backup, name, error);

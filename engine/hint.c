@@ -112,6 +112,18 @@ static freyja_status decode_header(fj_hint *hint, const fj_segment *segment,
   return FREYJA_OK;
 }
 
+bool fj_hint_is_there(fj_segment *segment) {
+  const fj_os *os = segment->os;
+  fj_os_stat st;
+  char name[FJ_NAME_MAX];
+  if (!segment->hint_unknown) return segment->hinted;
+  fj_hint_name(name, segment->id);
+  segment->hinted =
+      os->examine(os->context, segment->pool->dir->fd, name, &st) == 0 && st.regular;
+  segment->hint_unknown = false;
+  return segment->hinted;
+}
+
 /* ---- reading -------------------------------------------------------------- */
 
 static freyja_status read_block(fj_hint *hint, uint64_t first, uint64_t count,

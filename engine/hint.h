@@ -99,6 +99,10 @@ void fj_hint_name_temporary(char name[FJ_NAME_MAX], uint64_t id);
 /* Whether it is a name that fj_hint_name_temporary makes. */
 bool fj_hint_is_temporary(const char *name);
 
+/* Whether the segment, of an open store, has a hint file, as far as its name tells where
+ * nobody has looked into it. */
+bool fj_hint_is_there(fj_segment *segment);
+
 /* ---- reading one ---------------------------------------------------------- */
 
 typedef struct fj_hint {

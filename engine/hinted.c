@@ -72,6 +72,7 @@ freyja_status fj_hinted_take(fj_hinted *group, fj_segment *segment, bool *taken,
   segment->newest = counts->newest;
   segment->expires = counts->expires;
   segment->hinted = *taken = true;
+  segment->hint_unknown = false;
   fj_index_expect(index, counts->expires);
   if (counts->newest > index->last_timestamp) index->last_timestamp = counts->newest;
   index->hint_applied += counts->entries * FJ_HINT_ENTRY;

@@ -150,5 +150,6 @@ freyja_status fj_hint_writer_finish(fj_hint_writer *w, freyja_error *error) {
   (void)os->close(os->context, w->file);
   w->file = -1; /* in its place: not to be removed */
   w->segment->hinted = true;
+  w->segment->hint_unknown = false;
   return FREYJA_OK;
 }

@@ -21,7 +21,7 @@ static bool open_hint(freyja_rewrite *rewrite, fj_segment *segment, uint64_t *by
   fj_lower *lower = &rewrite->lower;
   uint64_t size = (segment->keys + segment->tombstones) * FJ_HINT_ENTRY;
   freyja_error why;
-  if (!segment->hinted || segment->damaged || size > *bytes || lower->hints == NULL)
+  if (!fj_hint_is_there(segment) || segment->damaged || size > *bytes || lower->hints == NULL)
     return false;
   if (rewrite->db->index.pool.io != FREYJA_IO_MMAP) return false; /* it would be many reads */
   *bytes -= size;
@@ -37,8 +37,8 @@ static void look(freyja_rewrite *rewrite) {
   uint64_t bytes = rewrite->bytes;
   lower->known = true;
   lower->before = UINT64_MAX;
-  for (const fj_segment *s; (s = next_lower(rewrite, &rank, &next)) != NULL;)
-    count += s->hinted;
+  for (fj_segment *s; (s = next_lower(rewrite, &rank, &next)) != NULL;)
+    count += fj_hint_is_there(s);
   if (count > 0) lower->hints = os->allocate(os->context, count * sizeof *lower->hints);
   rank = next = 0;
   for (fj_segment *s; (s = next_lower(rewrite, &rank, &next)) != NULL;)

@@ -246,7 +246,7 @@ static freyja_status read_again(fj_intake *intake, fj_segment *segment, freyja_e
   segment->expires = 0;
   if (segment->missing) return FREYJA_OK;
   freyja_status status = FREYJA_OK;
-  if (segment->sealed && !was_damaged && segment->hinted)
+  if (segment->sealed && !was_damaged && fj_hint_is_there(segment))
     status = fj_intake_hint(intake, segment, &taken, error);
   if (status == FREYJA_OK && !taken) {
     segment->mark = tail;

@@ -6,7 +6,7 @@
 /* A rounded live size may pass the bytes that there are by a little. */
 static uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 
-static void fill_segment(const fj_segment *segment, freyja_segment *out) {
+static void fill_segment(fj_segment *segment, freyja_segment *out) {
   uint64_t records = segment->missing ? 0 : segment->tail - FJ_SEGMENT_HEADER;
   memset(out, 0, sizeof *out);
   out->id = segment->id;
@@ -24,7 +24,7 @@ static void fill_segment(const fj_segment *segment, freyja_segment *out) {
   out->sealed = segment->sealed;
   out->damaged = segment->damaged;
   out->merged = segment->kind == FJ_SEGMENT_MERGED;
-  out->has_hint = segment->hinted;
+  out->has_hint = fj_hint_is_there(segment);
 }
 
 size_t freyja_get_segments(freyja *db, freyja_segment *out, size_t capacity) {

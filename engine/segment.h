@@ -71,7 +71,8 @@ typedef struct fj_segment {
   bool damaged;       /* some of its bytes fail verification */
   bool missing;       /* the file is not there or not ours: nothing to read */
   bool unmarked;      /* its header is damaged, so that its mark is not believed */
-  bool hinted;        /* it has a hint file that fits it */
+  bool hinted;        /* it has a hint file that fits it, */
+  bool hint_unknown;  /* or that is to be found out: fj_hint_is_there */
   bool hinting;       /* its hint file is being written */
   uint8_t mark_slot;  /* where the next mark goes: 0 or 1 */
 
