@@ -45,6 +45,7 @@ static void forge_change(forgery *f) {
   uint8_t *entry = f->bytes + FJ_HINT_HEADER + hints_pick((uint32_t)count) * FJ_HINT_ENTRY;
   uint8_t *other = f->bytes + FJ_HINT_HEADER + hints_pick((uint32_t)count) * FJ_HINT_ENTRY;
   uint64_t word = fj_get64(entry + 8);
+  uint32_t at = 0;
   switch (hints_pick(10)) {
   case 0: /* they change their places */
     fj_put64(entry + 8, fj_get64(other + 8));
@@ -74,7 +75,8 @@ static void forge_change(forgery *f) {
     fj_put64(entry + 8, word - ((uint64_t)hints_pick(4) << 28));
     break;
   case 8:
-    fj_put64(f->bytes + 72 + 8 * hints_pick(4), hints_pick(4));
+    at = hints_pick(4);
+    fj_put64(f->bytes + 72 + 8 * at, hints_pick(4));
     break;
   default:
     fj_put64(entry + 8, word ^ UINT64_C(1) << hints_pick(64));
