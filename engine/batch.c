@@ -138,6 +138,7 @@ static freyja_status apply_ranges(fj_batch *batch, freyja_error *error) {
 
 freyja_status fj_batch_flush(fj_batch *batch, freyja_error *error) {
   freyja_status status = FREYJA_OK;
+  if (batch->count == 0) return FREYJA_OK; /* there may be no memory for any */
   batch->index->applied += batch->bytes;
   fj_batch_pass(batch, batch->bytes);
   if (batch->count >= ORDERED_MIN) status = apply_ranges(batch, error);
