@@ -202,8 +202,8 @@ typedef struct freyja_item {
   const void *key; /* borrowed; may be NULL iff key_size is 0 */
   size_t key_size; /* bytes */
   bool found;
-  size_t offset,
-      size; /* bytes: where in the buffer the value lies, if it was found and fits */
+  size_t offset; /* where in the buffer the value lies, if it was found and fits */
+  size_t size;   /* bytes of the value, if it was found */
 } freyja_item;
 
 /* Copies the values of several keys, all as of one moment, one behind the other into the
@@ -385,7 +385,8 @@ typedef struct freyja_recovery {
   uint64_t files_scanned; /* data files; of the others the hint files were read */
   uint64_t hints_used;    /* hint files */
   uint64_t hints_ignored; /* hint files that are there and do not fit, or are damaged: their
-                             data files were scanned */
+                             data files were scanned; after one of which that showed only while
+                             it was loaded, all are */
   uint64_t damaged;       /* spans of bytes that fail verification, or that the disk could not
                              read, and were left in place; not what was damaged since */
   double milliseconds;    /* time that the open took */

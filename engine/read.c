@@ -103,8 +103,9 @@ static void ask_for(freyja *db, const freyja_item *items, size_t count, uint64_t
 /* Copies the item's value behind the others, if it is there and fits. */
 static freyja_status get_item(freyja *db, freyja_item *item, uint64_t hash, uint8_t *buffer,
                               size_t capacity, size_t *needed, freyja_error *error) {
-  fj_found found = {.block = NULL};
+  fj_found found;
   freyja_status status = FREYJA_NOTFOUND;
+  found.block = NULL;
   if (item->key_size <= FREYJA_KEY_SIZE_MAX)
     status = find_hashed(db, item->key, item->key_size, hash, true, &found, error);
   item->found = status == FREYJA_OK;

@@ -82,7 +82,15 @@ bug("the_last_entries_are_left_out", "hint",
 bug("hint_has_no_timestamps", "hint",
   [[if (counts->newest > index->last_timestamp) index->last_timestamp = counts->newest;]], "")
 
+in_file "engine/hint.c"
+
+bug("hints_are_forgotten_by_a_keydir", "checkpoint", [[name, &st) == 0 && st.regular;]],
+  [[name, &st) == 0 && !st.regular;]])
+
 in_file "engine/recovery.c"
+
+bug("a_late_hint_s_fault_stays", "hints",
+  [[if (status != FREYJA_OK && sources.hint_fault.status != FREYJA_OK) {]], [[if (status == FREYJA_END) {]])
 
 bug("hint_of_a_damaged_file_is_used", "hint",
   [[if (segment->sealed && !segment->damaged && segment->limit == entry->size)]],

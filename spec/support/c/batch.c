@@ -13,13 +13,10 @@ static void ok(bool condition, const char *name) {
   failures += !condition;
 }
 
-static uint64_t state = 88172645463325252u;
-
-static uint64_t next_random(void) { /* xorshift (G. Marsaglia) */
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return state;
+static uint64_t next_random(void) {
+  static uint64_t count;
+  count++;
+  return fj_hash(&count, sizeof count, 0);
 }
 
 /* ---- an index of one segment whose file is not there ------------------------- */

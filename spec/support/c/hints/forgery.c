@@ -231,6 +231,61 @@ static void test_impossible(freyja_io io) {
   sim_disk_destroy(disk);
 }
 
+#define LATE_KEYS 40u
+
+static bool has_late_keys(freyja *db) {
+  char key[8], value[8] = "";
+  size_t size = 0;
+  bool right = true;
+  for (unsigned i = 0; i < LATE_KEYS; i++) {
+    size_t length = (size_t)snprintf(key, sizeof key, "%u", i);
+    right = right &&
+            freyja_get(db, key, length, value, sizeof value, &size, NULL) == FREYJA_OK &&
+            size == length && memcmp(key, value, size) == 0;
+  }
+  return right;
+}
+
+/* A store is open whose KEYDIR turns out to be damaged, so that its log is read after all: by
+ * a hint, of which it is found when it is half loaded that an entry is not what it says. */
+static void test_late(freyja_io io) {
+  sim_disk *disk = hints_disk(7);
+  freyja *db = hints_open(disk, io, 4); /* keys are told apart by their records */
+  uint64_t size = 0, at = FJ_HINT_HEADER;
+  freyja_stats stats;
+  forgery f;
+  for (unsigned i = 0; i < LATE_KEYS; i++) {
+    char key[8];
+    size_t length = (size_t)snprintf(key, sizeof key, "%u", i);
+    hints_demand(freyja_put(db, key, length, key, length, NULL) == FREYJA_OK, "a put");
+  }
+  hints_demand(freyja_rotate(db, NULL) == FREYJA_OK && hints_write_all(db) == 1 &&
+                   freyja_checkpoint(db, NULL) == FREYJA_OK,
+               "a hint and a checkpoint are written");
+  hints_close(db);
+  const uint8_t *bytes = sim_disk_bytes(disk, "db/KEYDIR", &size);
+  uint8_t *copy = malloc(size);
+  hints_demand(bytes != NULL && copy != NULL, "a KEYDIR");
+  for (uint64_t i = 0; i < size; i++)
+    copy[i] = i < fj_checkpoint_start(2) ? bytes[i] : (uint8_t)~bytes[i];
+  sim_disk_put(disk, "db/KEYDIR", copy, size);
+  free(copy);
+  forge_begin(&f, disk, 1);
+  for (; at < f.size; at += FJ_HINT_ENTRY) { /* all but the last record's, which is checked */
+    uint64_t word = fj_get64(f.bytes + at + 8);
+    if (fj_hint_offset(word) < FJ_SEGMENT_HEADER + (LATE_KEYS - 2) * 32u)
+      fj_put64(f.bytes + at + 8, word + (UINT64_C(1) << 28));
+  }
+  forge_end(&f, disk);
+  db = hints_open(disk, io, 4);
+  freyja_get_stats(db, &stats);
+  hints_ok(stats.recovery.checkpoint_used && has_late_keys(db) &&
+               db->index.keydir.count == LATE_KEYS,
+           "a hint that turns out wrong late is no fault of an open store");
+  hints_close(db);
+  sim_disk_destroy(disk);
+}
+
 /* Hashes that lie so near to each other that the keydir could not spread them. */
 static void test_near(void) {
   static const uint64_t from[] = {0, UINT64_MAX - 20000, UINT64_C(0x7fffffffffff0000)};
@@ -263,4 +318,6 @@ void hints_test_forged(void) {
   test_impossible(FREYJA_IO_MMAP);
   test_impossible(FREYJA_IO_SYSCALL);
   test_near();
+  test_late(FREYJA_IO_MMAP);
+  test_late(FREYJA_IO_SYSCALL);
 }
