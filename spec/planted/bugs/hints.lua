@@ -84,8 +84,9 @@ bug("hint_has_no_timestamps", "hint",
 
 in_file "engine/hint.c"
 
-bug("hints_are_forgotten_by_a_keydir", "checkpoint", [[name, &st) == 0 && st.regular;]],
-  [[name, &st) == 0 && !st.regular;]])
+bug("hints_are_forgotten_by_a_keydir", "checkpoint",
+  [[os->examine(os->context, segment->pool->dir->fd, name, &st) == 0 && st.regular;]],
+  [[os->examine(os->context, segment->pool->dir->fd, name, &st) == 0 && !st.regular;]])
 
 in_file "engine/recovery.c"
 
