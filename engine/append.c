@@ -104,21 +104,25 @@ static int undo(fj_segment *segment, bool whole) {
   return code == 0 && whole ? fj_sync(os, segment->file) : code;
 }
 
-static freyja_status append_by_write(fj_segment *segment, const fj_draft *draft, uint64_t size,
-                                     bool *poison, freyja_error *error) {
+/* Returns 0 or -errno. */
+static int write_record(fj_segment *segment, const fj_draft *draft, uint64_t offset) {
   static const uint8_t zeros[FJ_RECORD_ALIGN];
   size_t prefix = fj_record_prefix(draft->flags);
-  uint64_t padding = size - prefix - draft->key.size - draft->value.size;
+  uint64_t padding = fj_draft_size(draft) - prefix - draft->key.size - draft->value.size;
   freyja_slice parts[4] = {
       {draft->header, prefix}, draft->key, draft->value, {zeros, (size_t)padding}};
-  int code = fj_write(segment->os, segment->file, parts, 4, segment->tail);
+  return fj_write(segment->os, segment->file, parts, 4, offset);
+}
+
+static freyja_status append_by_write(fj_segment *segment, const fj_draft *draft, bool *poison,
+                                     freyja_error *error) {
+  int code = write_record(segment, draft, segment->tail);
   if (code == 0) return FREYJA_OK;
   *poison = undo(segment, code != -ENOSPC && code != -EDQUOT && code != -EFBIG) != 0;
   return fail(segment, code, "write to the data file", error);
 }
 
-freyja_status fj_segment_stage(fj_segment *segment, const fj_draft *draft, uint64_t size,
-                               freyja_error *error) {
+freyja_status fj_segment_prepare(fj_segment *segment, uint64_t size, freyja_error *error) {
   assert(!segment->sealed);
   assert(fj_segment_fits(segment, size));
   uint64_t end = segment->tail + size;
@@ -131,15 +135,41 @@ freyja_status fj_segment_stage(fj_segment *segment, const fj_draft *draft, uint6
   assert(end <= segment->reserved);                     /* S2 */
   if (size > FILL_MAX) segment->filled = round_up(end); /* its copy is cheap by itself */
   else if (end > segment->filled) prefill(segment, end);
-  fj_record_encode_body(segment->map + segment->tail, draft);
   return FREYJA_OK;
 }
 
-freyja_status fj_segment_append(fj_segment *segment, const fj_draft *draft, uint64_t size,
-                                bool *poison, freyja_error *error) {
-  if (!segment->mapped_writes) return append_by_write(segment, draft, size, poison, error);
+freyja_status fj_segment_stage(fj_segment *segment, const fj_draft *draft, uint64_t size,
+                               freyja_error *error) {
+  freyja_status status = fj_segment_prepare(segment, size, error);
+  if (status == FREYJA_OK && segment->mapped_writes)
+    fj_record_encode_body(segment->map + segment->tail, draft);
+  return status;
+}
+
+freyja_status fj_segment_append(fj_segment *segment, const fj_draft *draft, bool *poison,
+                                freyja_error *error) {
+  if (!segment->mapped_writes) return append_by_write(segment, draft, poison, error);
   memcpy(segment->map + segment->tail, draft->header, FJ_RECORD_HEADER);
   return FREYJA_OK;
+}
+
+freyja_status fj_segment_put_ahead(fj_segment *segment, const fj_draft *draft, uint64_t offset,
+                                   freyja_error *error) {
+  assert(offset >= segment->tail && offset + fj_draft_size(draft) <= segment->staged);
+  if (segment->mapped_writes) {
+    fj_record_encode_body(segment->map + offset, draft);
+    memcpy(segment->map + offset, draft->header, FJ_RECORD_HEADER);
+    return FREYJA_OK;
+  }
+  int code = write_record(segment, draft, offset);
+  return code == 0 ? FREYJA_OK : fail(segment, code, "write to the data file", error);
+}
+
+bool fj_segment_withdraw(fj_segment *segment) {
+  const fj_os *os = segment->os;
+  segment->reserved = segment->filled = segment->tail;
+  int code = os->truncate(os->context, segment->file, segment->tail);
+  return code == 0 && fj_sync(os, segment->file) == 0;
 }
 
 void fj_segment_count(fj_segment *segment, uint8_t kind, uint64_t timestamp, uint64_t expiry) {

@@ -176,7 +176,8 @@ static freyja_status await_end(fj_audit *audit, const fj_record *record, uint64_
   if (record->kind == FJ_KIND_TOMBSTONE || fj_record_is_due(record, audit->time)) {
     fj_positions_remove(&audit->pending, key_hash);
   } else if (audit->pending.count <= audit->ends) {
-    if (!fj_positions_reserve(&audit->pending)) return fj_fail_memory(error, "verify a store");
+    if (!fj_positions_reserve(&audit->pending, 1))
+      return fj_fail_memory(error, "verify a store");
     fj_positions_add(&audit->pending, key_hash);
   }
   return FREYJA_OK;

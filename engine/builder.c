@@ -91,7 +91,7 @@ freyja_status fj_builder_put(fj_builder *builder, freyja_slice key, freyja_slice
   if (collides) draft.flags |= FJ_FLAG_COLLIDES;
   fj_record_seal(&draft, fj_record_seed(active->seed, active->tail));
   status = fj_segment_stage(active, &draft, size, error);
-  if (status == FREYJA_OK) status = fj_segment_append(active, &draft, size, &poison, error);
+  if (status == FREYJA_OK) status = fj_segment_append(active, &draft, &poison, error);
   if (status != FREYJA_OK) return status;
   fj_keydir_insert(&builder->keys, place, hash, fj_word_make(0, active->tail, size, collides));
   fj_segment_publish(active, &draft, size);

@@ -21,7 +21,7 @@ static bool is_to_go(freyja *db, fj_sweep *sweep, const fj_slot *slot) {
     expect(sweep, expiry);
     return false;
   }
-  if (fj_iterators_reserve(&db->iterators, NULL) != FREYJA_OK) {
+  if (fj_iterators_reserve(&db->iterators, 1, NULL) != FREYJA_OK) {
     expect(sweep, expiry);
     sweep->kept++;
     return false;

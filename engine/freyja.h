@@ -54,7 +54,9 @@ typedef enum freyja_status {
   FREYJA_POISONED, /* an earlier sync failed: no more writes until it is reopened */
   FREYJA_FORKED,   /* the handle belongs to the parent process */
   FREYJA_CLOSED,   /* the handle, or the store of an iterator, is closed */
-  FREYJA_CONFLICT, /* a rewrite is under way */
+  FREYJA_CONFLICT, /* a rewrite is under way; what a serializable transaction has read was
+                    * changed
+                    */
   FREYJA_LIMIT,    /* a key, value or setting is outside its limits; nothing was written */
   FREYJA_MEMORY,   /* no memory; nothing was written */
   FREYJA_FORMAT    /* the store's format is not one that this library reads */
@@ -309,6 +311,69 @@ FREYJA_API freyja_status freyja_iterator_next(freyja_iterator *iterator, freyja_
 
 /* Releases it; before or after its store is closed; NULL is allowed. */
 FREYJA_API void freyja_iterator_close(freyja_iterator *iterator);
+
+/* ---- transactions ------------------------------------------------------- */
+
+/* Puts and deletions that take place together: when they are committed, all of them are there
+ * for every reader, and after every crash, or none is. Until then nobody else sees them. Any
+ * number of transactions may be open at a time; none of them makes others wait. */
+typedef struct freyja_transaction freyja_transaction;
+
+typedef struct freyja_transaction_options {
+  bool serializable; /* false: read-committed. The commit fails with CONFLICT if a key that the
+                        transaction has read, or that begins as those that it has iterated, has
+                        been written or has expired since: what is committed could then as well
+                        have run all at once, one after the other. */
+} freyja_transaction_options;
+
+/* Begins one; options may be NULL for the defaults. *out is for freyja_transaction_close.
+ * Faults: MEMORY, FORKED; serializable, while the keys of a rewrite that has changed values
+ * are being moved, also those of freyja_rewrite_step. */
+FREYJA_API freyja_status freyja_begin(freyja *db, const freyja_transaction_options *options,
+                                      freyja_transaction **out, freyja_error *error);
+
+/* As freyja_get and freyja_has, but the transaction's own writes come first; what it has not
+ * written is as the store has it now. Further faults: CLOSED (it is committed, or its store is
+ * closed). */
+FREYJA_API freyja_status freyja_transaction_get(freyja_transaction *transaction,
+                                                const void *key, size_t key_size, void *buffer,
+                                                size_t capacity, size_t *value_size,
+                                                freyja_error *error);
+FREYJA_API freyja_status freyja_transaction_has(freyja_transaction *transaction,
+                                                const void *key, size_t key_size,
+                                                freyja_error *error);
+
+/* As freyja_iterator_open, with the transaction's own writes of now. Of those, in the log's
+ * order the last, an entry's timestamp and expiry are 0. It goes on when the transaction is
+ * committed or closed. Further faults: CLOSED. */
+FREYJA_API freyja_status freyja_transaction_iterate(freyja_transaction *transaction,
+                                                    const freyja_iterator_options *options,
+                                                    freyja_iterator **out,
+                                                    freyja_error *error);
+
+/* As freyja_put_ttl; the time to live (microseconds, 0: for ever) begins with the commit.
+ * LIMIT also if the records of all that is to be committed would not fit one segment. Takes
+ * memory for key and value, and some 120 bytes. Further faults: CLOSED. */
+FREYJA_API freyja_status freyja_transaction_put(freyja_transaction *transaction,
+                                                const void *key, size_t key_size,
+                                                const void *value, size_t value_size,
+                                                uint64_t ttl, freyja_error *error);
+
+/* OK if the key was there, for the transaction, and is gone; NOTFOUND if it was not there. As
+ * freyja_transaction_put. */
+FREYJA_API freyja_status freyja_transaction_delete(freyja_transaction *transaction,
+                                                   const void *key, size_t key_size,
+                                                   freyja_error *error);
+
+/* Makes all of it visible, as one, and under FREYJA_SYNC_ALWAYS durable. Then the transaction
+ * has ended. On a fault nothing has changed, and it is still open: CONFLICT, which cannot
+ * become better, CLOSED, and those of freyja_put. */
+FREYJA_API freyja_status freyja_transaction_commit(freyja_transaction *transaction,
+                                                   freyja_error *error);
+
+/* Releases it, before or after its store is closed; what is not committed has not happened.
+ * NULL is allowed. */
+FREYJA_API void freyja_transaction_close(freyja_transaction *transaction);
 
 /* ---- merging ------------------------------------------------------------ */
 
@@ -584,6 +649,7 @@ typedef struct freyja_record {
   uint32_t size;   /* bytes in the file, padding included */
   freyja_kind kind;
   bool collides;      /* another live key had the same hash (FORMAT.md) */
+  bool more;          /* the next record is of the same transaction */
   uint64_t timestamp; /* microseconds since the epoch */
   uint64_t expiry;    /* likewise; 0: it does not expire */
   freyja_slice key;   /* both valid until the next call */

@@ -56,7 +56,7 @@ static inline uint64_t fj_hint_size(uint64_t word) {
 static inline uint64_t fj_hint_word(uint64_t offset, const fj_record *record) {
   return offset / FJ_RECORD_ALIGN | record->size / FJ_RECORD_ALIGN << 28 |
          (record->kind == FJ_KIND_TOMBSTONE ? FJ_HINT_TOMBSTONE : 0) |
-         (uint64_t)record->flags << FJ_HINT_FLAGS;
+         (uint64_t)(record->flags & (FJ_FLAG_COLLIDES | FJ_FLAG_EXPIRES)) << FJ_HINT_FLAGS;
 }
 
 /* The record's flags. */

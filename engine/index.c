@@ -286,6 +286,8 @@ static void remove_live(fj_index *index, uint64_t word) {
   segment->live_bytes -= fj_word_size(word);
 }
 
+void fj_index_count_in(fj_index *index, uint64_t word) { add_live(index, word); }
+
 void fj_index_replace(fj_index *index, fj_place place, uint64_t word) {
   remove_live(index, place.slot->word);
   add_live(index, word);

@@ -52,6 +52,8 @@ typedef struct fj_index {
   fj_checkpoint *checkpoint; /* while shards are absent; NULL: none is, or it cannot be used */
   freyja_error checkpoint_fault; /* why one was not used, or not to its end */
   bool recovered;                /* the store has been opened */
+  uint64_t readings; /* since then: how often the log was read again, and the keydir made anew
+                      */
   /* Where in the log the KEYDIR on disk ends: the segment's id (0: there is none that can be
    * used), and the offset in it. */
   uint64_t covered_id, covered_end;
@@ -186,6 +188,9 @@ static inline bool fj_index_is_sure(const fj_slot *slot, uint32_t flags) {
 void fj_index_replace(fj_index *index, fj_place place, uint64_t word);
 void fj_index_insert(fj_index *index, fj_place place, uint64_t hash, uint64_t word);
 void fj_index_delete(fj_index *index, fj_place place);
+
+/* A slot that the keydir got for a record that is about to be written counts from now on. */
+void fj_index_count_in(fj_index *index, uint64_t word);
 
 /* Counts what finding the place of a record has cost, in bytes that were looked at: records of
  * its hash, their keys, and slots that were passed (one each). LIMIT if that is out of

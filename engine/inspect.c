@@ -66,6 +66,26 @@ static void check_padding(const fj_inspection *in, const fj_record *record) {
                       "the padding behind a record is not zero");
 }
 
+/* Whether the log ends with this record, since its transaction is not whole: also where a part
+ * of that cannot be read. */
+static freyja_status ends_within(fj_inspection *in, const fj_record *record, bool *ends,
+                                 freyja_error *error) {
+  bool whole = true;
+  uint64_t end = in->end;
+  freyja_error fault;
+  if ((record->flags & FJ_FLAG_MORE) == 0 || in->scan.offset < in->whole_until)
+    return FREYJA_OK;
+  freyja_status status =
+      fj_scan_transaction(in->segment, in->scan.offset, &end, &whole, &fault);
+  if (status != FREYJA_OK && !fj_scan_is_unreadable(&in->scan, &fault)) {
+    if (error != NULL) *error = fault;
+    return status;
+  }
+  *ends = status != FREYJA_OK || !whole;
+  if (!*ends) in->whole_until = end;
+  return FREYJA_OK;
+}
+
 /* Takes the record at the scan's offset and moves behind it. *ends: the log ends before it. */
 static freyja_status take_record(fj_inspection *in, fj_record *record, uint64_t key_hash,
                                  bool *ends, freyja_error *error) {
@@ -82,6 +102,10 @@ static freyja_status take_record(fj_inspection *in, fj_record *record, uint64_t 
     }
   }
   *ends = !trusted && !(whole && fj_record_is_padded(record));
+  if (!*ends && !trusted) {
+    freyja_status status = ends_within(in, record, ends, error);
+    if (status != FREYJA_OK) return status;
+  }
   if (*ends) return FREYJA_OK;
   if (whole && in->values && in->findings != NULL) check_padding(in, record);
   uint64_t size = record->size;
@@ -114,7 +138,7 @@ freyja_status fj_inspect(fj_inspection *in, uint64_t offset, freyja_error *error
   bool ends = false;
   fj_scan_open(&in->scan, in->segment, offset, in->end);
   in->scan.lenient = true;
-  in->unknown = in->last_end = 0;
+  in->unknown = in->last_end = in->whole_until = 0;
   while (status == FREYJA_OK && !ends) status = step(in, &ends, error);
   in->stop = in->scan.offset;
   fj_scan_close(&in->scan);

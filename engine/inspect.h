@@ -24,10 +24,11 @@ struct fj_inspection {
   fj_take_record take;
   void *argument;
 
-  fj_scan scan;      /* its offset is that of the record being taken */
-  uint64_t stop;     /* result: where the log ended, or `end` */
-  uint64_t unknown;  /* result: bytes of which nobody can tell what records they held */
-  uint64_t last_end; /* result: end of the last span of those */
+  fj_scan scan;         /* its offset is that of the record being taken */
+  uint64_t whole_until; /* end of the transaction that was read to its end last */
+  uint64_t stop;        /* result: where the log ended, or `end` */
+  uint64_t unknown;     /* result: bytes of which nobody can tell what records they held */
+  uint64_t last_end;    /* result: end of the last span of those */
 };
 
 /* Opens the file of segment `id` for an inspection, through `pool`, which is read-only and in

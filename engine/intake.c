@@ -57,6 +57,21 @@ static freyja_status take_fault(fj_index *index, fj_scan *scan, freyja_error *wh
   return why->status;
 }
 
+/* Whether the log ends with the record at the scan's offset, where it may be torn: because its
+ * transaction is not whole (N2). */
+static freyja_status ends_within(fj_intake *intake, const fj_scan *scan,
+                                 const fj_record *record, bool *ends, freyja_error *error) {
+  bool whole = true;
+  uint64_t end = scan->end;
+  bool first = (record->flags & FJ_FLAG_MORE) != 0 && scan->offset >= intake->whole_until;
+  *ends = false;
+  if (!first) return FREYJA_OK;
+  freyja_status status = fj_scan_transaction(scan->segment, scan->offset, &end, &whole, error);
+  if (whole) intake->whole_until = end;
+  *ends = !whole;
+  return status;
+}
+
 /* Applies the record at scan->offset if its value is whole or its damage is no
  * torn tail; *ends tells that the log ends here instead. */
 static freyja_status take_record(fj_intake *intake, fj_scan *scan, fj_record *record,
@@ -70,7 +85,8 @@ static freyja_status take_record(fj_intake *intake, fj_scan *scan, fj_record *re
   if (status != FREYJA_OK || (why.status != FREYJA_OK && (!damage || index->recovered)))
     return take_fault(index, scan, &why, error);
   *ends = !damage && !(valid && fj_record_is_padded(record));
-  if (*ends) return FREYJA_OK;
+  if (!*ends && !damage) status = ends_within(intake, scan, record, ends, error);
+  if (*ends || status != FREYJA_OK) return status;
   if (!valid) fj_index_add_damage(index, segment, scan->offset, record->size, false, &why);
   uint64_t offset = scan->offset;
   fj_scan_skip(scan, record);
@@ -87,6 +103,7 @@ freyja_status fj_intake_scan(fj_intake *intake, fj_segment *segment, uint64_t fr
   bool ends = false;
   freyja_status status = fj_hinted_load(&intake->hinted, &intake->hint_fault, error);
   fj_scan_open(&scan, segment, from, end);
+  intake->whole_until = 0;
   while (status == FREYJA_OK && !ends) {
     fj_scan_found found;
     fj_record record;

@@ -2,7 +2,9 @@
  * or from their hint files where these are there. Each of the two ways puts aside what it has
  * read (batch.h, hinted.h), and gives way to the other only with all of it applied.
  *
- * N1  What is put aside is of one of the two kinds, and newer than what was applied. */
+ * N1  What is put aside is of one of the two kinds, and newer than what was applied.
+ * N2  Where the log may be torn, no record of a transaction is taken before all of it was
+ *     read. */
 #ifndef FJ_INTAKE_H
 #define FJ_INTAKE_H
 
@@ -15,6 +17,7 @@ typedef struct fj_intake {
   fj_hinted hinted;
   bool with_hints;         /* hints may be used */
   freyja_error hint_fault; /* a hint that was taken turned out not to be usable */
+  uint64_t whole_until;    /* end of the transaction that was read to its end last */
   freyja_recovery *result;
 } fj_intake;
 

@@ -36,6 +36,8 @@ struct freyja_iterator {
   fj_sorted sorted;
   uint8_t *prefix;
   size_t prefix_size;
+  fj_overlay overlay; /* `self` is NULL if there is none */
+  uint32_t own;       /* number of the overlay's next entry */
 };
 
 /* ---- life ----------------------------------------------------------------- */
@@ -60,6 +62,8 @@ static void let_go(freyja_iterator *it) {
   it->pin_count = 0;
   fj_positions_destroy(&it->changed);
   fj_sorted_destroy(&it->sorted);
+  if (it->overlay.self != NULL) it->overlay.release(it->overlay.self);
+  it->overlay.self = NULL;
   it->os->release(it->os->context, it->pins);
   it->os->release(it->os->context, it->prefix);
   it->pins = NULL;
@@ -155,10 +159,9 @@ static freyja_status was_live(freyja_iterator *it, const fj_record *record, uint
   return status;
 }
 
-static bool has_prefix(const freyja_iterator *it, const fj_record *record) {
+static bool has_prefix(const freyja_iterator *it, const void *key, size_t key_size) {
   if (it->prefix_size == 0) return true;
-  return record->key_size >= it->prefix_size &&
-         memcmp(record->key, it->prefix, it->prefix_size) == 0;
+  return key_size >= it->prefix_size && memcmp(key, it->prefix, it->prefix_size) == 0;
 }
 
 /* Whether damage may hide a newer record of the key. */
@@ -199,9 +202,11 @@ static freyja_status is_wanted(freyja_iterator *it, const fj_record *record, uin
                                bool *wanted, freyja_error *error) {
   *wanted = false;
   if (record->kind != FJ_KIND_PUT || fj_record_is_due(record, it->time)) return FREYJA_OK;
-  if (!has_prefix(it, record)) return FREYJA_OK;
+  if (!has_prefix(it, record->key, record->key_size)) return FREYJA_OK;
   freyja_status status = was_live(it, record, key_hash, wanted, error);
   if (*wanted) *wanted = !is_doubtful(it);
+  if (*wanted && it->overlay.self != NULL)
+    *wanted = it->overlay.shows(it->overlay.self, record, key_hash);
   return status;
 }
 
@@ -269,11 +274,21 @@ static void fill_entry(freyja_entry *entry, const fj_record *record, bool keys_o
   entry->expiry = fj_record_expiry(record);
 }
 
+/* The overlay's next entry; false if there is none. */
+static bool next_own(freyja_iterator *it, freyja_entry *entry) {
+  while (it->overlay.self != NULL && it->overlay.entry(it->overlay.self, &it->own, entry)) {
+    it->own++;
+    if (it->keys_only) entry->value = (freyja_slice){NULL, 0};
+    if (has_prefix(it, entry->key.data, entry->key.size)) return true;
+  }
+  return false;
+}
+
 static freyja_status next_in_log(freyja_iterator *it, freyja_entry *entry,
                                  freyja_error *error) {
   fj_record record;
   freyja_status status = next_live(it, &record, error);
-  if (status == FREYJA_END) return at_end(it, error);
+  if (status == FREYJA_END) return next_own(it, entry) ? FREYJA_OK : at_end(it, error);
   if (status != FREYJA_OK) return status;
   bool valid = true;
   uint64_t offset = it->scan.offset;
@@ -287,6 +302,14 @@ static freyja_status next_in_log(freyja_iterator *it, freyja_entry *entry,
 
 /* ---- reading in the keys' order ------------------------------------------- */
 
+static freyja_status collect_own(freyja_iterator *it, freyja_error *error) {
+  freyja_entry entry;
+  freyja_status status = FREYJA_OK;
+  while (status == FREYJA_OK && next_own(it, &entry))
+    status = fj_sorted_add(&it->sorted, entry.key, NULL, it->own - 1, 0, error);
+  return status;
+}
+
 static freyja_status collect(freyja_iterator *it, freyja_error *error) {
   fj_record record;
   freyja_status status = FREYJA_OK;
@@ -297,7 +320,8 @@ static freyja_status collect(freyja_iterator *it, freyja_error *error) {
     if (status != FREYJA_OK) return status;
     fj_scan_skip(&it->scan, &record);
   }
-  if (status != FREYJA_END) return status;
+  if (status == FREYJA_END) status = collect_own(it, error);
+  if (status != FREYJA_OK) return status;
   fj_sorted_sort(&it->sorted);
   it->tracking = false; /* from here on it reads records, whatever points to them */
   fj_positions_destroy(&it->changed);
@@ -308,6 +332,11 @@ static freyja_status next_in_order(freyja_iterator *it, freyja_entry *entry,
                                    freyja_error *error) {
   const fj_sorted_item *item = fj_sorted_next(&it->sorted);
   if (item == NULL) return at_end(it, error);
+  if (item->segment == NULL) {
+    it->own = (uint32_t)item->offset;
+    (void)next_own(it, entry);
+    return FREYJA_OK;
+  }
   entry->key.data = item->key;
   entry->key.size = item->key_size;
   entry->value.data = NULL;
@@ -328,15 +357,20 @@ static freyja_status next_in_order(freyja_iterator *it, freyja_entry *entry,
 /* ---- the interface -------------------------------------------------------- */
 
 freyja_status fj_iterator_create(fj_iterators *list, fj_index *index,
-                                 const freyja_iterator_options *options, freyja_iterator **out,
+                                 const freyja_iterator_options *options,
+                                 const fj_overlay *overlay, freyja_iterator **out,
                                  freyja_error *error) {
   static const freyja_iterator_options defaults = {.order = FREYJA_ORDER_LOG};
   const fj_os *os = index->dir->os;
   if (options == NULL) options = &defaults;
   *out = NULL;
   freyja_iterator *it = os->allocate(os->context, sizeof *it);
-  if (it == NULL) return fj_fail_memory(error, "iterate");
+  if (it == NULL) {
+    if (overlay != NULL) overlay->release(overlay->self);
+    return fj_fail_memory(error, "iterate");
+  }
   memset(it, 0, sizeof *it);
+  if (overlay != NULL) it->overlay = *overlay;
   it->os = os;
   it->index = index;
   it->keys_only = options->keys_only;
@@ -372,10 +406,10 @@ freyja_status freyja_iterator_next(freyja_iterator *iterator, freyja_entry *entr
                                 : next_in_log(iterator, entry, error);
 }
 
-freyja_status fj_iterators_reserve(fj_iterators *list, freyja_error *error) {
+freyja_status fj_iterators_reserve(fj_iterators *list, uint64_t count, freyja_error *error) {
   for (freyja_iterator *it = list->first; it != NULL; it = it->next) {
     if (!it->tracking || it->current >= it->pin_count) continue;
-    if (!fj_positions_reserve(&it->changed))
+    if (!fj_positions_reserve(&it->changed, count))
       return fj_fail_memory(error, "keep an iterator's view");
   }
   return FREYJA_OK;

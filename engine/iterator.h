@@ -22,13 +22,27 @@ typedef struct fj_iterators {
   uint64_t count;
 } fj_iterators;
 
-/* Makes an iterator over the index as it is. Faults: MEMORY, IO. */
+/* What a transaction lays over the store that it iterates: entries of its own, and which of
+ * the store's they hide. */
+typedef struct fj_overlay {
+  void *self;
+  /* Whether the store's live record is not hidden: then the iterator gives it. */
+  bool (*shows)(void *self, const fj_record *record, uint64_t key_hash);
+  /* Its own entry number *at or the first behind that, to whose number *at is set; false if
+   * there is none. It stays valid, and its number, until the release. */
+  bool (*entry)(void *self, uint32_t *at, freyja_entry *entry);
+  void (*release)(void *self);
+} fj_overlay;
+
+/* Makes an iterator over the index as it is. It takes over the overlay, which may be NULL,
+ * even if it fails. Faults: MEMORY, IO. */
 freyja_status fj_iterator_create(fj_iterators *list, fj_index *index,
-                                 const freyja_iterator_options *options, freyja_iterator **out,
+                                 const freyja_iterator_options *options,
+                                 const fj_overlay *overlay, freyja_iterator **out,
                                  freyja_error *error);
 
-/* Makes sure that the next fj_iterators_note cannot fail. Faults: MEMORY. */
-freyja_status fj_iterators_reserve(fj_iterators *list, freyja_error *error);
+/* Makes sure that the next so many fj_iterators_note cannot fail. Faults: MEMORY. */
+freyja_status fj_iterators_reserve(fj_iterators *list, uint64_t count, freyja_error *error);
 
 /* The record at that place, with that timestamp, is about to lose its slot. */
 void fj_iterators_note(fj_iterators *list, const fj_segment *segment, uint64_t offset,

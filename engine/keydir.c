@@ -203,6 +203,11 @@ freyja_status fj_keydir_reserve(fj_keydir *keydir, uint64_t hash, fj_place *plac
   return status;
 }
 
+freyja_status fj_keydir_make_ready(fj_keydir *keydir, uint64_t more, freyja_error *error) {
+  bool grows = keydir->count_max - keydir->count <= more || keydir->count >= keydir->count_max;
+  return keydir->absent > 0 && grows ? fj_keydir_bring_all(keydir, error) : FREYJA_OK;
+}
+
 void fj_keydir_expect(fj_keydir *keydir, uint64_t more) {
   if (keydir->absent > 0 || more > (uint64_t)FJ_CAPACITY_MAX * FJ_SHARDS - keydir->count)
     return;

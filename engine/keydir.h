@@ -98,12 +98,14 @@ typedef struct fj_place {
 void fj_keydir_create(fj_keydir *keydir, const fj_os *os, uint32_t hash_bits);
 void fj_keydir_destroy(fj_keydir *keydir);
 
-/* The word of a record of that size in bytes, with those flags (record.h). */
+/* The word of a record of that size in bytes, with those flags (record.h), of which `more` is
+ * not kept. */
 static inline uint64_t fj_word_make(uint32_t segment_slot, uint64_t offset, uint64_t size,
                                     uint8_t flags) {
   _Static_assert((FJ_WORD_COLLIDES | FJ_WORD_EXPIRES) >> 62 ==
                      (FJ_FLAG_COLLIDES | FJ_FLAG_EXPIRES),
                  "the flags of a word are those of its record");
+  _Static_assert((uint64_t)FJ_FLAG_MORE << 62 == 0, "this one falls off the end");
   uint64_t units = size / 8;
   unsigned exponent = 0;
   while (units >= 512) {
@@ -228,6 +230,11 @@ static inline uint64_t fj_keydir_bytes(const fj_keydir *keydir) {
  * the source. */
 freyja_status fj_keydir_reserve(fj_keydir *keydir, uint64_t hash, fj_place *place,
                                 freyja_error *error);
+
+/* Brings all absent shards if inserting so many more might need it. Faults: those of the
+ * source.
+ */
+freyja_status fj_keydir_make_ready(fj_keydir *keydir, uint64_t more, freyja_error *error);
 
 /* Grows at once, if it has to, so that `more` slots find room: for a load of many. Without the
  * memory for that, or while shards are absent, nothing changes. Places are no longer valid. */

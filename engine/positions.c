@@ -30,10 +30,11 @@ static void place(fj_positions *set, uint64_t position) {
   set->slots[i] = position;
 }
 
-bool fj_positions_reserve(fj_positions *set) {
-  if (set->capacity > 0 && set->count < set->capacity / 2) return true;
+bool fj_positions_reserve(fj_positions *set, uint64_t more) {
+  if (set->capacity / 2 - set->count >= more && set->capacity > 0) return true;
   fj_positions grown = *set;
-  grown.capacity = set->capacity == 0 ? CAPACITY_MIN : set->capacity * 2;
+  if (grown.capacity == 0) grown.capacity = CAPACITY_MIN;
+  while (grown.capacity / 2 - set->count < more) grown.capacity *= 2;
   grown.count = 0;
   grown.slots = set->os->allocate(set->os->context, grown.capacity * sizeof *grown.slots);
   if (grown.slots == NULL) return false;

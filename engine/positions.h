@@ -16,8 +16,8 @@ typedef struct fj_positions {
 void fj_positions_create(fj_positions *set, const fj_os *os);
 void fj_positions_destroy(fj_positions *set);
 
-/* Makes room for one more; false if there is no memory. */
-bool fj_positions_reserve(fj_positions *set);
+/* Makes room for so many more; false if there is no memory. */
+bool fj_positions_reserve(fj_positions *set, uint64_t more);
 
 /* Adds a number, which is not 0; after fj_positions_reserve. */
 void fj_positions_add(fj_positions *set, uint64_t number);

@@ -12,9 +12,8 @@ typedef struct fj_block {
 /* Views tell their owner's kind by the lowest bit: 1 for a block. */
 #define OWNER_IS_BLOCK 1u
 
-/* Finds the record of a key with that hash; one that has expired is none. */
-static freyja_status find_hashed(freyja *db, const void *key, size_t key_size, uint64_t hash,
-                                 bool whole, fj_found *found, freyja_error *error) {
+freyja_status fj_store_find(freyja *db, const void *key, size_t key_size, uint64_t hash,
+                            bool whole, fj_found *found, freyja_error *error) {
   freyja_status status = fj_index_find(&db->index, key, key_size, hash, whole, found, error);
   if (status == FREYJA_NOTFOUND && !db->index.has_unknown) return status;
   if (status != FREYJA_OK && status != FREYJA_NOTFOUND) return status;
@@ -31,7 +30,7 @@ static freyja_status find(freyja *db, const void *key, size_t key_size, bool who
   if (!fj_store_is_process(db)) return fj_store_check_process(db, error);
   if (key_size > FREYJA_KEY_SIZE_MAX) return FREYJA_NOTFOUND;
   uint64_t hash = fj_index_hash(&db->index, key, key_size);
-  return find_hashed(db, key, key_size, hash, whole, found, error);
+  return fj_store_find(db, key, key_size, hash, whole, found, error);
 }
 
 freyja_status freyja_get(freyja *db, const void *key, size_t key_size, void *buffer,
@@ -107,7 +106,7 @@ static freyja_status get_item(freyja *db, freyja_item *item, uint64_t hash, uint
   freyja_status status = FREYJA_NOTFOUND;
   found.block = NULL;
   if (item->key_size <= FREYJA_KEY_SIZE_MAX)
-    status = find_hashed(db, item->key, item->key_size, hash, true, &found, error);
+    status = fj_store_find(db, item->key, item->key_size, hash, true, &found, error);
   item->found = status == FREYJA_OK;
   if (item->found) {
     item->offset = *needed;
@@ -198,5 +197,5 @@ freyja_status freyja_iterator_open(freyja *db, const freyja_iterator_options *op
   freyja_status status = fj_store_check_process(db, error);
   if (status == FREYJA_OK) status = fj_keydir_bring_all(&db->index.keydir, error); /* K6 */
   if (status != FREYJA_OK) return status;
-  return fj_iterator_create(&db->iterators, &db->index, options, out, error);
+  return fj_iterator_create(&db->iterators, &db->index, options, NULL, out, error);
 }

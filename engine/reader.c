@@ -120,6 +120,7 @@ freyja_status freyja_log_next(freyja_log *log, freyja_record *record, freyja_err
   record->size = (uint32_t)inner.size;
   record->kind = (freyja_kind)inner.kind;
   record->collides = (inner.flags & FJ_FLAG_COLLIDES) != 0;
+  record->more = (inner.flags & FJ_FLAG_MORE) != 0;
   record->timestamp = inner.timestamp;
   record->expiry = fj_record_expiry(&inner);
   record->key.data = inner.key;

@@ -22,6 +22,7 @@
 #define FJ_KIND_TOMBSTONE 2u
 #define FJ_FLAG_COLLIDES 1u /* flags; the other bits are 0 */
 #define FJ_FLAG_EXPIRES 2u  /* of a put: its expiry stands between header and key */
+#define FJ_FLAG_MORE 4u     /* the next record is of the same transaction */
 
 _Static_assert((int)FJ_KIND_PUT == (int)FREYJA_PUT, "kinds of the API are those on disk");
 _Static_assert((int)FJ_KIND_TOMBSTONE == (int)FREYJA_TOMBSTONE, "as above");
@@ -109,10 +110,10 @@ static inline bool fj_record_parse(const uint8_t *p, uint64_t available, fj_reco
   out->key = p + fj_record_prefix(out->flags);
   out->value = out->key + out->key_size;
   out->size = fj_record_size(out->flags, out->key_size, out->value_size);
-  uint8_t flags = FJ_FLAG_COLLIDES | FJ_FLAG_EXPIRES;
+  uint8_t flags = FJ_FLAG_COLLIDES | FJ_FLAG_EXPIRES | FJ_FLAG_MORE;
   if (out->kind != FJ_KIND_PUT) {
     if (out->kind != FJ_KIND_TOMBSTONE || out->value_size != 0) return false;
-    flags = FJ_FLAG_COLLIDES;
+    flags = FJ_FLAG_COLLIDES | FJ_FLAG_MORE;
   }
   return (out->flags & ~flags) == 0 && out->size <= available;
 }

@@ -319,6 +319,7 @@ static freyja_status read_all_again(fj_index *index, fj_sources *sources,
 freyja_status fj_recover_again(fj_index *index, freyja_error *error) {
   const fj_os *os = index->dir->os;
   uint64_t count = index->keydir.count, soonest = index->soonest;
+  index->readings++;
   /* Where it fails the keys are not there, but how many there are is known as before. */
   fj_figures *saved = os->allocate(os->context, index->slot_count * sizeof *saved);
   if (saved == NULL) return fj_fail_memory(error, "read the log again");

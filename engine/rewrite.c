@@ -236,7 +236,7 @@ static freyja_status write_alone(freyja_rewrite *rewrite, fj_draft *draft, uint6
   bool poison = false;
   freyja_status status = write_block(rewrite, error);
   if (status == FREYJA_OK) status = fj_segment_stage(output, draft, size, error);
-  if (status == FREYJA_OK) status = fj_segment_append(output, draft, size, &poison, error);
+  if (status == FREYJA_OK) status = fj_segment_append(output, draft, &poison, error);
   if (status == FREYJA_OK) fj_segment_publish(output, draft, size);
   return status;
 }
@@ -290,7 +290,7 @@ static freyja_status keep_record(freyja_rewrite *rewrite, const fj_record *recor
                     .timestamp = record->timestamp,
                     .expiry = fj_record_expiry(record),
                     .kind = FJ_KIND_PUT,
-                    .flags = record->flags};
+                    .flags = record->flags & (FJ_FLAG_COLLIDES | FJ_FLAG_EXPIRES)};
   return write_record(rewrite, &draft, error);
 }
 
@@ -499,6 +499,9 @@ freyja_status freyja_rewrite_keep(freyja_rewrite *rewrite, const freyja_slice *v
     if (status != FREYJA_OK) return status;
   }
   freyja_slice kept = value != NULL ? *value : value_of(record);
+  bool same = kept.size == record->value_size &&
+              (kept.size == 0 || memcmp(kept.data, record->value, kept.size) == 0);
+  rewrite->alters = rewrite->alters || !same;
   status = keep_record(rewrite, record, rewrite->key_hash, kept, error);
   return pass_fault(rewrite, settle_record(rewrite, status));
 }
@@ -506,6 +509,7 @@ freyja_status freyja_rewrite_keep(freyja_rewrite *rewrite, const freyja_slice *v
 freyja_status freyja_rewrite_drop(freyja_rewrite *rewrite, freyja_error *error) {
   freyja_status status = check_waits(rewrite, error);
   if (status != FREYJA_OK) return status;
+  rewrite->alters = true;
   status = drop_record(rewrite, &rewrite->record, rewrite->key_hash, error);
   return pass_fault(rewrite, settle_record(rewrite, status));
 }

@@ -44,6 +44,7 @@ struct freyja_rewrite {
   bool closed;         /* by its owner; the store has it until its slots have moved (W6) */
   bool gives_way;      /* to another one */
   bool displaced;      /* by another one */
+  bool alters;         /* a value was changed, or a record dropped */
   fj_segment **inputs; /* in the log's order; a reference and a pin each */
   uint32_t input_count;
   fj_segment **outputs; /* a reference each, until the index takes it over */
@@ -74,6 +75,12 @@ struct freyja_rewrite {
 
 static inline bool fj_rewrite_is_committed(const freyja_rewrite *rewrite) {
   return rewrite->state == FJ_REWRITE_MOVING || rewrite->state == FJ_REWRITE_DONE;
+}
+
+/* Whether slots are moving to what is not the record that they lead to now. */
+static inline bool fj_rewrite_is_altering(const freyja *db) {
+  const freyja_rewrite *rewrite = db->rewrite;
+  return rewrite != NULL && rewrite->alters && rewrite->state == FJ_REWRITE_MOVING;
 }
 
 /* The next record of the inputs at rewrite->scan: OK, or END behind the last. `check`: a live

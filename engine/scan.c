@@ -150,6 +150,30 @@ freyja_status fj_scan_value(fj_scan *scan, fj_record *record, bool *valid,
   return FREYJA_OK;
 }
 
+freyja_status fj_scan_transaction(fj_segment *segment, uint64_t offset, uint64_t *end,
+                                  bool *whole, freyja_error *error) {
+  fj_scan scan;
+  freyja_status status = FREYJA_OK;
+  bool more = true;
+  *whole = true;
+  fj_scan_open(&scan, segment, offset, *end);
+  while (more && *whole && status == FREYJA_OK) {
+    fj_scan_found found = FJ_SCAN_BAD;
+    fj_record record;
+    uint64_t key_hash = 0;
+    status = fj_scan_next(&scan, &found, &record, &key_hash, error);
+    *whole = status == FREYJA_OK && found == FJ_SCAN_RECORD;
+    if (*whole) status = fj_scan_value(&scan, &record, whole, error);
+    if (status != FREYJA_OK || !*whole) break;
+    *whole = fj_record_is_padded(&record);
+    more = (record.flags & FJ_FLAG_MORE) != 0;
+    fj_scan_skip(&scan, &record);
+  }
+  if (*whole && status == FREYJA_OK) *end = scan.offset;
+  fj_scan_close(&scan);
+  return status;
+}
+
 freyja_status fj_scan_resume(fj_scan *scan, uint64_t limit, freyja_error *error) {
   /* Each candidate that passes the look at its fields has its key hashed. In real
    * damage those are few; in a file made for it they could be long keys at every

@@ -49,6 +49,12 @@ freyja_status fj_scan_value(fj_scan *scan, fj_record *record, bool *valid,
  * for memory early. False if nothing can be said, or it would take long. */
 bool fj_scan_peek(const fj_scan *scan, uint64_t *offset, uint64_t *key_hash);
 
+/* Whether the records from `offset` on, which must be that of one, are all whole, padding
+ * included, up to one that is not flagged `more`: then *end, where they must end by, becomes
+ * where they do. Faults: IO, MEMORY. */
+freyja_status fj_scan_transaction(fj_segment *segment, uint64_t offset, uint64_t *end,
+                                  bool *whole, freyja_error *error);
+
 /* Moves behind the record. */
 static inline void fj_scan_skip(fj_scan *scan, const fj_record *record) {
   scan->offset += record->size;

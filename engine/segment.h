@@ -204,8 +204,21 @@ freyja_status fj_segment_stage(fj_segment *segment, const fj_draft *draft, uint6
 /* Writes the staged record behind the tail, which stays where it is.
  * On a fault nothing can be seen of it, now or after a crash; *poison tells
  * that this could not be made sure. */
-freyja_status fj_segment_append(fj_segment *segment, const fj_draft *draft, uint64_t size,
-                                bool *poison, freyja_error *error);
+freyja_status fj_segment_append(fj_segment *segment, const fj_draft *draft, bool *poison,
+                                freyja_error *error);
+
+/* Makes room for records of `size` bytes behind the tail, where they must fit below the limit.
+ * Faults: FULL, IO. */
+freyja_status fj_segment_prepare(fj_segment *segment, uint64_t size, freyja_error *error);
+
+/* Writes a record for `offset`, in the room that was made behind the tail. A reader cannot see
+ * it, but it may be there after a crash. Faults, never where appends are mapped: FULL, IO. */
+freyja_status fj_segment_put_ahead(fj_segment *segment, const fj_draft *draft, uint64_t offset,
+                                   freyja_error *error);
+
+/* After a fault of that: nothing is behind the tail any more, durably. False if that failed
+ * too: then nothing must be written any more. */
+bool fj_segment_withdraw(fj_segment *segment);
 
 /* Moves the tail behind the record just appended and counts it. */
 void fj_segment_publish(fj_segment *segment, const fj_draft *draft, uint64_t size);

@@ -7,9 +7,9 @@
 
 typedef struct fj_sorted_item {
   const uint8_t *key;  /* in the arena */
-  fj_segment *segment; /* pinned by the iterator */
-  uint64_t offset;
-  uint64_t size; /* of the record */
+  fj_segment *segment; /* pinned by the iterator; NULL: one that is not of the store */
+  uint64_t offset;     /* or whatever tells it from the others that are not */
+  uint64_t size;       /* of the record */
   uint32_t key_size;
 } fj_sorted_item;
 
@@ -28,7 +28,8 @@ typedef struct fj_sorted {
 void fj_sorted_create(fj_sorted *sorted, const fj_os *os);
 void fj_sorted_destroy(fj_sorted *sorted);
 
-/* Adds a key (copied) and where its record lies. Faults: MEMORY. */
+/* Adds a key (copied) and where its record lies; one that is not of the store cannot be read
+ * by fj_sorted_read. Faults: MEMORY. */
 freyja_status fj_sorted_add(fj_sorted *sorted, freyja_slice key, fj_segment *segment,
                             uint64_t offset, uint64_t size, freyja_error *error);
 

@@ -131,6 +131,7 @@ freyja_status freyja_close(freyja *db, freyja_error *error) {
   if (!db->poisoned && fj_store_is_process(db)) (void)fj_store_settle(db, NULL);
   fj_store_end_rewrite(db);
   fj_store_end_hinting(db);
+  fj_store_end_transactions(db);
   fj_iterators_detach(&db->iterators);
   if (db->index.retired > 0 && fj_store_is_process(db)) (void)fj_index_reap(&db->index, true);
   if (db->active != NULL && fj_store_is_process(db))

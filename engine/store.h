@@ -32,6 +32,9 @@ struct freyja {
   fj_index index;
   fj_segment *active; /* of the index; NULL when read-only */
   fj_iterators iterators;
+  freyja_transaction *transactions; /* those that are open; NULL: none is */
+  uint64_t watches; /* prefixes of keys that open serializable transactions have iterated */
+  uint64_t alterations; /* rewrites that were committed and changed values or dropped keys */
   freyja_rewrite *rewrite; /* the one that is open; NULL: none */
   fj_hint_writer *hinting; /* the hint file that is being written by steps; NULL: none */
   fj_sweep sweep;          /* the search for what has expired that goes on by steps */
@@ -49,6 +52,26 @@ freyja_status fj_store_check_write(freyja *db, freyja_error *error);
 
 /* Makes what was written durable; a failure poisons. */
 freyja_status fj_store_sync(freyja *db, freyja_error *error);
+
+/* Under sync = milliseconds: syncs what is due before anything is written, so that a failure
+ * leaves the write undone. */
+freyja_status fj_store_sync_if_due(freyja *db, freyja_error *error);
+
+/* When what is put now with that time to live (0: none) expires. Faults: LIMIT. */
+freyja_status fj_store_set_expiry(const freyja *db, uint64_t now, uint64_t ttl,
+                                  uint64_t *expiry, freyja_error *error);
+
+/* A key is written: tells the transactions that have iterated over such keys. */
+void fj_store_tell_watches(freyja *db, const void *key, size_t key_size);
+
+/* The store closes: every transaction gives up what it holds and turns inert. */
+void fj_store_end_transactions(freyja *db);
+
+/* Finds the record of a key with that hash, if it has not expired: OK or NOTFOUND, both of
+ * which are sure. `whole`: its value is read and verified, too. Release *found in any case.
+ * Faults: those of freyja_get. */
+freyja_status fj_store_find(freyja *db, const void *key, size_t key_size, uint64_t hash,
+                            bool whole, fj_found *found, freyja_error *error);
 
 /* OK, or LIMIT if a record with such flags and sizes does not fit a segment. */
 freyja_status fj_store_check_sizes(const freyja *db, uint8_t flags, size_t key_size,

@@ -86,6 +86,7 @@ freyja_status fj_rewrite_swap(freyja_rewrite *rewrite, freyja_error *error) {
     rewrite->outputs[i]->pins++;
   }
   rewrite->state = FJ_REWRITE_MOVING;
+  if (rewrite->alters) db->alterations++;
   rewrite->current = rewrite->output = 0;
   rewrite->done = 0;
   rewrite->quick = true;
@@ -161,7 +162,7 @@ static freyja_status delete_slot(freyja_rewrite *rewrite, const fj_record *recor
                                  fj_place place, freyja_error *error) {
   freyja *db = rewrite->db;
   if (db->iterators.first != NULL) {
-    freyja_status status = fj_iterators_reserve(&db->iterators, error);
+    freyja_status status = fj_iterators_reserve(&db->iterators, 1, error);
     if (status != FREYJA_OK) return status;
     fj_iterators_note(&db->iterators, rewrite->scan.segment, rewrite->scan.offset,
                       record->timestamp);

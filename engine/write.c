@@ -34,6 +34,17 @@ freyja_status fj_store_check_sizes(const freyja *db, uint8_t flags, size_t key_s
 
 /* ---- one record ------------------------------------------------------------ */
 
+freyja_status fj_store_set_expiry(const freyja *db, uint64_t now, uint64_t ttl,
+                                  uint64_t *expiry, freyja_error *error) {
+  if (ttl > UINT64_MAX - now)
+    return fj_fail(error, FREYJA_LIMIT, db->dir.path,
+                   "a time to live of %" PRIu64 " microseconds ends after the last time "
+                   "that 64 bits can tell",
+                   ttl);
+  *expiry = ttl == 0 ? 0 : now + ttl;
+  return FREYJA_OK;
+}
+
 /* Sets the timestamp: the time, made larger than that of every record before. And the expiry,
  * `ttl` microseconds (0: none) from now. */
 static freyja_status set_times(freyja *db, fj_draft *draft, uint64_t ttl,
@@ -42,19 +53,11 @@ static freyja_status set_times(freyja *db, fj_draft *draft, uint64_t ttl,
   uint64_t now = fj_clock_now(&db->index.clock);
   if (last == UINT64_MAX)
     return fj_fail(error, FREYJA_LIMIT, db->dir.path, "there are no more timestamps");
-  if (ttl > UINT64_MAX - now)
-    return fj_fail(error, FREYJA_LIMIT, db->dir.path,
-                   "a time to live of %" PRIu64 " microseconds ends after the last time "
-                   "that 64 bits can tell",
-                   ttl);
   draft->timestamp = now > last ? now : last + 1;
-  draft->expiry = ttl == 0 ? 0 : now + ttl;
-  return FREYJA_OK;
+  return fj_store_set_expiry(db, now, ttl, &draft->expiry, error);
 }
 
-/* Under sync = milliseconds: syncs what is due before anything is written, so
- * that a failure leaves the write undone. */
-static freyja_status sync_if_due(freyja *db, freyja_error *error) {
+freyja_status fj_store_sync_if_due(freyja *db, freyja_error *error) {
   if (db->options.sync_mode != FREYJA_SYNC_INTERVAL) return FREYJA_OK;
   uint64_t now = db->dir.os->monotonic(db->dir.os->context);
   bool clean = db->active->mark == db->active->tail;
@@ -71,7 +74,7 @@ static freyja_status place_draft(freyja *db, fj_draft *draft, uint64_t ttl,
                                  freyja_error *error) {
   uint64_t size = fj_draft_size(draft);
   fj_keydir_prefetch(&db->index.keydir, draft->key_hash & db->index.keydir.hash_mask);
-  freyja_status status = sync_if_due(db, error);
+  freyja_status status = fj_store_sync_if_due(db, error);
   if (status == FREYJA_OK && !fj_segment_fits(db->active, size))
     status = fj_store_rotate(db, error);
   if (status == FREYJA_OK) status = set_times(db, draft, ttl, error);
@@ -86,6 +89,7 @@ static void publish(freyja *db, const fj_draft *draft, const fj_found *found, bo
   fj_segment *active = db->active;
   fj_segment_publish(active, draft, size); /* D1 */
   db->index.last_timestamp = draft->timestamp;
+  if (db->watches > 0) fj_store_tell_watches(db, draft->key.data, draft->key.size);
   if (!is_new && db->iterators.first != NULL)
     fj_iterators_note(&db->iterators, found->segment, found->offset, found->record.timestamp);
   if (draft->kind == FJ_KIND_TOMBSTONE) {
@@ -113,8 +117,9 @@ static freyja_status commit_staged(freyja *db, fj_draft *draft, fj_found *found,
   if (found->collides)
     fj_record_add_flag(draft, FJ_FLAG_COLLIDES, fj_record_seed(active->seed, offset));
   if (is_new) status = fj_keydir_reserve(&db->index.keydir, hash, &found->place, error);
-  else if (db->iterators.first != NULL) status = fj_iterators_reserve(&db->iterators, error);
-  if (status == FREYJA_OK) status = fj_segment_append(active, draft, size, &poison, error);
+  else if (db->iterators.first != NULL)
+    status = fj_iterators_reserve(&db->iterators, 1, error);
+  if (status == FREYJA_OK) status = fj_segment_append(active, draft, &poison, error);
   if (status == FREYJA_OK && db->options.sync_mode == FREYJA_SYNC_ALWAYS) {
     db->syncs++;
     status = fj_segment_sync(active, offset + size, error);

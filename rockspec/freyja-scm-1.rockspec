@@ -22,6 +22,7 @@ build = {
   type = "builtin",
   modules = {
     freyja = "lua/freyja/init.lua",
+    ["freyja.arguments"] = "lua/freyja/arguments.lua",
     ["freyja.driver"] = "lua/freyja/driver.lua",
     ["freyja.maintenance"] = "lua/freyja/maintenance.lua",
     ["freyja.policy.dead_ratio"] = "lua/freyja/policy/dead_ratio.lua",
@@ -29,6 +30,7 @@ build = {
     ["freyja.policy.never"] = "lua/freyja/policy/never.lua",
     ["freyja.policy.size_tiered"] = "lua/freyja/policy/size_tiered.lua",
     ["freyja.policy.window"] = "lua/freyja/policy/window.lua",
+    ["freyja.transaction"] = "lua/freyja/transaction.lua",
     ["freyja.types"] = "lua/freyja/types.lua",
     ["freyja.core"] = {
       sources = {
@@ -43,6 +45,7 @@ build = {
         "engine/checkpoint.c",
         "engine/checkpointer.c",
         "engine/clock.c",
+        "engine/commit.c",
         "engine/detour.c",
         "engine/error.c",
         "engine/expire.c",
@@ -59,6 +62,7 @@ build = {
         "engine/iterator.c",
         "engine/keydir.c",
         "engine/leftovers.c",
+        "engine/local.c",
         "engine/lock.c",
         "engine/lower.c",
         "engine/lua/change.c",
@@ -71,6 +75,7 @@ build = {
         "engine/lua/raise.c",
         "engine/lua/rewriting.c",
         "engine/lua/stats.c",
+        "engine/lua/transacting.c",
         "engine/lua/upkeep.c",
         "engine/maintain.c",
         "engine/manifest.c",
@@ -91,6 +96,7 @@ build = {
         "engine/store.c",
         "engine/swap.c",
         "engine/torn.c",
+        "engine/transaction.c",
         "engine/verify.c",
         "engine/write.c",
       },

@@ -10,14 +10,15 @@ local LAYERS = {
   { "freyja" },
   { "os" },
   { "clock", "error", "hash", "positions" },
-  { "record", "findings", "lock" },
+  { "record", "findings", "lock", "local" },
   { "segment", "append" },
   { "manifest", "keydir", "scan", "torn", "hint", "checkpoint" },
   { "detour", "index", "segments", "folder", "inspect", "leftovers", "gather", "apply" },
   { "batch", "hinted" },
   { "recovery", "adopt", "intake", "hintwriter", "checkpointer", "hintcheck", "sorted", "audit", "builder", "salvage" },
   { "iterator", "reader", "repair" },
-  { "store", "bootstrap", "read", "write", "expire", "report", "maintain", "rewrite", "swap", "lower" },
+  { "store", "bootstrap", "read", "write", "expire", "report", "maintain", "rewrite", "swap", "lower",
+    "commit", "transaction" },
   { "verify", "backup" },
 }
 

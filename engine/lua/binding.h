@@ -17,25 +17,28 @@
 /* ---- handles (handle.c) ---------------------------------------------------- */
 
 /* The kinds of userdata, compared by address; their names are those of the metatables. */
-extern const char fjl_store_kind[];    /* user values: the path, the driver (upkeep.c) */
-extern const char fjl_iterator_kind[]; /* user value 1: the store's userdata */
-extern const char fjl_rewrite_kind[];  /* user values: the store's userdata, the record */
-extern const char fjl_problems_kind[]; /* never seen by a program */
+extern const char fjl_store_kind[];       /* user values: the path, the driver (upkeep.c) */
+extern const char fjl_iterator_kind[];    /* user value 1: the store's userdata */
+extern const char fjl_rewrite_kind[];     /* user values: the store's userdata, the record */
+extern const char fjl_transaction_kind[]; /* user value 1: the store's userdata */
+extern const char fjl_problems_kind[];    /* never seen by a program */
 
 /* Owns what the engine handed out, and releases it at the latest when the Lua state
  * ends, even if the userdata is gone without its finalizer having run. */
 typedef struct fjl_handle fjl_handle;
 struct fjl_handle {
-  fjl_handle *next, **link;  /* in the list of the Lua state's handles */
-  freyja *db;                /* of a store; NULL once closed */
-  freyja_iterator *iterator; /* of an iterator; NULL once closed */
-  freyja_rewrite *rewrite;   /* of a rewrite; NULL once closed */
-  unsigned char *block;      /* of a list of problems: from the state's allocator; or NULL */
-  size_t block_size;         /* bytes */
-  bool has_object;           /* as far as handle.c knows */
-  bool driving;              /* of a store: its driver is being called */
-  lua_Integer until_step;    /* of a store: bytes to be written until the driver's next step;
-                                LUA_MAXINTEGER: writes never call it */
+  fjl_handle *next, **link;        /* in the list of the Lua state's handles */
+  freyja *db;                      /* of a store; NULL once closed */
+  freyja_iterator *iterator;       /* of an iterator; NULL once closed */
+  freyja_rewrite *rewrite;         /* of a rewrite; NULL once closed */
+  freyja_transaction *transaction; /* of a transaction; NULL once closed */
+  size_t written;                  /* bytes that it has written so far */
+  unsigned char *block;   /* of a list of problems: from the state's allocator; or NULL */
+  size_t block_size;      /* bytes */
+  bool has_object;        /* as far as handle.c knows */
+  bool driving;           /* of a store: its driver is being called */
+  lua_Integer until_step; /* of a store: bytes to be written until the driver's next step;
+                             LUA_MAXINTEGER: writes never call it */
 };
 
 /* A userdata. */
@@ -125,6 +128,7 @@ int fjl_hint_step(lua_State *L);
 void fjl_create_store(lua_State *L);
 void fjl_create_iterator(lua_State *L);
 void fjl_create_rewrite(lua_State *L);
+void fjl_create_transaction(lua_State *L);
 void fjl_create_problems(lua_State *L);
 
 /* The store of the object at index 1; raises if it is closed. */
@@ -133,6 +137,27 @@ freyja *fjl_open_store(lua_State *L, const fjl_object *object);
 /* The open store at index 1; raises if it is none, or closed. */
 freyja *fjl_check_store(lua_State *L);
 
+/* Pushes the value of the key at index 2 of an open object, or nil; raises faults. `get`
+ * raises if the object is closed, which a finalizer may have done between two calls. Stack:
+ * +1. */
+typedef freyja_status (*fjl_getter)(lua_State *L, const fjl_object *object, freyja_slice key,
+                                    void *buffer, size_t capacity, size_t *size,
+                                    freyja_error *error);
+int fjl_push_value(lua_State *L, const fjl_object *object, fjl_getter get);
+
+/* A loop over what the object at index 1, of that kind, has, by options at index 2: pushes
+ * what a generic for wants. `open` raises as an fjl_getter. Stack: +4. */
+typedef freyja_status (*fjl_opener)(lua_State *L, const fjl_object *object,
+                                    const freyja_iterator_options *options,
+                                    freyja_iterator **out, freyja_error *error);
+int fjl_push_loop(lua_State *L, const char *kind, bool keys_only, fjl_opener open);
+
+/* The options of a write at that index, if there are any: the time to live in microseconds, 0
+ * for none; raises if they are wrong. */
+uint64_t fjl_check_writing(lua_State *L, int index);
+
+#define FJL_RECORD_HEADER 24 /* bytes that are written beside key and value */
+
 /* The methods of stores that write: db:put, db:insert, db:cas, db:delete (change.c). */
 int fjl_put(lua_State *L);
 int fjl_insert(lua_State *L);
@@ -140,7 +165,7 @@ int fjl_cas(lua_State *L);
 int fjl_delete(lua_State *L);
 
 /* Methods of stores: db:get_many; db:each, db:keys and db:count; db:stats and db:segments;
- * db:verify and db:backup; db:rewrite. */
+ * db:verify and db:backup; db:rewrite; db:begin. */
 int fjl_get_many(lua_State *L);
 int fjl_each(lua_State *L);
 int fjl_keys(lua_State *L);
@@ -150,6 +175,7 @@ int fjl_segments(lua_State *L);
 int fjl_verify(lua_State *L);
 int fjl_backup(lua_State *L);
 int fjl_rewrite(lua_State *L);
+int fjl_begin(lua_State *L);
 
 /* The module's function repair. */
 int fjl_repair(lua_State *L);

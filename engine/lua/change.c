@@ -5,7 +5,6 @@
 #include "binding.h"
 
 #define MICROSECONDS 1e6               /* of a second */
-#define RECORD_HEADER 24               /* bytes, beside key and value */
 #define TTL_MAX 18446744073709551616.0 /* microseconds: so many do not fit 64 bits */
 
 /* ---- options --------------------------------------------------------------- */
@@ -22,9 +21,7 @@ static uint64_t check_ttl(lua_State *L, int index) {
   return whole + ((lua_Number)whole < micro);
 }
 
-/* The options of a write at that index, if there are any: the time to live in microseconds, 0
- * for none. */
-static uint64_t check_options(lua_State *L, int index) {
+uint64_t fjl_check_writing(lua_State *L, int index) {
   uint64_t ttl = 0;
   if (lua_isnoneornil(L, index)) return ttl;
   luaL_checktype(L, index, LUA_TTABLE);
@@ -48,11 +45,11 @@ int fjl_put(lua_State *L) {
   const fjl_object *store = fjl_check_object(L, fjl_store_kind);
   const char *key = luaL_checklstring(L, 2, &key_size);
   const char *value = luaL_checklstring(L, 3, &value_size);
-  uint64_t ttl = check_options(L, 4);
+  uint64_t ttl = fjl_check_writing(L, 4);
   freyja *db = fjl_open_store(L, store);
   freyja_status status = freyja_put_ttl(db, key, key_size, value, value_size, ttl, &error);
   if (status != FREYJA_OK) return fjl_raise(L, &error);
-  fjl_wrote(L, store, RECORD_HEADER + key_size + value_size);
+  fjl_wrote(L, store, FJL_RECORD_HEADER + key_size + value_size);
   return 0;
 }
 
@@ -63,10 +60,10 @@ int fjl_insert(lua_State *L) {
   const fjl_object *store = fjl_check_object(L, fjl_store_kind);
   const char *key = luaL_checklstring(L, 2, &key_size);
   const char *value = luaL_checklstring(L, 3, &value_size);
-  uint64_t ttl = check_options(L, 4);
+  uint64_t ttl = fjl_check_writing(L, 4);
   freyja *db = fjl_open_store(L, store);
   freyja_status status = freyja_insert_ttl(db, key, key_size, value, value_size, ttl, &error);
-  if (status == FREYJA_OK) fjl_wrote(L, store, RECORD_HEADER + key_size + value_size);
+  if (status == FREYJA_OK) fjl_wrote(L, store, FJL_RECORD_HEADER + key_size + value_size);
   return fjl_push_done(L, status, &error);
 }
 
@@ -78,7 +75,7 @@ int fjl_delete(lua_State *L) {
   freyja *db = fjl_open_store(L, store);
   freyja_error error;
   freyja_status status = freyja_delete(db, key, key_size, &error);
-  if (status == FREYJA_OK) fjl_wrote(L, store, RECORD_HEADER + key_size);
+  if (status == FREYJA_OK) fjl_wrote(L, store, FJL_RECORD_HEADER + key_size);
   return fjl_push_done(L, status, &error);
 }
 
@@ -100,10 +97,10 @@ int fjl_cas(lua_State *L) {
   const char *key = luaL_checklstring(L, 2, &key_size);
   const freyja_slice *expected = check_slice(L, 3, &slices[0]);
   const freyja_slice *desired = check_slice(L, 4, &slices[1]);
-  uint64_t ttl = check_options(L, 5);
+  uint64_t ttl = fjl_check_writing(L, 5);
   freyja *db = fjl_open_store(L, store);
   freyja_status status = freyja_cas_ttl(db, key, key_size, expected, desired, ttl, &error);
   size_t value_size = desired == NULL ? 0 : desired->size;
-  if (status == FREYJA_OK) fjl_wrote(L, store, RECORD_HEADER + key_size + value_size);
+  if (status == FREYJA_OK) fjl_wrote(L, store, FJL_RECORD_HEADER + key_size + value_size);
   return fjl_push_done(L, status, &error);
 }

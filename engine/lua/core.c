@@ -157,6 +157,7 @@ int luaopen_freyja_core(lua_State *L) {
   fjl_create_store(L);
   fjl_create_iterator(L);
   fjl_create_rewrite(L);
+  fjl_create_transaction(L);
   fjl_create_problems(L);
   luaL_newlib(L, functions);
   lua_pushliteral(L, FREYJA_VERSION);

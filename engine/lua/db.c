@@ -70,14 +70,13 @@ static int db_tostring(lua_State *L) {
 
 /* A value too large for the C stack: into Lua's memory. A finalizer that runs when
  * that is allocated may close the store or change the value, so both are looked at again. */
-static freyja_status push_large(lua_State *L, const fjl_object *store, const char *key,
-                                size_t key_size, size_t size, freyja_error *error) {
+static freyja_status push_large(lua_State *L, const fjl_object *object, fjl_getter get,
+                                freyja_slice key, size_t size, freyja_error *error) {
   for (;;) {
     luaL_Buffer buffer;
     size_t capacity = size;
     char *target = luaL_buffinitsize(L, &buffer, capacity);
-    freyja *db = fjl_open_store(L, store);
-    freyja_status status = freyja_get(db, key, key_size, target, capacity, &size, error);
+    freyja_status status = get(L, object, key, target, capacity, &size, error);
     if (status != FREYJA_OK) return status;
     luaL_pushresultsize(&buffer, size <= capacity ? size : 0);
     if (size <= capacity) return FREYJA_OK;
@@ -85,20 +84,30 @@ static freyja_status push_large(lua_State *L, const fjl_object *store, const cha
   }
 }
 
-/* db:get(key) -> string | nil */
-static int db_get(lua_State *L) {
+int fjl_push_value(lua_State *L, const fjl_object *object, fjl_getter get) {
   char value[STACK_VALUE_MAX];
-  size_t key_size = 0, size = 0;
+  size_t size = 0;
   freyja_error error;
-  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
-  const char *key = luaL_checklstring(L, 2, &key_size);
-  freyja *db = fjl_open_store(L, store);
-  freyja_status status = freyja_get(db, key, key_size, value, sizeof value, &size, &error);
+  freyja_slice key;
+  key.data = luaL_checklstring(L, 2, &key.size);
+  freyja_status status = get(L, object, key, value, sizeof value, &size, &error);
   if (status == FREYJA_OK && size <= sizeof value) lua_pushlstring(L, value, size);
-  else if (status == FREYJA_OK) status = push_large(L, store, key, key_size, size, &error);
+  else if (status == FREYJA_OK) status = push_large(L, object, get, key, size, &error);
   if (freyja_is_fault(status)) return fjl_raise(L, &error);
   if (status != FREYJA_OK) lua_pushnil(L);
   return 1;
+}
+
+static freyja_status get_from_store(lua_State *L, const fjl_object *store, freyja_slice key,
+                                    void *buffer, size_t capacity, size_t *size,
+                                    freyja_error *error) {
+  freyja *db = fjl_open_store(L, store);
+  return freyja_get(db, key.data, key.size, buffer, capacity, size, error);
+}
+
+/* db:get(key) -> string | nil */
+static int db_get(lua_State *L) {
+  return fjl_push_value(L, fjl_check_object(L, fjl_store_kind), get_from_store);
 }
 
 /* db:has(key) -> boolean */
@@ -161,27 +170,17 @@ void fjl_create_store(lua_State *L) {
                                   {"__tostring", db_tostring},
                                   {"__len", db_len},
                                   {NULL, NULL}};
-  static const luaL_Reg methods[] = {{"put", fjl_put},
-                                     {"get", db_get},
-                                     {"delete", fjl_delete},
-                                     {"has", db_has},
-                                     {"ttl", db_ttl},
-                                     {"insert", fjl_insert},
-                                     {"cas", fjl_cas},
-                                     {"get_many", fjl_get_many},
-                                     {"each", fjl_each},
-                                     {"keys", fjl_keys},
-                                     {"count", fjl_count},
-                                     {"sync", db_sync},
-                                     {"rotate", db_rotate},
-                                     {"checkpoint", db_checkpoint},
-                                     {"stats", fjl_stats},
-                                     {"segments", fjl_segments},
-                                     {"verify", fjl_verify},
-                                     {"backup", fjl_backup},
-                                     {"rewrite", fjl_rewrite},
-                                     {"close", db_close},
-                                     {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"put", fjl_put},         {"get", db_get},
+                                     {"delete", fjl_delete},   {"has", db_has},
+                                     {"ttl", db_ttl},          {"insert", fjl_insert},
+                                     {"cas", fjl_cas},         {"get_many", fjl_get_many},
+                                     {"each", fjl_each},       {"keys", fjl_keys},
+                                     {"count", fjl_count},     {"sync", db_sync},
+                                     {"rotate", db_rotate},    {"checkpoint", db_checkpoint},
+                                     {"stats", fjl_stats},     {"segments", fjl_segments},
+                                     {"verify", fjl_verify},   {"backup", fjl_backup},
+                                     {"rewrite", fjl_rewrite}, {"begin", fjl_begin},
+                                     {"close", db_close},      {NULL, NULL}};
   (void)luaL_newmetatable(L, fjl_store_kind);
   luaL_setfuncs(L, meta, 0);
   luaL_newlib(L, methods);

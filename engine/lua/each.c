@@ -1,5 +1,6 @@
-/* each.c - db:each, db:keys, db:count. An iterator is released when its loop ends, by
- * break (as the generic for's to-be-closed value), or by the collector. */
+/* each.c - db:each, db:keys, db:count, and what a transaction's are made of. An iterator is
+ * released when its loop ends, by break (as the generic for's to-be-closed value), or by the
+ * collector. */
 #include <string.h>
 
 #include "binding.h"
@@ -97,8 +98,8 @@ static freyja_iterator_options check_options(lua_State *L) {
   return options;
 }
 
-static int push_loop(lua_State *L, bool keys_only) {
-  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
+int fjl_push_loop(lua_State *L, const char *kind, bool keys_only, fjl_opener open) {
+  const fjl_object *source = fjl_check_object(L, kind);
   freyja_iterator_options options = check_options(L);
   options.keys_only = keys_only;
   lua_pushcfunction(L, iterator_next);
@@ -106,9 +107,8 @@ static int push_loop(lua_State *L, bool keys_only) {
   object->keys_only = keys_only;
   lua_pushvalue(L, 1);
   (void)lua_setiuservalue(L, -2, 1);
-  freyja *db = fjl_open_store(L, store);
   freyja_error error;
-  if (freyja_iterator_open(db, &options, &object->handle->iterator, &error) != FREYJA_OK) {
+  if (open(L, source, &options, &object->handle->iterator, &error) != FREYJA_OK) {
     fjl_release(L, object);
     return fjl_raise(L, &error);
   }
@@ -117,9 +117,15 @@ static int push_loop(lua_State *L, bool keys_only) {
   return 4;
 }
 
-int fjl_each(lua_State *L) { return push_loop(L, false); }
+static freyja_status open_iterator(lua_State *L, const fjl_object *store,
+                                   const freyja_iterator_options *options,
+                                   freyja_iterator **out, freyja_error *error) {
+  return freyja_iterator_open(fjl_open_store(L, store), options, out, error);
+}
 
-int fjl_keys(lua_State *L) { return push_loop(L, true); }
+int fjl_each(lua_State *L) { return fjl_push_loop(L, fjl_store_kind, false, open_iterator); }
+
+int fjl_keys(lua_State *L) { return fjl_push_loop(L, fjl_store_kind, true, open_iterator); }
 
 /* db:count([prefix]) -> integer */
 int fjl_count(lua_State *L) {

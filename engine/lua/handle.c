@@ -1,4 +1,4 @@
-/* handle.c - the userdata of stores, iterators and lists of problems, and what they own.
+/* handle.c - the userdata of stores, iterators, transactions and so on, and what they own.
  *
  * A userdata's finalizer is not enough to release what it stands for: Lua does not
  * run it if there is no memory to call it (the error becomes a warning), nor for
@@ -13,6 +13,7 @@
 const char fjl_store_kind[] = "freyja.db";
 const char fjl_iterator_kind[] = "freyja.iterator";
 const char fjl_rewrite_kind[] = "freyja.rewrite";
+const char fjl_transaction_kind[] = "freyja.transaction";
 const char fjl_problems_kind[] = "freyja.problems";
 
 /* A userdata in the registry. Its user value 1 is a table whose weak keys are the objects
@@ -67,6 +68,7 @@ static bool close_lost(lua_State *L, fjl_handles *handles) {
     if (handle->has_object) continue;
     freyja_iterator_close(handle->iterator);
     freyja_rewrite_close(handle->rewrite);
+    freyja_transaction_close(handle->transaction);
     (void)freyja_close(handle->db, NULL);
     unlink_and_free(L, handles, handle);
     any = true;

@@ -12,11 +12,13 @@
 local core <const> = require "freyja.core"
 local driver <const> = require "freyja.driver"
 local maintenance <const> = require "freyja.maintenance"
+local transaction <const> = require "freyja.transaction"
 
 core.set_driver(driver.make)
 core.methods.hint = maintenance.hint
 core.methods.merge = maintenance.merge
 core.methods.maintain = maintenance.maintain
+core.methods.transaction = transaction.transaction
 
 local M = {}
 

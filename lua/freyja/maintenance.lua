@@ -20,9 +20,13 @@
 -- costs time or space, or is an error, and never data.
 -- @module freyja.maintenance
 
+local arguments <const> = require "freyja.arguments"
 local core <const> = require "freyja.core"
 
 local M = {}
+
+local bad_argument <const>, check_type <const> = arguments.bad, arguments.check_type
+local check_store <const>, check_options <const> = arguments.check_store, arguments.check_options
 
 local STEP <const> = 4 << 20      -- bytes that are read before progress is told
 local RECORD_HEADER <const> = 24  -- bytes, beside key and value
@@ -30,28 +34,6 @@ local RECORD_HEADER <const> = 24  -- bytes, beside key and value
 M.POLICY = 3 -- what a driver is called with to tell its policy and settings
 
 -- ---- arguments -----------------------------------------------------------------------------
-
---- Raises as Lua's own library does, about an argument of the function two levels up, also where that was called as a
--- method.
-local function bad_argument(number, name, message)
-  local as_method = debug.getinfo(3, "n").namewhat == "method"
-  if as_method then number = number - 1 end
-  local what = number == 0 and "calling '%s' on bad self (%s)" or "bad argument #" .. number .. " to '%s' (%s)"
-  error(what:format(name, message), 4)
-end
-
-local function check_type(number, name, value, expected)
-  if type(value) == expected then return end
-  local found = value == nil and "no value" or math.type(value) and "number" or type(value)
-  bad_argument(number, name, expected .. " expected, got " .. found)
-end
-
-local function check_store(db, name)
-  if not core.is_store(db) then
-    bad_argument(1, name, "freyja.db expected, got " .. (db == nil and "no value" or type(db)))
-  end
-  return #db -- raises if it is closed
-end
 
 local function check_ids(number, name, ids)
   for i = 1, #ids do
@@ -67,25 +49,6 @@ local MERGE_OPTIONS <const> = {
   progress = "function", step = "integer", rate = "number", filter = "function", ids = "table", reason = "string",
 }
 local MAINTAIN_OPTIONS <const> = { rate = "number" }
-
-local function check_options(options, kinds, number, name)
-  if options == nil then return {} end
-  if type(options) ~= "table" then
-    bad_argument(number, name, "table expected, got " .. (math.type(options) and "number" or type(options)))
-  end
-  for key, value in pairs(options) do
-    local kind = kinds[key]
-    if not kind then bad_argument(number, name, ("unknown option '%s'"):format(tostring(key))) end
-    if kind == "integer" and not (math.type(value) == "integer" and value > 0) then
-      bad_argument(number, name, ("option '%s' must be a positive integer"):format(key))
-    elseif kind == "number" and not (type(value) == "number" and value > 0) then
-      bad_argument(number, name, ("option '%s' must be a number greater than 0"):format(key))
-    elseif kind ~= "integer" and type(value) ~= kind then
-      bad_argument(number, name, ("option '%s' must be a %s"):format(key, kind))
-    end
-  end
-  return options
-end
 
 --- What is called after each step with the bytes that it took and those that are left: tells of progress, and
 -- sleeps so that no more than `rate` bytes a second are taken.
@@ -142,6 +105,7 @@ end
 -- @treturn table bytes, done, written, outputs: see freyja.Progress
 function M.merge(db, ids, options)
   check_store(db, "merge")
+  assert(#db) -- raises if it is closed
   check_type(2, "merge", ids, "table")
   check_ids(2, "merge", ids)
   options = check_options(options, MERGE_OPTIONS, 3, "merge")
@@ -160,6 +124,7 @@ end
 --- Writes the hint file of a sealed segment. Options: progress, step, rate as those of merge.
 function M.hint(db, id, options)
   check_store(db, "hint")
+  assert(#db) -- raises if it is closed
   id = check_id(2, "hint", id)
   options = check_options(options, HINT_OPTIONS, 3, "hint")
   local step, pause = options.step or STEP, make_pause(db, options)
@@ -310,6 +275,7 @@ end
 -- @treturn table merges, read, written: how many, and how many bytes
 function M.maintain(db, policy, settings, options)
   check_store(db, "maintain")
+  assert(#db) -- raises if it is closed
   if settings ~= nil then check_type(3, "maintain", settings, "table") end
   options = check_options(options, MAINTAIN_OPTIONS, 4, "maintain")
   local driver = core.driver(db)

@@ -166,6 +166,18 @@ function store:cas(key, expected, new, options) end
 ---@return number|false|nil seconds  until the value expires; false: it never does; nil: as get's
 function store:ttl(key) end
 
+---Calls fn with a transaction, which is committed when it returns and rolled back when it raises; a
+---function that has ended it itself leaves nothing to do. Raises what fn raises, and as tx:commit.
+---@param fn fun(tx: freyja.Transaction): ...
+---@param options? freyja.TransactionOptions
+---@return ...  what fn returns
+function store:transaction(fn, options) end
+
+---Begins a transaction: to be committed, or closed.
+---@param options? {serializable?: boolean}
+---@return freyja.Transaction
+function store:begin(options) end
+
 ---@param keys string[]
 ---@return table<string, string> values  absent keys are absent; all as of one moment
 function store:get_many(keys) end
@@ -275,6 +287,48 @@ function store:maintain(policy, settings, options) end
 
 ---Syncs and releases everything; a second time does nothing.
 function store:close() end
+
+---@class freyja.TransactionOptions
+---@field serializable? boolean  false: read committed; true: the commit raises `conflict` if what it has read has changed
+---@field retries? integer       0; how often fn is called again when the commit meets a conflict
+
+---@class freyja.Transaction  as the store's methods, with its own writes; raises `closed` once it has ended
+local transaction = {}
+
+---@param key string
+---@return string?
+function transaction:get(key) end
+
+---@param key string
+---@return boolean
+function transaction:has(key) end
+
+---As store:put; raises limit if what is to be committed would not fit one segment.
+---@param key string
+---@param value string
+---@param options? freyja.WriteOptions  the ttl counts from the commit
+function transaction:put(key, value, options) end
+
+---@param key string
+---@return boolean deleted  false if it was not there
+function transaction:delete(key) end
+
+---As store:each: the store and the transaction's own writes as they are now. Goes on when it ends.
+---@param options? string|freyja.EachOptions
+function transaction:each(options) end
+
+---@param options? string|freyja.EachOptions
+function transaction:keys(options) end
+
+---Makes all of it visible at once, and under sync = "always" durable. Raises, changing nothing, the
+---transaction being open still: conflict, and as store:put.
+function transaction:commit() end
+
+---Nothing has happened. Also at the end of its scope, and by the collector; a second time does nothing.
+function transaction:rollback() end
+
+---@return boolean  false once it was committed or rolled back
+function transaction:is_open() end
 
 ---@class freyja.Record  of a key that is there; deletions are not a script's business
 ---@field key string

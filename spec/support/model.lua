@@ -220,6 +220,89 @@ local function put(run, key)
   set(run, key, value, options)
 end
 
+-- Transactions -------------------------------------------------------------------------------
+
+--- What the transaction sees of a key: its own value, or the store's, which it has then read.
+local function see(run, t, key)
+  if t.own[key] ~= nil then return t.own[key] or nil end
+  t.reads[key] = true
+  if run.expiry[key] then t.soonest = math.min(t.soonest, run.expiry[key]) end
+  return run.model[key]
+end
+
+--- One that does not fit the segment any more changes nothing.
+local function put_within(t, key, value, options)
+  local ok, err = pcall(t.tx.put, t.tx, key, value, options)
+  assert(ok or err.code == "limit", tostring(err))
+  if ok then t.own[key], t.ttl[key] = value, options end
+end
+
+--- Somebody else writes to a key.
+local function write_beside(run, t, key)
+  put(run, key)
+  if t.reads[key] then t.broken = true end
+  for _, prefix in ipairs(t.prefixes) do
+    if key:sub(1, #prefix) == prefix then t.broken = true end
+  end
+end
+
+local function iterate_within(run, t)
+  local prefix, left = pick { "", "key1", "key2" }, {}
+  for key in pairs(run.model) do left[key] = true end
+  for key in pairs(t.own) do left[key] = true end
+  for key in pairs(left) do
+    left[key] = key:sub(1, #prefix) == prefix and (t.own[key] == nil and run.model[key] or t.own[key]) or nil
+    if t.own[key] == nil and left[key] and run.expiry[key] then t.soonest = math.min(t.soonest, run.expiry[key]) end
+  end
+  for key, value in t.tx:each { prefix = prefix, order = pick { "log", "key" } } do
+    assert(left[key] == value, "each in a transaction")
+    left[key] = nil
+    put_within(t, key, value) -- the loop goes on with what there was
+  end
+  assert(next(left) == nil, "each in a transaction ends with entries missing")
+  table.insert(t.prefixes, prefix)
+end
+
+local steps = {
+  function(_, t, key)
+    put_within(t, key, random_value(), random_ttl { clock = t.clock })
+  end,
+  function(run, t, key)
+    local there = see(run, t, key) ~= nil
+    local ok, found = pcall(t.tx.delete, t.tx, key)
+    assert(ok and found == there or not ok and found.code == "limit", "delete in a transaction")
+    if ok and there then t.own[key], t.ttl[key] = false, nil end
+  end,
+  function(run, t, key)
+    local value = see(run, t, key)
+    assert(t.tx:get(key) == value, "get in a transaction")
+    assert(t.tx:has(key) == (value ~= nil), "has in a transaction")
+  end,
+  write_beside,
+}
+
+--- A transaction that overlaps with writes of others: it sees what it must, and all of it or nothing is there
+--- afterwards.
+local function transact(run)
+  local serializable = math.random(2) == 1
+  local tx <close> = run.db:begin { serializable = serializable }
+  local t = { tx = tx, own = {}, ttl = {}, reads = {}, prefixes = {}, soonest = math.huge, clock = run.clock }
+  for _ = 1, math.random(20) do
+    expire(run)
+    if math.random(15) == 1 then iterate_within(run, t)
+    else pick(steps)(run, t, random_key()) end
+    if run.clock and math.random(10) == 1 then run.clock.wait(math.random(0, 9) * 1000) end
+  end
+  if math.random(5) == 1 then return end
+  expire(run)
+  local ok, err = pcall(tx.commit, tx)
+  local broken = serializable and (t.broken or t.soonest <= run.time)
+  assert(ok or err.code == "conflict", tostring(err))
+  assert(ok == not broken, broken and "a conflict is not noticed" or "a conflict without cause")
+  if not ok then return end
+  for key, value in pairs(t.own) do set(run, key, value or nil, t.ttl[key]) end
+end
+
 --- Time passes.
 local function wait(run)
   if run.clock then run.clock.wait(math.random(0, 9) * 1000) end
@@ -260,6 +343,7 @@ local operations = {
   { 0.3, function(run) run.db:checkpoint() end },
   { 0.1, verify },
   { 0.2, reopen },
+  { 2, transact },
   { 10, wait },
   { 0.3, jump },
 }

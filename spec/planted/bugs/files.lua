@@ -120,7 +120,7 @@ bug("a_trim_that_failed_counts_on_its_reserve", "faults",
   [[segment->reserved = segment->filled = segment->tail;]], "", "fj_segment_trim(")
 
 bug("the_padding_is_short", "crash",
-  [[uint64_t padding = size - prefix - draft->key.size - draft->value.size;]],
+  [[uint64_t padding = fj_draft_size(draft) - prefix - draft->key.size - draft->value.size;]],
   [[uint64_t padding = 0;]])
 
 bug("a_sync_does_nothing", "crash",

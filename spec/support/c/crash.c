@@ -14,8 +14,9 @@
  * expires late, i insert, x compare and swap, b back up, by links, B by copies,
  * 1 2 3 a sync fails and its pages stay dirty, are taken for clean, are dropped; then close
  * and open again; h write the hint files of all sealed segments; m merge all sealed segments,
- * M every other one; 4 the sync of the directory fails with which a rotation ends, and the new
- * entry is taken for clean; then close and open again; K write the KEYDIR.
+ * M every other one; n commit a transaction, N one with a large value; 4 the sync of the
+ * directory fails with which a rotation ends, and the new entry is taken for clean; then close
+ * and open again; K write the KEYDIR.
  *
  * At each moment a number of writes were acknowledged, and some of them were promised to
  * survive a loss of power (what was written under sync = "always", or before a sync, a
@@ -89,11 +90,14 @@ static const char *const written[] = {
     "prtrm",        "prtrprMc",     "ptrTrMtrmk",   "oTrtrpmtrMc",  "prh",
     "prordrhpch",   "lrlhrhkdhrk",  "prdrhprMhc",   "podrhpbrhB",   "prhorhdv1rh2",
     "pK",           "pKoKdK",       "prKdrmK",      "prdrKmcok",    "poKdrprMkK",
-    "pTKtdKkc",     "pKs1Kps2pKc",  "prhKorMvK",    "lrlKlrmKkl",   "pK4pKko"};
+    "pTKtdKkc",     "pKs1Kps2pKc",  "prhKorMvK",    "lrlKlrmKkl",   "pK4pKko",
+    "nnn",          "pnodn",        "nsnkn",        "NrNcN",        "nrnrnmMn",
+    "nKnkn",        "NhrhN",        "nvnbN",        "n1n2n3n",      "tntTn",
+    "NlNsNk",       "NNNN",         "ncnknc",       "pNkpNk"};
 
 /* For files that are read, copied and written again in pieces of 64 and 256 KiB: what a failed
  * sync left, torn tails, backups. */
-static const char *const large_written[] = {"ll2ps", "plpBlB", "llk3lrB", "lplll1s2"};
+static const char *const large_written[] = {"ll2ps", "plpBlB", "llk3lrB", "lplll1s2", "pNNkN"};
 
 /* ---- sets of workloads ------------------------------------------------ */
 

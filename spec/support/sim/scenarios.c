@@ -63,6 +63,30 @@ static void expire(trial *t) {
   trial_get_all(t);
 }
 
+/* Transactions, of which one needs another segment. */
+static void transact(trial *t) {
+  trial_open(t);
+  trial_arm(t);
+  trial_transact(t, 20, false);
+  trial_get(t, 21);
+  trial_transact(t, 1, true);
+  trial_put_probe(t, 9);
+  trial_transact(t, 20, false);
+  trial_get_all(t);
+}
+
+/* While an iterator keeps the store as it was. */
+static void transact_under_iterator(trial *t) {
+  freyja_iterator *iterator = NULL;
+  trial_open(t);
+  if (t->db != NULL) (void)freyja_iterator_open(t->db, NULL, &iterator, &t->error);
+  trial_arm(t);
+  trial_transact(t, 0, false);
+  trial_transact(t, 0, true);
+  trial_get(t, 1);
+  freyja_iterator_close(iterator);
+}
+
 /* More than a page of the segment. */
 static void write_pages(trial *t) {
   trial_open(t);
@@ -334,6 +358,13 @@ const scenario sim_scenarios[] = {
     {"expire", sim_make_store, expire, NONE, 0, 0},
     {"expire-always-collide", sim_make_store, expire, ALWAYS, 2, 0},
     {"expire-unreserved", sim_make_store, expire, INTERVAL, 0, SIM_UNRESERVED},
+    {"transact", sim_make_store, transact, NONE, 0, 0},
+    {"transact-always", sim_make_store, transact, ALWAYS, 0, 0},
+    {"transact-collide", sim_make_store, transact, INTERVAL, 2, 0},
+    {"transact-unreserved", sim_make_store, transact, NONE, 0, SIM_UNRESERVED},
+    {"transact-checkpointed", sim_make_tail, transact, NONE, 0, 0},
+    {"transact-spoiled", sim_make_spoiled_checkpoint, transact, NONE, 0, 0},
+    {"transact-iterating", sim_make_store, transact_under_iterator, NONE, 0, 0},
     {"rotate", sim_make_store, rotate, NONE, 0, 0},
     {"rotate-always", sim_make_store, rotate, ALWAYS, 0, 0},
     {"rotate-unreserved", sim_make_store, rotate, NONE, 0, SIM_UNRESERVED},
@@ -389,6 +420,7 @@ const scenario sim_scenarios[] = {
     {"repair-missing", sim_make_missing, mend, NONE, 0, SIM_MAPPED_ONLY},
     {"collide", sim_make_store, collide, NONE, 2, 0},
     {"fill-keydir", sim_make_full_keydir, fill_keydir, NONE, 1, SIM_MAPPED_ONLY},
+    {"fill-keydir-transact", sim_make_full_keydir, transact, NONE, 1, SIM_MAPPED_ONLY},
     {"live", NULL, live, INTERVAL, 0, 0},
 };
 

@@ -116,6 +116,69 @@ void trial_cas(trial *t, unsigned key) { do_write(t, CAS, key, small_size(t, key
 void trial_cas_wrongly(trial *t, unsigned key) { do_write(t, CAS_WRONGLY, key, TRIAL_PROBE); }
 void trial_cas_delete(trial *t, unsigned key) { do_write(t, CAS_DELETE, key, TRIAL_PROBE); }
 
+/* What a transaction writes: a put, or, of every third key, a deletion. */
+static freyja_status change(trial *t, freyja_transaction *tx, unsigned key, size_t size,
+                            trial_state *next) {
+  char name[TRIAL_KEY_SIZE], bytes[TRIAL_VALUE_MAX];
+  trial_name(key, name);
+  if (key % 3 == 2) {
+    freyja_status status = freyja_transaction_delete(tx, name, sizeof name, &t->error);
+    if (!freyja_is_fault(status) && (status == FREYJA_OK) != (next->of[key] >= 0))
+      trial_wrong(t, "a transaction's delete of key %u: %s", key, freyja_status_name(status));
+    if (status == FREYJA_OK) next->of[key] = TRIAL_ABSENT;
+    return status == FREYJA_NOTFOUND ? FREYJA_OK : status;
+  }
+  if (t->serial + 1 == TRIAL_SERIALS) abort();
+  trial_make_value(bytes, size, ++t->serial, key);
+  t->sizes[t->serial] = (uint16_t)size;
+  next->of[key] = (int16_t)t->serial;
+  return freyja_transaction_put(tx, name, sizeof name, bytes, size,
+                                key % 3 == 1 ? TTL_LATE : 0, &t->error);
+}
+
+/* The steps before the commit; nothing of them is in the store. */
+static freyja_status fill_transaction(trial *t, freyja_transaction *tx, unsigned key,
+                                      bool large, trial_state *next) {
+  freyja_status status = FREYJA_OK;
+  for (unsigned i = 0; status == FREYJA_OK && i < 5; i++) {
+    trial_begin(t);
+    status = change(t, tx, key + i, large || i == 0 ? 600 : TRIAL_PROBE, next);
+    trial_judge(t, TRIAL_WRITES_TO, "transaction_put or _delete", status);
+    if (t->why[0] != '\0') return FREYJA_MEMORY;
+  }
+  return status;
+}
+
+static void commit_transaction(trial *t, freyja_transaction *tx, const trial_state *next) {
+  freyja_stats stats;
+  int before = t->acknowledged;
+  t->disk->clock += PAUSE;
+  trial_begin(t);
+  freyja_status status = freyja_transaction_commit(tx, &t->error);
+  trial_judge(t, TRIAL_WRITES_TO, "transaction_commit", status);
+  freyja_get_stats(t->db, &stats);
+  bool doubtful = freyja_is_fault(status) && stats.poisoned && !t->before.poisoned;
+  if (status == FREYJA_OK || doubtful) t->states[before + 1] = *next;
+  t->acknowledged += status == FREYJA_OK;
+  t->doubt = t->doubt || doubtful;
+  if (!freyja_is_fault(status)) note_syncs(t, &stats, before);
+}
+
+void trial_transact(trial *t, unsigned key, bool large) {
+  freyja_transaction *tx = NULL;
+  if (!trial_runs(t)) return;
+  if (t->acknowledged == TRIAL_WRITES) abort();
+  static const freyja_transaction_options options = {.serializable = true};
+  trial_state next = *trial_now(t);
+  trial_begin(t);
+  freyja_status status = freyja_begin(t->db, key % 2 == 0 ? &options : NULL, &tx, &t->error);
+  trial_judge(t, TRIAL_READS, "begin", status);
+  if (status != FREYJA_OK && tx != NULL) trial_wrong(t, "a transaction that failed is there");
+  if (status == FREYJA_OK) status = fill_transaction(t, tx, key, large, &next);
+  if (status == FREYJA_OK) commit_transaction(t, tx, &next);
+  freyja_transaction_close(tx);
+}
+
 void trial_sync(trial *t) {
   if (!trial_runs(t)) return;
   trial_begin(t);

@@ -111,6 +111,9 @@ void trial_delete(trial *t, unsigned key);
 void trial_cas(trial *t, unsigned key);         /* expects what is there */
 void trial_cas_wrongly(trial *t, unsigned key); /* expects what is not */
 void trial_cas_delete(trial *t, unsigned key);
+/* A transaction of several writes around that key: puts, one of them large, and deletions;
+ * `large`: in the end it does not fit what is left of the segment. */
+void trial_transact(trial *t, unsigned key, bool large);
 void trial_sync(trial *t);
 void trial_rotate(trial *t);
 void trial_hint(trial *t); /* of each sealed segment */

@@ -64,6 +64,44 @@ static bool do_write(run *r, int key, int write, char by) {
   return true;
 }
 
+/* One of the writes of a transaction: a put, or where `removes` a deletion of a key that is
+ * there. */
+static freyja_status change(run *r, freyja_transaction *tx, int key, int write, bool removes,
+                            freyja_error *error) {
+  static char value[WIT_VALUE_MAX];
+  const char *name = wit_keys[key];
+  int8_t *now = &r->states[r->acknowledged + 1].of[key];
+  bool there = *now >= 0;
+  *now = (int8_t)(there && removes ? -1 : write);
+  if (there && removes) return freyja_transaction_delete(tx, name, strlen(name), error);
+  size_t size = wit_value(value, write, key);
+  return freyja_transaction_put(tx, name, strlen(name), value, size, 0, error);
+}
+
+/* Several keys change at once: puts of new keys, of others, deletions, one of them twice. */
+static bool transact(run *r, int write, bool large) {
+  static const int keys[] = {3, 0, 2, 4, 1, 0};
+  freyja_transaction *tx = NULL;
+  freyja_error error;
+  int before = r->acknowledged, first = write % 3;
+  r->states[before + 1] = r->states[before];
+  r->keys[before + 1] = keys[first];
+  freyja_status status = freyja_begin(r->db, NULL, &tx, &error);
+  for (int i = first; status == FREYJA_OK && i < 6; i++)
+    status = change(r, tx, keys[i], write, i > 0 && i % 2 == 0, &error);
+  if (status == FREYJA_OK && large)
+    status = change(r, tx, WIT_LARGE, write, write % 5 == 0, &error);
+  r->in_flight = true;
+  if (status == FREYJA_OK) status = freyja_transaction_commit(tx, &error);
+  freyja_transaction_close(tx);
+  if (status != FREYJA_OK)
+    return wit_wrong("a transaction: %s (%s)", error.message, error.path);
+  r->acknowledged++;
+  r->in_flight = false;
+  note_syncs(r, before);
+  return true;
+}
+
 static int pick(const run *r, bool present) {
   const wit_state *now = &r->states[r->acknowledged];
   for (int k = 0; k < 5; k++)
@@ -215,6 +253,9 @@ static bool do_operation(run *r, char operation) {
     return do_write(r, pick(r, false), write, 'i');
   case 'x':
     return do_write(r, pick(r, write % 2 == 0), write, 'x');
+  case 'n':
+  case 'N':
+    return transact(r, write, operation == 'N');
   case 'b':
   case 'B':
     return back_up(r, operation == 'B');
