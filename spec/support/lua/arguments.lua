@@ -16,7 +16,7 @@ local function describe(s)
       count = "db optional", sync = "db", rotate = "db", stats = "db", segments = "db", close = "db",
       verify = "db", backup = "db text options", rewrite = "db list", hint = "db id", checkpoint = "db",
       merge = "db list",
-      maintain = "db policy",
+      maintain = "db policy", transaction = "db callable transacting", begin = "db beginning",
     },
     of_stores = { __gc = "db", __close = "db", __tostring = "db", __len = "db" },
     of_iterators = { __gc = "it", __close = "it", __tostring = "it" },
@@ -25,6 +25,11 @@ local function describe(s)
       give_way = "rw",
       step = "rw bytes", commit = "rw", progress = "rw", records = "rw", keep = "rw record", drop = "rw record",
       close = "rw",
+    },
+    of_transactions = { __gc = "tx", __close = "tx", __tostring = "tx" },
+    transactions = {
+      get = "tx text", has = "tx text", put = "tx text text writing", delete = "tx text", each = "tx choice",
+      keys = "tx choice", commit = "tx", rollback = "tx", is_open = "tx",
     },
     of_errors = { __tostring = "error" },
     alone = { following = "it", recording = "rw" },
@@ -35,6 +40,10 @@ local function describe(s)
     db = { takes = { db = true, ["disguised store"] = true } },
     it = { takes = { it = true, ["disguised iterator"] = true } },
     rw = { takes = { rw = true, ["disguised rewrite"] = true } },
+    tx = { takes = { tx = true } },
+    callable = { takes = { ["function"] = true } },
+    beginning = { takes = { ["nil"] = true, empty = true }, may_miss = true },
+    transacting = { takes = { ["nil"] = true, empty = true }, may_miss = true },
     bytes = { takes = { number = true, ["nil"] = true }, may_miss = true },
     record = { takes = {} },
     text = { takes = { string = true, number = true, fraction = true } },
@@ -71,6 +80,7 @@ local function before(s)
     methods = getmetatable(s.db).__index, of_stores = getmetatable(s.db), of_iterators = getmetatable(it),
     of_errors = getmetatable(err), alone = { following = following, recording = recording },
     freyja = freyja, of_rewrites = getmetatable(rw), rewrites = getmetatable(rw).__index,
+    of_transactions = getmetatable(s.db:begin()), transactions = getmetatable(s.db:begin()).__index,
   }
   local function open(suffix) return assert(freyja.open(s.path .. suffix, s.options())) end
   local function another() return (select(2, s.db:each())) end
@@ -86,12 +96,13 @@ local function before(s)
     { "options", { prefix = {} } }, { "options", { order = 1 } }, { "function", print }, { "function", open },
     { "thread", coroutine.create(print) }, { "userdata", io.stderr }, { "light userdata", debug.upvalueid(open, 1) },
     { "it", another() }, { "db", open ".2" }, { "error", err }, { "rw", rewrite(open ".6") },
+    { "tx", s.db:begin() },
     { "userdata", disguise(io.tmpfile(), of_stores) }, { "userdata", disguise(io.tmpfile(), of_iterators) },
     { "disguised iterator", disguise(another(), of_stores) }, { "disguised store", disguise(open ".3", of_iterators) },
     { "disguised rewrite", disguise(rewrite(open ".7"), of_stores) },
   }
   s.good = {
-    rw = rw, bytes = 1, record = recording(rw),
+    tx = s.db:begin(), callable = print, beginning = {}, transacting = {}, rw = rw, bytes = 1, record = recording(rw),
     db = s.db, it = it, text = "s1", nilable = "s1", optional = s.path .. ".4", list = { "s1" },
     choice = "s", error = err, options = {}, id = 1, writing = { ttl = 1000 }, target = { to = s.path .. ".5" },
   }
@@ -175,7 +186,7 @@ local function run(s)
   end
 
   for _, pair in ipairs(s.disguised) do debug.setmetatable(pair[1], pair[2]) end
-  assert(s.is_open(s.good.it) and s.is_open(s.db) and s.is_open(s.good.rw))
+  assert(s.is_open(s.good.it) and s.is_open(s.db) and s.is_open(s.good.rw) and s.good.tx:is_open())
   s.good, s.values, s.disguised = nil, nil, nil
   return count
 end

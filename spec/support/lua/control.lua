@@ -43,6 +43,13 @@ local PLACES = {
     for k in other:each() do n = n + 1 local c <const> = (function() DEED end)() end]] },
   { name = "a callback of Lua's in a loop", boundary = true, [[
     for k in db:each() do n = n + 1 local _ = ("x"):gsub("x", function() DEED end) end]] },
+  { name = "each of a transaction", loop = true, [[
+    local tx <close> = db:begin()
+    tx:put("s1", s.value("s1", 2))
+    for k, v in tx:each() do n = n + 1 DEED end
+    tx:commit()]] },
+  { name = "a transaction's function", [[
+    db:transaction(function(tx) n = n + 1 tx:put("s1", s.value("s1", 2)) DEED end)]] },
   { name = "the index of a list of keys", called = true, [[
     local keys = setmetatable({}, { __len = function() return 2 end, __index = function(_, i)
       n = n + 1 DEED return "s" .. i end })

@@ -1,5 +1,5 @@
 --- Lua states that end with everything open, in every order of creation and so of finalizing: a
---- store, an iterator, a rewrite, a second store and a coroutine that is suspended in a loop and in
+--- store, an iterator over a transaction, a rewrite, a second store and a coroutine that is suspended in a loop and in
 --- a rewrite, with a store of its own to be closed; referred to, dropped, in a cycle; and with a
 --- finalizer of the program that uses them all and makes new ones. When the state is closed nothing
 --- is left, and the stores hold what was written.
@@ -48,6 +48,10 @@ local function run(s)
           pcall(tostring, db)
         end
         if self.all.iterator then pcall(s.following, self.all.iterator) end
+        if self.all.tx then
+          pcall(self.all.tx.put, self.all.tx, "never", "y")
+          pcall(self.all.tx.each, self.all.tx)
+        end
         if self.all.rewrite then
           pcall(self.all.rewrite.drop, self.all.rewrite, s.record)
           pcall(self.all.rewrite.step, self.all.rewrite)
@@ -65,7 +69,9 @@ local function run(s)
   function parts.second() return open ".2" end
   function parts.iterator()
     local it
-    s.following, it = (all.store or all.second or s.db):each()
+    all.tx = (all.store or all.second or s.db):begin()
+    all.tx:put("never", "x")
+    s.following, it = all.tx:each()
     assert(s.following(it))
     return it
   end
@@ -85,6 +91,8 @@ local function run(s)
       local db <close> = open ".3"
       db:rotate()
       local rewrite <close> = db:rewrite { 1 }
+      local tx <close> = db:begin()
+      tx:put("never", "x")
       for _ in rewrite:records() do
         for key in (all.second or all.store or s.db):each() do coroutine.yield(key) end
       end

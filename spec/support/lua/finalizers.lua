@@ -296,6 +296,28 @@ operation("rewrite", function(s)
   while rewriting:step(100) do assert(rewriting:progress().bytes > 0) end
 end)
 
+operation("transaction", function(s)
+  local tx <close> = s.db:begin()
+  local found = tx:get "s1"
+  assert(not found or s.version("s1", found))
+  for _, key in ipairs(s.keys) do tx:put(key, s.value(key, 2)) end
+  tx:put(777.5, 2.125)
+  tx:delete "other"
+  tx:put("other", s.value("other", 2))
+  for key, value in tx:each() do assert(s.version(tonumber(key) and "" or key, value), "a wrong value") end
+  for _, key in ipairs(s.keys) do assert(tx:get(key) == s.value(key, 2)) end
+  tx:commit()
+end)
+
+operation("transaction as a function", function(s)
+  local results = table.pack(s.db:transaction(function(tx)
+    for _, key in ipairs(s.keys) do tx:put(key, s.value(key, 2)) end
+    tx:put(777.5, 2.125)
+    return s.long, 777.5, tx:get "m1"
+  end))
+  assert(results.n == 3 and results[1] == s.long and results[3] == s.value("m1", 2))
+end)
+
 operation("merge", function(s)
   s.db:rotate()
   local ok, err = pcall(s.db.merge, s.db, { s.db:segments()[1].id }, { step = 100, progress = function() end })

@@ -3,7 +3,7 @@
 --- checks what holds for this one besides what holds for all. To add one, append it to a part, a file
 --- in scenarios/: scenario(name, {before, run, after}); `before` and `after` may be missing.
 
-local PARTS = { "opening", "values", "expiry", "iterating", "damage", "rewrites" }
+local PARTS = { "opening", "values", "expiry", "iterating", "damage", "rewrites", "transactions" }
 
 local M = {}
 
