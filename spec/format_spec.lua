@@ -25,11 +25,11 @@ describe("FORMAT.md", function()
     local plain, expiring = table.unpack(examples())
     assert.same({ 32, 40 }, { #plain, #expiring })
     assert.same({
-      check = 0x07aae796, value_sum = 0xa2a0d9ec, kind = "put", collides = false,
+      check = 0x07aae796, value_sum = 0xa2a0d9ec, kind = "put", collides = false, more = false,
       timestamp = 1, expiry = 0, key = "k", value = "v", size = 32,
     }, record.decode(plain, 0))
     assert.same({
-      check = 0x5a3937b5, value_sum = 0xa2a0d9ec, kind = "put", collides = false,
+      check = 0x5a3937b5, value_sum = 0xa2a0d9ec, kind = "put", collides = false, more = false,
       timestamp = 1, expiry = 258, key = "k", value = "v", size = 40,
     }, record.decode(expiring, 0))
   end)
@@ -60,6 +60,37 @@ describe("FORMAT.md", function()
       if synced[#synced - 1] > 128 then
         assert.same({ synced[#synced - 1], synced[#synced] }, marks)
       end
+    end
+  end)
+
+  it("says how the records of a transaction are known, also in a copy by a merge", function()
+    local dir <close> = tmp.dir()
+    local function more(id)
+      local bytes, offset, flags = tmp.read(("%s/%d.data"):format(dir.path, id)), 128, {}
+      while offset < #bytes do
+        local decoded = record.decode(bytes, offset)
+        flags[#flags + 1] = decoded.more
+        offset = offset + decoded.size
+      end
+      return flags
+    end
+    do
+      local db <close> = assert(freyja.open(dir.path, { segment_size = 4096, maintenance = "manual" }))
+      db:put("k", "v")
+      db:transaction(function(tx) for i = 1, 3 do tx:put(i, i) end end)
+      db:transaction(function(tx) tx:put("alone", "x") end)
+      db:transaction(function(tx)
+        tx:delete "k"
+        tx:put("large", ("x"):rep(3900)) -- does not fit any more: a new file for both
+      end)
+      db:rotate()
+      assert.same({ false, true, true, false, false }, more(1))
+      assert.same({ true, false }, more(2))
+      db:merge { 1, 2 }
+      for _, segment in ipairs(db:segments()) do
+        for _, flag in ipairs(more(segment.id)) do assert.is_false(flag) end
+      end
+      assert.equal(5, #db)
     end
   end)
 

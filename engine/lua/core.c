@@ -141,16 +141,28 @@ static int core_is_store(lua_State *L) {
   return 1;
 }
 
+/* check_open(store): raises if it is closed */
+static int core_check_open(lua_State *L) {
+  (void)fjl_check_store(L);
+  return 0;
+}
+
 FREYJA_API int luaopen_freyja_core(lua_State *L);
 
 int luaopen_freyja_core(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"open", core_open},          {"repair", fjl_repair},
-      {"is_store", core_is_store},  {"set_driver", fjl_set_driver},
-      {"driver", fjl_driver},       {"pulse", fjl_pulse},
-      {"peek", fjl_peek},           {"expire", fjl_expire},
-      {"timer", fjl_timer},         {"sleep", fjl_sleep},
-      {"hint_step", fjl_hint_step}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"open", core_open},
+                                       {"repair", fjl_repair},
+                                       {"is_store", core_is_store},
+                                       {"set_driver", fjl_set_driver},
+                                       {"driver", fjl_driver},
+                                       {"pulse", fjl_pulse},
+                                       {"peek", fjl_peek},
+                                       {"expire", fjl_expire},
+                                       {"timer", fjl_timer},
+                                       {"sleep", fjl_sleep},
+                                       {"hint_step", fjl_hint_step},
+                                       {"check_open", core_check_open},
+                                       {NULL, NULL}};
   luaL_checkversion(L);
   fjl_create_handles(L);
   fjl_create_error(L);

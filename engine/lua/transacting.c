@@ -146,6 +146,7 @@ static freyja_transaction_options check_options(lua_State *L) {
 int fjl_begin(lua_State *L) {
   freyja_error error;
   const fjl_object *store = fjl_check_object(L, fjl_store_kind);
+  (void)fjl_open_store(L, store);
   freyja_transaction_options options = check_options(L);
   fjl_object *object = fjl_push_object(L, fjl_transaction_kind);
   lua_pushvalue(L, 1);

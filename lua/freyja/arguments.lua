@@ -22,11 +22,12 @@ function M.check_type(number, name, value, expected)
   M.bad(number, name, expected .. " expected, got " .. found)
 end
 
---- Raises unless it is a store, open or closed.
+--- Raises unless it is an open store.
 function M.check_store(db, name)
   if not core.is_store(db) then
     M.bad(1, name, "freyja.db expected, got " .. (db == nil and "no value" or type(db)))
   end
+  core.check_open(db)
 end
 
 --- The options, or {}: a table or nil. `kinds` says of each option what it must be: a type, "integer" (of at least 1),

@@ -105,7 +105,6 @@ end
 -- @treturn table bytes, done, written, outputs: see freyja.Progress
 function M.merge(db, ids, options)
   check_store(db, "merge")
-  assert(#db) -- raises if it is closed
   check_type(2, "merge", ids, "table")
   check_ids(2, "merge", ids)
   options = check_options(options, MERGE_OPTIONS, 3, "merge")
@@ -124,7 +123,6 @@ end
 --- Writes the hint file of a sealed segment. Options: progress, step, rate as those of merge.
 function M.hint(db, id, options)
   check_store(db, "hint")
-  assert(#db) -- raises if it is closed
   id = check_id(2, "hint", id)
   options = check_options(options, HINT_OPTIONS, 3, "hint")
   local step, pause = options.step or STEP, make_pause(db, options)
@@ -275,7 +273,6 @@ end
 -- @treturn table merges, read, written: how many, and how many bytes
 function M.maintain(db, policy, settings, options)
   check_store(db, "maintain")
-  assert(#db) -- raises if it is closed
   if settings ~= nil then check_type(3, "maintain", settings, "table") end
   options = check_options(options, MAINTAIN_OPTIONS, 4, "maintain")
   local driver = core.driver(db)

@@ -16,17 +16,18 @@
 #define INPUT_MAX 32768u
 
 /* What to do to a new store: p put, o overwrite, e overwrite by a value that expires, w wait
- * until it has, d delete, l put a large value, r rotate, s sync, c close and open again, k be
- * killed and open again. What follows a colon is done to the files then: K killed, not closed;
- * T bytes behind the log's end; V a damaged value, H a damaged header of a record, F one of a
- * file, M a missing file, A a file without end. */
+ * until it has, x commit a transaction, d delete, l put a large value, r rotate, s sync, c
+ * close and open again, k be killed and open again. What follows a colon is done to the files
+ * then: K killed, not closed; T bytes behind the log's end; V a damaged value, H a damaged
+ * header of a record, F one of a file, M a missing file, A a file without end. */
 static const char *const workloads[] = {
     "",        "p",        "ppp",      "ppodp",       "pprpp",         "prprpr",
     "lll",     "pplppd",   "ppkpp",    "pcpcp",       "pp:K",          "pppr:K",
     "pplp:KT", "ppo:T",    "pppp:V",   "pppp:H",      "ppprppp:V",     "ppprppp:H",
     "ppp:F",   "prp:F",    "prprp:M",  "prp:A",       "psppp:KV",      "pspsppp:KH",
     "llll:V",  "pdpdpd",   "oooooodd", "ppprpppdrpo", "ppppppsdddd:K", "pepe",
-    "poeweo",  "perewprp", "eeee:K",   "pee:V",       "peeewr:H",      "oeweoe:KT"};
+    "poeweo",  "perewprp", "eeee:K",   "pee:V",       "peeewr:H",      "oeweoe:KT",
+    "xpx",     "xx:K",     "pxx:KT",   "xrxpx",       "xsx:KV",        "xxc:H"};
 
 /* What is done after opening (operations.h): all of the operations, some of them twice. */
 static const uint8_t operations[] = {0,  1,   5,  2,  2,  3,  3,  9,  6, 0,   7, 2,   0,
@@ -40,6 +41,8 @@ static const uint8_t damages[] = {1, 0, 1, 10, 16, 2, 20, 32, 3, 5, 0,
                                   2, 9, 6, 3,  0,  7, 4,  7,  5, 3};
 static const uint8_t expiring[] = {1, 0, 1, 10, 3, 1, 60, 3, 2, 70, 11, 3, 200, 3, 4, 0,
                                    3, 5, 1, 3,  6, 2, 67, 7, 9, 40, 3,  7, 65,  4, 2};
+static const uint8_t chained[] = {1, 64, 1, 10, 64, 64, 2,  20, 64,
+                                  0, 3,  5, 64, 4,  6,  64, 9,  64};
 static const uint8_t longer[] = {0, 128, 1, 60, 0, 254, 3, 0, 200, 9, 64, 5, 2, 40, 4, 200};
 
 static const char *folder;
@@ -68,6 +71,20 @@ static void must(freyja_status status) {
   if (freyja_is_fault(status)) fuzz_fail("a write: %s", freyja_status_name(status));
 }
 
+/* A transaction: a new value of the first key, the key, and a deletion. */
+static void transact(freyja *db, freyja_slice key, freyja_slice value) {
+  size_t size = 0;
+  freyja_transaction *tx = NULL;
+  const uint8_t *first = fuzz_key(1, &size);
+  must(freyja_begin(db, NULL, &tx, NULL));
+  must(freyja_transaction_put(tx, first, size, value.data, value.size, 0, NULL));
+  must(freyja_transaction_put(tx, key.data, key.size, value.data, 3, 1000, NULL));
+  first = fuzz_key(2, &size);
+  must(freyja_transaction_delete(tx, first, size, NULL));
+  must(freyja_transaction_commit(tx, NULL));
+  freyja_transaction_close(tx);
+}
+
 static freyja *step(sim_disk *disk, freyja *db, char what, uint8_t turn) {
   static const uint8_t value[1500] = "value";
   size_t size = 0;
@@ -85,6 +102,9 @@ static freyja *step(sim_disk *disk, freyja *db, char what, uint8_t turn) {
     break;
   case 'l':
     must(freyja_put(db, key, size, value, sizeof value, NULL));
+    break;
+  case 'x':
+    transact(db, (freyja_slice){key, size}, (freyja_slice){value, 5u + turn});
     break;
   case 'd':
     must(freyja_delete(db, key, size, NULL));
@@ -242,6 +262,12 @@ static void write_recipes(void) {
   image.count = 3;
   write_image("data", "r1", &image);
   write_image("log", "r1", &image);
+  image.files[2].at = chained;
+  image.files[2].size = sizeof chained;
+  write_image("data", "r3", &image);
+  image.count = 4;
+  write_image("store", "r3", &image);
+  image.files[2] = files[2];
   image.count = 6;
   image.files[3].at = narrow;
   write_image("store", "r2", &image);

@@ -10,7 +10,7 @@ function M.decode(bytes, offset)
   local check, value_sum, value_size, key_size, kind, flags, timestamp, at =
     ("<I4I4I4I2I1I1I8"):unpack(bytes, offset + 1)
   assert(KINDS[kind], "kind")
-  assert(flags & ~3 == 0 and (kind == 1 or flags & 2 == 0), "flags")
+  assert(flags & ~7 == 0 and (kind == 1 or flags & 2 == 0), "flags")
   local expiry = 0
   if flags & 2 ~= 0 then
     expiry, at = ("<I8"):unpack(bytes, at)
@@ -22,7 +22,7 @@ function M.decode(bytes, offset)
   local padding = bytes:sub(at + key_size + value_size, offset + size)
   assert(padding == ("\0"):rep(#padding), "padding")
   return {
-    check = check, value_sum = value_sum, kind = KINDS[kind], collides = flags & 1 == 1,
+    check = check, value_sum = value_sum, kind = KINDS[kind], collides = flags & 1 == 1, more = flags & 4 == 4,
     timestamp = timestamp, expiry = expiry, key = key, value = value, size = size,
   }
 end

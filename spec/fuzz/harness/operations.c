@@ -12,6 +12,7 @@
 
 #define OPERATIONS_MAX 48u /* in one input */
 #define VALUE_MAX 4096u
+#define EDITS_MAX 6u /* in a transaction */
 
 /* ---- arguments ------------------------------------------------------------ */
 
@@ -142,6 +143,47 @@ static void do_cas(fuzz_store *s, fuzz_input *input) {
   s->bytes += 32 + key.size;
   if (deletes && item != NULL) fuzz_view_remove(&s->model, key.data, key.size);
   if (!deletes) set(s, key, desired, ttl);
+}
+
+/* What a transaction does to a key. */
+typedef struct edit {
+  freyja_slice key;
+  uint8_t value[VALUE_MAX];
+  freyja_slice to;
+  bool deletes;
+} edit;
+
+static freyja_status make_edit(fuzz_store *s, fuzz_input *input, freyja_transaction *tx,
+                               edit *e, freyja_error *error) {
+  e->key = take_key(s, input);
+  e->to = take_value(input, e->value);
+  e->deletes = e->to.size % 4 == 3;
+  if (!e->deletes)
+    return freyja_transaction_put(tx, e->key.data, e->key.size, e->to.data, e->to.size,
+                                  e->to.size % 4 == 2 ? ttl_of(&e->to) : 0, error);
+  freyja_status status = freyja_transaction_delete(tx, e->key.data, e->key.size, error);
+  return status == FREYJA_NOTFOUND ? FREYJA_OK : status;
+}
+
+static void apply_edit(fuzz_store *s, const edit *e) {
+  if (!e->deletes) set(s, e->key, e->to, e->to.size % 4 == 2 ? ttl_of(&e->to) : 0);
+  else if (see(s, e->key) != NULL) fuzz_view_remove(&s->model, e->key.data, e->key.size);
+}
+
+/* Several writes at once, which take place if the commit says so. */
+static void do_transact(fuzz_store *s, fuzz_input *input) {
+  static edit edits[EDITS_MAX];
+  freyja_error error;
+  freyja_transaction *tx = NULL;
+  unsigned count = fuzz_byte(input) % EDITS_MAX + 1u;
+  freyja_transaction_options options = {.serializable = count % 2 == 0};
+  freyja_status status = freyja_begin(s->db, &options, &tx, &error);
+  for (unsigned i = 0; i < count && status == FREYJA_OK; i++)
+    status = make_edit(s, input, tx, &edits[i], &error);
+  if (status == FREYJA_OK) status = freyja_transaction_commit(tx, &error);
+  freyja_transaction_close(tx);
+  if (!wrote(s, status, &error)) return;
+  for (unsigned i = 0; i < count; i++) apply_edit(s, &edits[i]);
 }
 
 /* ---- reading ------------------------------------------------------------------ */
@@ -352,6 +394,9 @@ static void do_operation(fuzz_store *s, uint8_t operation, fuzz_input *input) {
     break;
   case FUZZ_BACKUP:
     do_backup(s, input);
+    break;
+  case FUZZ_TRANSACT:
+    do_transact(s, input);
     break;
   default:
     s->disk->clock += (uint64_t)fuzz_byte(input) << 16;

@@ -24,6 +24,7 @@ enum {
   FUZZ_VERIFY,
   FUZZ_BACKUP, /* 1 copied, not linked */
   FUZZ_WAIT,   /* time passes */
+  FUZZ_TRANSACT,
   FUZZ_OPERATIONS
 };
 

@@ -70,8 +70,10 @@ static void make_record(making *m, uint8_t what, fuzz_input *recipe) {
   size_t value_size = kind == FJ_KIND_PUT ? fuzz_byte(recipe) : 0;
   if (what & LONGER) value_size *= VALUE_STEP;
   uint64_t timestamp = ++*m->clock;
-  if (what & JUMP) timestamp += (UINT64_C(1) << (fuzz_byte(recipe) & 63)) - 1;
+  uint8_t jump = what & JUMP ? fuzz_byte(recipe) : 0;
+  timestamp += (UINT64_C(1) << (jump & 63)) - 1;
   uint8_t flags = what & COLLIDES ? FJ_FLAG_COLLIDES : 0;
+  if (jump & 64) flags |= FJ_FLAG_MORE;
   if ((what & 7) == EXPIRING) flags |= FJ_FLAG_EXPIRES;
   uint32_t prefix = fj_record_prefix(flags);
   uint64_t size = fj_record_size(flags, key_size, value_size);

@@ -136,7 +136,7 @@ bug("closing_says_nothing", "luastate",
 bug("a_collected_store_is_not_closed", "api", [[(void)close_store(L, NULL);]], "")
 
 bug("a_store_closed_meanwhile_is_read", "luastate",
-  [[freyja *db = fjl_open_store(L, store);]], [[freyja *db = store->handle->db;]], "push_large(")
+  [[freyja *db = fjl_open_store(L, store);]], [[freyja *db = store->handle->db;]], "get_from_store(")
 
 bug("a_large_value_is_short", "api",
   [[luaL_pushresultsize(&buffer, size <= capacity ? size : 0);]],

@@ -13,7 +13,7 @@ bug("an_expiry_has_no_sum", "expiry",
 bug("an_expiry_may_be_0", "forged",
   [[if ((record->flags & FJ_FLAG_EXPIRES) != 0 && fj_record_expiry(record) == 0) return false;]], "")
 
-bug("a_tombstone_may_expire", "forged", [[flags = FJ_FLAG_COLLIDES;]], "")
+bug("a_tombstone_may_expire", "forged", [[flags = FJ_FLAG_COLLIDES | FJ_FLAG_MORE;]], "")
 
 bug("a_value_lives_too_long_by_a_microsecond", "expiry",
   [[return (record->flags & FJ_FLAG_EXPIRES) != 0 && fj_record_expiry(record) <= now;]],

@@ -17,7 +17,7 @@ in_file "engine/lua/change.c"
 
 bug("puts_are_not_counted", "maintenance",
   [[if (status != FREYJA_OK) return fjl_raise(L, &error);
-  fjl_wrote(L, store, RECORD_HEADER + key_size + value_size);]],
+  fjl_wrote(L, store, FJL_RECORD_HEADER + key_size + value_size);]],
   [[if (status != FREYJA_OK) return fjl_raise(L, &error);]])
 
 in_file "engine/rewrite.c"

@@ -9,7 +9,7 @@ bug("a_moved_tombstone_is_not_flagged", "plans",
 
 bug("a_copy_loses_its_flag", "merge",
   [[.kind = FJ_KIND_PUT,
-  .flags = record->flags};]],
+  .flags = record->flags & (FJ_FLAG_COLLIDES | FJ_FLAG_EXPIRES)};]],
   [[.kind = FJ_KIND_PUT};]])
 
 bug("a_copy_gets_a_new_timestamp", "merge",

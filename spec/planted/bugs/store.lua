@@ -127,7 +127,7 @@ bug("always_is_never", "crash",
   [[if (status == FREYJA_OK && db->options.sync_mode == FREYJA_SYNC_ALWAYS) {]], [[if (0) {]])
 
 bug("it_syncs_before_it_appends", "crash",
-  [[if (status == FREYJA_OK) status = fj_segment_append(active, draft, size, &poison, error);
+  [[if (status == FREYJA_OK) status = fj_segment_append(active, draft, &poison, error);
   if (status == FREYJA_OK && db->options.sync_mode == FREYJA_SYNC_ALWAYS) {
     db->syncs++;
     status = fj_segment_sync(active, offset + size, error);
@@ -138,7 +138,7 @@ bug("it_syncs_before_it_appends", "crash",
     status = fj_segment_sync(active, offset + size, error);
     poison = status != FREYJA_OK;
   }
-  if (status == FREYJA_OK) status = fj_segment_append(active, draft, size, &poison, error);]])
+  if (status == FREYJA_OK) status = fj_segment_append(active, draft, &poison, error);]])
 
 bug("it_publishes_what_it_could_not_sync", "faults",
   [[if (status == FREYJA_OK) publish(db, draft, found, is_new, offset, size); /* D2 */]],
@@ -149,7 +149,8 @@ bug("a_write_that_failed_is_no_poison", "faults", [[if (poison) db->poisoned = t
 bug("iterators_are_not_told", "model", [[if (!is_new && db->iterators.first != NULL)]], [[if (0)]])
 
 bug("iterators_have_no_room", "model",
-  [[else if (db->iterators.first != NULL) status = fj_iterators_reserve(&db->iterators, 1, error);]],
+  [[else if (db->iterators.first != NULL)
+    status = fj_iterators_reserve(&db->iterators, 1, error);]],
   "")
 
 bug("a_deleted_key_stays", "model", [[fj_index_delete(&db->index, found->place);]], "")
