@@ -15,7 +15,6 @@ freyja_status fj_local_create(const fj_os *os, fj_local **out, freyja_error *err
   memset(*out, 0, sizeof **out);
   (*out)->os = os;
   (*out)->references = 1;
-  (*out)->soonest = UINT64_MAX;
   return FREYJA_OK;
 }
 

@@ -46,7 +46,7 @@ typedef struct fj_local {
   uint32_t *slots;   /* open addressing: number + 1, or 0 */
   uint32_t capacity; /* a power of two, or 0 */
   uint64_t bytes;    /* that the records of the newest edits take */
-  uint64_t soonest; /* expiry of what was read of the store beside; UINT64_MAX: none expires */
+  uint64_t soonest; /* expiry of what was read of the store beside; 0: none expires */
 } fj_local;
 
 /* An empty one with one reference. Faults: MEMORY. */

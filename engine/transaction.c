@@ -111,7 +111,8 @@ static freyja_status note_read(freyja_transaction *tx, freyja_slice key, uint64_
 
 static void note_expiry(fj_local *local, const fj_record *record) {
   uint64_t expiry = fj_record_expiry(record);
-  if (expiry != 0 && expiry < local->soonest) local->soonest = expiry;
+  if (expiry == 0) return;
+  if (local->soonest == 0 || expiry < local->soonest) local->soonest = expiry;
 }
 
 /* What a key is to the transaction: one of its own edits, or else the store's record. */
@@ -328,7 +329,8 @@ static freyja_status validate(const freyja_transaction *tx, freyja_error *error)
   freyja_status status = FREYJA_OK;
   if (tx->reads == NULL) return FREYJA_OK;
   bool any = tx->reads->count > 0 || tx->ranges != NULL;
-  bool expired = tx->local->soonest <= fj_clock_now(&db->index.clock);
+  uint64_t soonest = tx->local->soonest;
+  bool expired = soonest != 0 && soonest <= fj_clock_now(&db->index.clock);
   if (tx->is_broken || expired || (any && tx->alterations != db->alterations))
     return fail_conflict(db, error);
   for (uint32_t i = 0; i < tx->reads->count && status == FREYJA_OK; i++)
