@@ -62,6 +62,7 @@ static freyja_status look_up(fj_group *group, fj_edit *edit, freyja_error *error
 static freyja_status look_all_up(fj_group *group, freyja_error *error) {
   fj_local *local = group->local;
   freyja_status status = FREYJA_OK;
+  group->records = group->bytes = group->replaced = 0;
   for (uint32_t i = 0; i < AHEAD; i++) look_ahead(group, i);
   for (uint32_t at = 0; status == FREYJA_OK; at++) {
     fj_edit *edit = fj_local_next(local, &at, local->count);
@@ -78,7 +79,7 @@ static freyja_status look_all_up(fj_group *group, freyja_error *error) {
 
 /* ---- where it goes ------------------------------------------------------------ */
 
-/* Timestamps, each larger than the one before, and expiries from now on. */
+/* Timestamps, each larger than the one before, and expiries from the last of them on. */
 static freyja_status set_times(fj_group *group, freyja_error *error) {
   freyja *db = group->db;
   uint64_t last = db->index.last_timestamp;
@@ -87,8 +88,10 @@ static freyja_status set_times(fj_group *group, freyja_error *error) {
   fj_edit *edit = NULL;
   if (group->records > UINT64_MAX - stamp)
     return fj_fail(error, FREYJA_LIMIT, db->dir.path, "there are no more timestamps");
+  uint64_t last_stamp = stamp + group->records;
   for (uint32_t at = 0; (edit = next_edit(group, &at)) != NULL;) {
-    freyja_status status = fj_store_set_expiry(db, now, edit->ttl, &edit->expiry, error);
+    freyja_status status =
+        fj_store_set_expiry(db, last_stamp, edit->ttl, &edit->expiry, error);
     if (status != FREYJA_OK) return status;
     edit->timestamp = ++stamp;
   }
@@ -131,30 +134,22 @@ static freyja_status place_slot(fj_group *group, fj_edit *edit, freyja_error *er
   freyja_status status = fj_keydir_reserve(&index->keydir, hash, &place, error);
   if (status != FREYJA_OK) return status;
   fj_keydir_insert(&index->keydir, place, hash, edit->word);
-  edit->is_new = edit->is_placed = true;
+  edit->is_placed = true;
   return FREYJA_OK;
 }
 
-/* Makes sure that each put has a slot. Where a damaged KEYDIR makes all of the log be read
- * again meanwhile, those that were placed are gone, and so may be some that there were. */
+/* Gives each new key one. */
 static freyja_status place_slots(fj_group *group, freyja_error *error) {
-  fj_index *index = &group->db->index;
-  freyja_status status = fj_keydir_make_ready(&index->keydir, group->records, error);
-  uint64_t readings = 0;
-  do {
-    uint64_t offset = group->db->active->tail;
-    fj_edit *edit = NULL;
-    fj_place place;
-    readings = index->readings;
-    for (uint32_t at = 0; status == FREYJA_OK && (edit = next_edit(group, &at)) != NULL;) {
-      uint64_t size = fj_edit_size(edit);
-      edit->word = fj_word_make(group->db->active->slot, offset, size, edit->flags);
-      offset += size;
-      uint64_t there = edit->is_new ? edit->word : edit->old_word;
-      if (edit->kind == FJ_KIND_PUT && !find_slot(&index->keydir, edit->hash, there, &place))
-        status = place_slot(group, edit, error);
-    }
-  } while (status == FREYJA_OK && readings != index->readings);
+  const fj_segment *active = group->db->active;
+  uint64_t offset = active->tail;
+  fj_edit *edit = NULL;
+  freyja_status status = fj_keydir_make_ready(&group->db->index.keydir, group->records, error);
+  for (uint32_t at = 0; status == FREYJA_OK && (edit = next_edit(group, &at)) != NULL;) {
+    uint64_t size = fj_edit_size(edit);
+    edit->word = fj_word_make(active->slot, offset, size, edit->flags);
+    offset += size;
+    if (edit->is_new) status = place_slot(group, edit, error);
+  }
   return status;
 }
 
@@ -208,7 +203,8 @@ static void publish(freyja *db, fj_edit *edit) {
   fj_place place;
   uint64_t there = edit->is_new ? edit->word : edit->old_word;
   bool found = find_slot(&index->keydir, edit->hash, there, &place);
-  assert(found || edit->kind == FJ_KIND_TOMBSTONE);
+  assert(found);
+  (void)found;
   fj_segment_publish(db->active, &draft, fj_draft_size(&draft)); /* D1 */
   if (!edit->is_new && db->iterators.first != NULL)
     fj_iterators_note(&db->iterators, index->slots[fj_word_segment(edit->old_word)],
@@ -217,7 +213,7 @@ static void publish(freyja *db, fj_edit *edit) {
   fj_index_expect(index, edit->expiry);
   if (edit->kind == FJ_KIND_TOMBSTONE) {
     db->deletes++;
-    if (found) fj_index_delete(index, place);
+    fj_index_delete(index, place);
     return;
   }
   db->puts++;
@@ -227,10 +223,35 @@ static void publish(freyja *db, fj_edit *edit) {
 
 /* ---- the whole ------------------------------------------------------------------ */
 
+/* Finds out what is to be written, and where, and gives new keys slots. */
+static freyja_status plan(fj_group *group, freyja_error *error) {
+  freyja_status status = look_all_up(group, error);
+  if (status != FREYJA_OK || group->records == 0) return status;
+  status = find_room(group, error);
+  if (status == FREYJA_OK) status = set_times(group, error);
+  if (status == FREYJA_OK) status = place_slots(group, error);
+  return status;
+}
+
+/* Where a damaged KEYDIR makes all of the log be read again meanwhile, slots that were placed
+ * are gone, some that there were may be, and what had expired may have some again: then what
+ * was found out is not so. It cannot happen twice. */
+static freyja_status plan_surely(fj_group *group, freyja_error *error) {
+  const fj_index *index = &group->db->index;
+  uint64_t readings = index->readings;
+  freyja_status status = plan(group, error);
+  if (status == FREYJA_OK && readings != index->readings) {
+    remove_slots(group);
+    status = plan(group, error);
+  }
+  if (status != FREYJA_OK) remove_slots(group);
+  return status;
+}
+
 static freyja_status write_all(fj_group *group, freyja_error *error) {
   freyja *db = group->db;
-  freyja_status status = place_slots(group, error);
-  if (status == FREYJA_OK && db->iterators.first != NULL)
+  freyja_status status = FREYJA_OK;
+  if (db->iterators.first != NULL)
     status = fj_iterators_reserve(&db->iterators, group->replaced, error);
   if (status == FREYJA_OK) status = write_records(group, error);
   if (status == FREYJA_OK && db->options.sync_mode == FREYJA_SYNC_ALWAYS) {
@@ -244,11 +265,9 @@ static freyja_status write_all(fj_group *group, freyja_error *error) {
 
 freyja_status fj_commit(freyja *db, fj_local *local, freyja_error *error) {
   fj_group group = {.db = db, .local = local};
-  freyja_status status = look_all_up(&group, error);
+  freyja_status status = plan_surely(&group, error);
   if (status != FREYJA_OK || group.records == 0) return status;
-  status = find_room(&group, error);
-  if (status == FREYJA_OK) status = set_times(&group, error);
-  if (status == FREYJA_OK) status = write_all(&group, error);
+  status = write_all(&group, error);
   if (status != FREYJA_OK) return status;
   fj_edit *edit = NULL;
   for (uint32_t at = 0; (edit = next_edit(&group, &at)) != NULL;) {

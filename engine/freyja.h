@@ -352,8 +352,9 @@ FREYJA_API freyja_status freyja_transaction_iterate(freyja_transaction *transact
                                                     freyja_error *error);
 
 /* As freyja_put_ttl; the time to live (microseconds, 0: for ever) begins with the commit.
- * LIMIT also if the records of all that is to be committed would not fit one segment. Takes
- * memory for key and value, and some 120 bytes. Further faults: CLOSED. */
+ * LIMIT also if the records of all that may be to commit would not fit one segment, deletions
+ * of what is not there included. Takes memory for key and value, and some 120 bytes. Further
+ * faults: CLOSED. */
 FREYJA_API freyja_status freyja_transaction_put(freyja_transaction *transaction,
                                                 const void *key, size_t key_size,
                                                 const void *value, size_t value_size,
@@ -366,8 +367,8 @@ FREYJA_API freyja_status freyja_transaction_delete(freyja_transaction *transacti
                                                    freyja_error *error);
 
 /* Makes all of it visible, as one, and under FREYJA_SYNC_ALWAYS durable. Then the transaction
- * has ended. On a fault nothing has changed, and it is still open: CONFLICT, which cannot
- * become better, CLOSED, and those of freyja_put. */
+ * has ended. On a fault nothing has changed that a reader sees, and it is still open:
+ * CONFLICT, which cannot become better, CLOSED, and those of freyja_put. */
 FREYJA_API freyja_status freyja_transaction_commit(freyja_transaction *transaction,
                                                    freyja_error *error);
 

@@ -5,7 +5,8 @@
 #include <string.h>
 
 #define ROOM_MIN 16u
-#define CAPACITY_MIN 32u /* slots; at most half of them are used */
+#define EDITS_MAX (1u << 30) /* so that twice as many slots have a number */
+#define CAPACITY_MIN 32u     /* slots; at most half of them are used */
 
 /* ---- life ----------------------------------------------------------------- */
 
@@ -124,7 +125,7 @@ static fj_edit *copy(const fj_local *local, const fj_edit *head, freyja_slice ke
 
 freyja_status fj_local_set(fj_local *local, const fj_edit *head, freyja_slice key,
                            freyja_slice value, freyja_error *error) {
-  if (local->count >= FJ_NO_EDIT / 2)
+  if (local->count >= EDITS_MAX)
     return fj_fail(error, FREYJA_LIMIT, NULL, "the transaction has too many writes");
   fj_edit *edit = copy(local, head, key, value);
   if (edit == NULL || !grow(local)) {

@@ -46,7 +46,7 @@ typedef struct fj_local {
   uint32_t *slots;   /* open addressing: number + 1, or 0 */
   uint32_t capacity; /* a power of two, or 0 */
   uint64_t bytes;    /* that the records of the newest edits take */
-  uint64_t soonest; /* expiry of what was read of the store beside; 0: none expires */
+  uint64_t soonest;  /* expiry of what was read of the store beside; 0: none expires */
 } fj_local;
 
 /* An empty one with one reference. Faults: MEMORY. */
@@ -68,7 +68,7 @@ uint64_t fj_local_bytes_with(const fj_local *local, freyja_slice key, uint64_t h
                              uint64_t size);
 
 /* Adds a copy of the edit `head`, whose key and value are given; it takes the place of the
- * key's newest. Faults: MEMORY, LIMIT (2^32 of them); then nothing has changed. */
+ * key's newest. Faults: MEMORY, LIMIT (2^30 of them); then nothing has changed. */
 freyja_status fj_local_set(fj_local *local, const fj_edit *head, freyja_slice key,
                            freyja_slice value, freyja_error *error);
 

@@ -104,21 +104,36 @@ static void publish(freyja *db, const fj_draft *draft, const fj_found *found, bo
   else fj_index_replace(&db->index, found->place, word);
 }
 
+/* Makes sure that the draft's new key can get a slot. Where that makes all of the log be read
+ * again, what had expired may have a slot again, so that the key is looked up once more. */
+static freyja_status reserve_slot(freyja *db, const fj_draft *draft, fj_found *found,
+                                  bool *is_new, freyja_error *error) {
+  fj_index *index = &db->index;
+  uint64_t readings = index->readings;
+  uint64_t hash = draft->key_hash & index->keydir.hash_mask;
+  freyja_status status = fj_keydir_reserve(&index->keydir, hash, &found->place, error);
+  if (status != FREYJA_OK || readings == index->readings) return status;
+  fj_found_release(found);
+  status = fj_index_find(index, draft->key.data, draft->key.size, draft->key_hash, false,
+                         found, error);
+  *is_new = status == FREYJA_NOTFOUND;
+  return *is_new ? fj_keydir_reserve(&index->keydir, hash, &found->place, error) : status;
+}
+
 /* Writes the draft, which is staged, and points the keydir at it. *found is the
  * key's record, or where a search for it ended (is_new). */
 static freyja_status commit_staged(freyja *db, fj_draft *draft, fj_found *found, bool is_new,
                                    freyja_error *error) {
   uint64_t size = fj_draft_size(draft);
-  uint64_t hash = draft->key_hash & db->index.keydir.hash_mask;
   fj_segment *active = db->active;
   uint64_t offset = active->tail;
   bool poison = false;
   freyja_status status = FREYJA_OK;
+  if (is_new) status = reserve_slot(db, draft, found, &is_new, error);
+  if (status == FREYJA_OK && !is_new && db->iterators.first != NULL)
+    status = fj_iterators_reserve(&db->iterators, 1, error);
   if (found->collides)
     fj_record_add_flag(draft, FJ_FLAG_COLLIDES, fj_record_seed(active->seed, offset));
-  if (is_new) status = fj_keydir_reserve(&db->index.keydir, hash, &found->place, error);
-  else if (db->iterators.first != NULL)
-    status = fj_iterators_reserve(&db->iterators, 1, error);
   if (status == FREYJA_OK) status = fj_segment_append(active, draft, &poison, error);
   if (status == FREYJA_OK && db->options.sync_mode == FREYJA_SYNC_ALWAYS) {
     db->syncs++;

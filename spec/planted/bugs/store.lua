@@ -149,8 +149,8 @@ bug("a_write_that_failed_is_no_poison", "faults", [[if (poison) db->poisoned = t
 bug("iterators_are_not_told", "model", [[if (!is_new && db->iterators.first != NULL)]], [[if (0)]])
 
 bug("iterators_have_no_room", "model",
-  [[else if (db->iterators.first != NULL)
-    status = fj_iterators_reserve(&db->iterators, 1, error);]],
+  [[if (status == FREYJA_OK && !is_new && db->iterators.first != NULL)
+  status = fj_iterators_reserve(&db->iterators, 1, error);]],
   "")
 
 bug("a_deleted_key_stays", "model", [[fj_index_delete(&db->index, found->place);]], "")

@@ -32,8 +32,8 @@ bug("new_keys_of_one_hash_are_not_flagged", "atomic",
   [[edit->flags |= FJ_FLAG_COLLIDES;
   edit->word |= FJ_WORD_COLLIDES;]], "", "place_slot(")
 
-bug("slots_that_a_reading_took_are_not_placed_again", "faults",
-  [[} while (status == FREYJA_OK && readings != index->readings);]], [[} while (0);]])
+bug("what_a_reading_brings_back_is_not_seen", "revived",
+  [[if (status == FREYJA_OK && readings != index->readings) {]], [[if (readings > index->readings) {]])
 
 bug("a_transaction_needs_no_new_segment", "atomic",
   [[if (status == FREYJA_OK && !fj_segment_fits(db->active, group->bytes))
