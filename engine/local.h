@@ -2,10 +2,10 @@
  * sees yet, as a hash table of the newest edit of each key, and in the order in which the keys
  * were first written. The keys that a serializable one has read are kept in such a table, too.
  *
- * While an iterator looks at it (fj_local_hold), a edit that another takes the place of stays
+ * While an iterator looks at it (fj_local_hold), an edit that another takes the place of stays
  * for it; otherwise it is freed.
  *
- * L1  Of the edits of a key one, the newest, has no later one; only that is in the table. */
+ * O1  Of the edits of a key one, the newest, has no later one; only that is in the table. */
 #ifndef FJ_LOCAL_H
 #define FJ_LOCAL_H
 

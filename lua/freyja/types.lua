@@ -289,7 +289,7 @@ function store:maintain(policy, settings, options) end
 function store:close() end
 
 ---@class freyja.TransactionOptions
----@field serializable? boolean  false: read committed; true: the commit raises `conflict` if what it has read has changed
+---@field serializable? boolean  false: read committed; true: `conflict` if what it has read has changed
 ---@field retries? integer       0; how often fn is called again when the commit meets a conflict
 
 ---@class freyja.Transaction  as the store's methods, with its own writes; raises `closed` once it has ended
