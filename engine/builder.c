@@ -49,7 +49,7 @@ static freyja_status begin_segment(fj_builder *builder, uint64_t size, freyja_er
   uint64_t limit = FREYJA_SEGMENT_SIZE_DEFAULT;
   if (size > limit - FJ_SEGMENT_HEADER) limit = FJ_SEGMENT_HEADER + size;
   freyja_status status = end_segment(builder, error);
-  if (status == FREYJA_OK) status = fj_manifest_grow(&builder->folder.dir, manifest, error);
+  if (status == FREYJA_OK) status = fj_manifest_grow(&builder->folder.dir, manifest, 1, error);
   if (status != FREYJA_OK) return status;
   status = fj_segment_create(&builder->pool, FJ_SEGMENT_LOG, 0, &manifest->next_id, limit,
                              &builder->active, error);

@@ -54,8 +54,8 @@ typedef enum freyja_status {
   FREYJA_POISONED, /* an earlier sync failed: no more writes until it is reopened */
   FREYJA_FORKED,   /* the handle belongs to the parent process */
   FREYJA_CLOSED,   /* the handle, or the store of an iterator, is closed */
-  FREYJA_CONFLICT, /* a rewrite is under way; what a serializable transaction has read was
-                    * changed
+  FREYJA_CONFLICT, /* a rewrite is under way, or a bulk load; what a serializable transaction
+                    * has read was changed
                     */
   FREYJA_LIMIT,    /* a key, value or setting is outside its limits; nothing was written */
   FREYJA_MEMORY,   /* no memory; nothing was written */
@@ -376,6 +376,33 @@ FREYJA_API freyja_status freyja_transaction_commit(freyja_transaction *transacti
  * NULL is allowed. */
 FREYJA_API void freyja_transaction_close(freyja_transaction *transaction);
 
+/* ---- bulk loading -------------------------------------------------------- */
+
+/* Puts many records at once, several times as fast as one by one, all of which become visible
+ * when it is committed. Until then, and if it never is, nothing has happened. */
+typedef struct freyja_load freyja_load;
+
+/* Begins one; one at a time. Until it ends other writes are refused: CONFLICT. *out is for
+ * freyja_load_close. Faults: those of freyja_put, and CONFLICT. */
+FREYJA_API freyja_status freyja_load_open(freyja *db, freyja_load **out, freyja_error *error);
+
+/* Adds a record, as freyja_put_ttl; of several of one key the last counts. Takes 16 bytes of
+ * memory until the end. Faults: LIMIT (of this record: the load goes on); all others end the
+ * load, and nothing has happened: FULL, IO, MEMORY, POISONED, FORKED, CLOSED. */
+FREYJA_API freyja_status freyja_load_put(freyja_load *load, const void *key, size_t key_size,
+                                         const void *value, size_t value_size, uint64_t ttl,
+                                         freyja_error *error);
+
+/* Makes all of it visible, and durable whatever the sync mode. Begins a new data file, unless
+ * the one being written is empty. Then the load has ended, also by a fault: as above, and
+ * CORRUPT.
+ */
+FREYJA_API freyja_status freyja_load_commit(freyja_load *load, freyja_error *error);
+
+/* Releases it, before or after its store is closed; what is not committed has not happened.
+ * NULL is allowed. */
+FREYJA_API void freyja_load_close(freyja_load *load);
+
 /* ---- merging ------------------------------------------------------------ */
 
 /* Copies what is live of some sealed segments to new ones, which take their place: the space
@@ -504,7 +531,7 @@ typedef struct freyja_segment {
   uint64_t began;   /* the newest timestamp when the merge began that has made it; or 0 */
   bool sealed;      /* false for the one being written */
   bool damaged;     /* some of its bytes fail verification */
-  bool merged;      /* copies that a merge has made, not records as they were written */
+  bool merged;      /* made as a whole, by a merge or a bulk load */
   bool has_hint;    /* a hint file that the open has used, or that was written since */
 } freyja_segment;
 

@@ -102,6 +102,15 @@ void fj_index_add(fj_index *index, fj_segment *segment);
 /* The same with that number, which is less than slot_count and free. */
 void fj_index_add_at(fj_index *index, fj_segment *segment, uint32_t slot);
 
+/* Gives segments numbers, so that slots can point to them, before they are of the log, after
+ * fj_index_grow; and takes these back. */
+void fj_index_number(fj_index *index, fj_segment *const *segments, uint32_t count);
+void fj_index_unnumber(fj_index *index, fj_segment *const *segments, uint32_t count);
+
+/* Takes over references to segments that have numbers: they come right below the newest one.
+ */
+void fj_index_add_below(fj_index *index, fj_segment *const *segments, uint32_t count);
+
 /* The segment of the log with that file id, or NULL. */
 fj_segment *fj_index_segment(const fj_index *index, uint64_t id);
 

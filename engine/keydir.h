@@ -123,6 +123,10 @@ static inline uint32_t fj_word_segment(uint64_t word) {
 static inline uint64_t fj_word_offset(uint64_t word) {
   return (word & ((UINT64_C(1) << 28) - 1)) * 8;
 }
+/* The same, in the segment with that number. */
+static inline uint64_t fj_word_move(uint64_t word, uint32_t segment_slot) {
+  return (word & ~(((UINT64_C(1) << 20) - 1) << 28)) | (uint64_t)segment_slot << 28;
+}
 static inline bool fj_word_collides(uint64_t word) { return (word & FJ_WORD_COLLIDES) != 0; }
 static inline bool fj_word_expires(uint64_t word) { return (word & FJ_WORD_EXPIRES) != 0; }
 

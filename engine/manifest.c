@@ -22,13 +22,14 @@ void fj_manifest_clear(const fj_dir *dir, fj_manifest *manifest) {
   memset(manifest, 0, sizeof *manifest);
 }
 
-freyja_status fj_manifest_grow(const fj_dir *dir, fj_manifest *manifest, freyja_error *error) {
+freyja_status fj_manifest_grow(const fj_dir *dir, fj_manifest *manifest, uint32_t more,
+                               freyja_error *error) {
   const fj_os *os = dir->os;
-  if (manifest->count + manifest->retired_count >= FJ_SEGMENTS_MAX)
+  if ((uint64_t)manifest->count + manifest->retired_count + more > FJ_SEGMENTS_MAX)
     return fj_fail_at(error, FREYJA_LIMIT, dir, NULL, "a store has at most %u segments",
                       FJ_SEGMENTS_MAX);
   size_t size = manifest->count * sizeof *manifest->entries;
-  fj_manifest_entry *entries = os->allocate(os->context, size + sizeof *entries);
+  fj_manifest_entry *entries = os->allocate(os->context, size + more * sizeof *entries);
   if (entries == NULL) return fj_fail_memory(error, "add a segment");
   if (size > 0) memcpy(entries, manifest->entries, size);
   os->release(os->context, manifest->entries);

@@ -38,8 +38,9 @@ bool fj_manifest_is_missing(const fj_dir *dir);
 freyja_status fj_manifest_write(const fj_dir *dir, fj_manifest *manifest, bool *replaced,
                                 freyja_error *error);
 
-/* Makes room for one more entry. Faults: MEMORY, LIMIT. */
-freyja_status fj_manifest_grow(const fj_dir *dir, fj_manifest *manifest, freyja_error *error);
+/* Makes room for so many more entries. Faults: MEMORY, LIMIT. */
+freyja_status fj_manifest_grow(const fj_dir *dir, fj_manifest *manifest, uint32_t more,
+                               freyja_error *error);
 
 /* Whether it names segment `id`, or has retired it. */
 bool fj_manifest_names(const fj_manifest *manifest, uint64_t id);

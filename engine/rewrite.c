@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK (256u << 10) /* bytes of copies that are written at once */
 #define AHEAD 2048u /* bytes of records: what is asked for comes while so much is copied */
 
 /* ---- which segments ---------------------------------------------------------- */
@@ -173,103 +172,6 @@ static freyja_status is_back(freyja_rewrite *rewrite, const fj_record *record,
 
 /* ---- writing the outputs ------------------------------------------------------ */
 
-static fj_segment *output_of(const freyja_rewrite *rewrite) {
-  return rewrite->output_count == 0 ? NULL : rewrite->outputs[rewrite->output_count - 1];
-}
-
-/* Writes what is gathered. */
-static freyja_status write_block(freyja_rewrite *rewrite, freyja_error *error) {
-  if (rewrite->block_size == 0) return FREYJA_OK;
-  freyja_status status =
-      fj_segment_append_block(output_of(rewrite), rewrite->block, rewrite->block_size, error);
-  rewrite->block_size = 0;
-  return status;
-}
-
-/* Makes the last output durable and read-only. */
-static freyja_status seal_output(freyja_rewrite *rewrite, freyja_error *error) {
-  fj_segment *output = output_of(rewrite);
-  bool poison = false; /* it is only this file of which nobody knows what it holds */
-  if (output == NULL || output->sealed) return FREYJA_OK;
-  freyja_status status = write_block(rewrite, error);
-  if (status != FREYJA_OK) return status;
-  status = fj_segment_trim(output, &poison, error);
-  if (status == FREYJA_OK) fj_segment_seal(output);
-  return status;
-}
-
-static freyja_status grow_outputs(freyja_rewrite *rewrite, freyja_error *error) {
-  const fj_os *os = rewrite->os;
-  if (rewrite->output_count < rewrite->output_room) return FREYJA_OK;
-  uint32_t room = rewrite->output_room == 0 ? 4 : rewrite->output_room * 2;
-  fj_segment **outputs = os->allocate(os->context, room * sizeof *outputs);
-  if (outputs == NULL) return fj_fail_memory(error, "merge segments");
-  if (rewrite->output_count > 0)
-    memcpy(outputs, rewrite->outputs, rewrite->output_count * sizeof *outputs);
-  os->release(os->context, rewrite->outputs);
-  rewrite->outputs = outputs;
-  rewrite->output_room = room;
-  return FREYJA_OK;
-}
-
-/* Makes sure of an output with room for a record of that size, which may come from a time with
- * larger segments. */
-static freyja_status open_output(freyja_rewrite *rewrite, uint64_t size, freyja_error *error) {
-  freyja *db = rewrite->db;
-  fj_segment *output = output_of(rewrite);
-  uint64_t limit = db->options.segment_size;
-  if (output != NULL && fj_segment_fits(output, rewrite->block_size + size)) return FREYJA_OK;
-  if (size > limit - FJ_SEGMENT_HEADER) limit = FJ_SEGMENT_HEADER + size;
-  freyja_status status = seal_output(rewrite, error);
-  if (status == FREYJA_OK) status = grow_outputs(rewrite, error);
-  if (status != FREYJA_OK) return status;
-  status = fj_segment_create(&db->index.pool, FJ_SEGMENT_MERGED, rewrite->began,
-                             &db->manifest.next_id, limit, &output, error);
-  if (status == FREYJA_OK) rewrite->outputs[rewrite->output_count++] = output;
-  return status;
-}
-
-/* A record that is as long as a block, or there is no memory for one. */
-static freyja_status write_alone(freyja_rewrite *rewrite, fj_draft *draft, uint64_t size,
-                                 freyja_error *error) {
-  fj_segment *output = output_of(rewrite);
-  bool poison = false;
-  freyja_status status = write_block(rewrite, error);
-  if (status == FREYJA_OK) status = fj_segment_stage(output, draft, size, error);
-  if (status == FREYJA_OK) status = fj_segment_append(output, draft, &poison, error);
-  if (status == FREYJA_OK) fj_segment_publish(output, draft, size);
-  return status;
-}
-
-static freyja_status gather_record(freyja_rewrite *rewrite, const fj_draft *draft, size_t size,
-                                   freyja_error *error) {
-  freyja_status status = FREYJA_OK;
-  if (rewrite->block_size + size > BLOCK) status = write_block(rewrite, error);
-  if (status != FREYJA_OK) return status;
-  uint8_t *to = rewrite->block + rewrite->block_size;
-  memcpy(to, draft->header, FJ_RECORD_HEADER);
-  fj_record_encode_body(to, draft);
-  rewrite->block_size += size;
-  fj_segment_count(output_of(rewrite), draft->kind, draft->timestamp, draft->expiry);
-  return FREYJA_OK;
-}
-
-static freyja_status write_record(freyja_rewrite *rewrite, fj_draft *draft,
-                                  freyja_error *error) {
-  const fj_os *os = rewrite->os;
-  uint64_t size = fj_draft_size(draft);
-  freyja_status status = open_output(rewrite, size, error);
-  if (status != FREYJA_OK) return status;
-  const fj_segment *output = output_of(rewrite);
-  fj_record_seal(draft, fj_record_seed(output->seed, output->tail + rewrite->block_size));
-  if (rewrite->block == NULL) rewrite->block = os->allocate(os->context, BLOCK);
-  bool alone = size >= BLOCK || rewrite->block == NULL;
-  status = alone ? write_alone(rewrite, draft, size, error)
-                 : gather_record(rewrite, draft, (size_t)size, error);
-  if (status == FREYJA_OK) rewrite->written += size;
-  return status;
-}
-
 static freyja_status write_tombstone(freyja_rewrite *rewrite, const fj_record *record,
                                      uint64_t key_hash, bool collides, freyja_error *error) {
   fj_draft draft = {.key = {record->key, record->key_size},
@@ -279,7 +181,7 @@ static freyja_status write_tombstone(freyja_rewrite *rewrite, const fj_record *r
                     .flags = record->flags & FJ_FLAG_COLLIDES};
   if (collides) draft.flags |= FJ_FLAG_COLLIDES;
   if (!fj_lower_may_hold(rewrite, key_hash, record->timestamp)) return FREYJA_OK; /* W4 */
-  return write_record(rewrite, &draft, error);
+  return fj_outputs_write(&rewrite->out, &draft, NULL, error);
 }
 
 static freyja_status keep_record(freyja_rewrite *rewrite, const fj_record *record,
@@ -291,7 +193,7 @@ static freyja_status keep_record(freyja_rewrite *rewrite, const fj_record *recor
                     .expiry = fj_record_expiry(record),
                     .kind = FJ_KIND_PUT,
                     .flags = record->flags & (FJ_FLAG_COLLIDES | FJ_FLAG_EXPIRES)};
-  return write_record(rewrite, &draft, error);
+  return fj_outputs_write(&rewrite->out, &draft, NULL, error);
 }
 
 static freyja_status drop_record(freyja_rewrite *rewrite, const fj_record *record,
@@ -339,7 +241,7 @@ static freyja_status find_live(freyja_rewrite *rewrite, uint64_t until, freyja_e
 
 /* All that is live is copied. */
 static freyja_status finish_copying(freyja_rewrite *rewrite, freyja_error *error) {
-  freyja_status status = seal_output(rewrite, error);
+  freyja_status status = fj_outputs_seal(&rewrite->out, error);
   if (status != FREYJA_OK) return status;
   fj_lower_close(rewrite);
   rewrite->state = FJ_REWRITE_COPIED;
@@ -437,7 +339,7 @@ freyja_status freyja_rewrite_open(freyja *db, const uint64_t *ids, size_t count,
   memset(rewrite, 0, sizeof *rewrite);
   rewrite->db = db;
   rewrite->os = os;
-  rewrite->began = db->index.last_timestamp;
+  fj_outputs_open(&rewrite->out, db, "merge segments");
   db->rewrite = rewrite;
   status = choose_inputs(rewrite, ids, count, error);
   if (status == FREYJA_OK) *out = rewrite;

@@ -27,7 +27,7 @@
 #define FJ_REWRITE_H
 
 #include "lower.h"
-#include "store.h"
+#include "outputs.h"
 
 typedef enum fj_rewrite_state {
   FJ_REWRITE_COPYING,
@@ -47,13 +47,8 @@ struct freyja_rewrite {
   bool alters;         /* a value was changed, or a record dropped */
   fj_segment **inputs; /* in the log's order; a reference and a pin each */
   uint32_t input_count;
-  fj_segment **outputs; /* a reference each, until the index takes it over */
-  uint32_t output_count, output_room;
-  uint8_t *block;       /* records for behind the last output's tail, or NULL; owned */
-  size_t block_size;    /* bytes of them */
+  fj_outputs out;
   uint64_t bytes, done; /* of the inputs: to read, and read; of what moving slots reads */
-  uint64_t written;     /* bytes of records that were copied */
-  uint64_t began;       /* the newest record's timestamp then (L1) */
   fj_lower lower;       /* while records are copied */
 
   /* Reading the inputs: to copy them, then to move their slots. */

@@ -69,6 +69,23 @@ void fj_index_add_at(fj_index *index, fj_segment *segment, uint32_t slot) {
   append(index, segment);
 }
 
+void fj_index_number(fj_index *index, fj_segment *const *segments, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++) number(index, segments[i]);
+}
+
+void fj_index_unnumber(fj_index *index, fj_segment *const *segments, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++) {
+    index->slots[segments[i]->slot] = NULL;
+    index->slots_used--;
+  }
+}
+
+void fj_index_add_below(fj_index *index, fj_segment *const *segments, uint32_t count) {
+  fj_segment *newest = index->ranks[--index->count];
+  for (uint32_t i = 0; i < count; i++) append(index, segments[i]);
+  append(index, newest);
+}
+
 fj_segment *fj_index_segment(const fj_index *index, uint64_t id) {
   for (uint32_t i = 0; i < index->count; i++)
     if (index->ranks[i]->id == id) return index->ranks[i];

@@ -23,6 +23,13 @@ freyja_status fj_store_check_write(freyja *db, freyja_error *error) {
   return FREYJA_OK;
 }
 
+freyja_status fj_store_check_put(freyja *db, freyja_error *error) {
+  freyja_status status = fj_store_check_write(db, error);
+  if (status != FREYJA_OK || db->load == NULL) return status;
+  return fj_fail(error, FREYJA_CONFLICT, db->dir.path,
+                 "a bulk load is under way: nothing else is written until it has ended");
+}
+
 freyja_status fj_store_sync(freyja *db, freyja_error *error) {
   fj_segment *active = db->active;
   if (active->mark == active->tail && !active->unsettled) return FREYJA_OK;
@@ -85,7 +92,7 @@ freyja_status fj_store_rotate(freyja *db, freyja_error *error) {
   fj_segment *last = index->count == 0 ? NULL : index->ranks[index->count - 1];
   fj_segment *next = NULL;
   freyja_status status = fj_index_grow(index, 1, error);
-  if (status == FREYJA_OK) status = fj_manifest_grow(&db->dir, &db->manifest, error);
+  if (status == FREYJA_OK) status = fj_manifest_grow(&db->dir, &db->manifest, 1, error);
   if (status != FREYJA_OK) return status;
   status = fj_segment_create(&index->pool, FJ_SEGMENT_LOG, 0, &db->manifest.next_id,
                              db->options.segment_size, &next, error);
@@ -132,6 +139,7 @@ freyja_status freyja_close(freyja *db, freyja_error *error) {
   fj_store_end_rewrite(db);
   fj_store_end_hinting(db);
   fj_store_end_transactions(db);
+  fj_store_end_load(db);
   fj_iterators_detach(&db->iterators);
   if (db->index.retired > 0 && fj_store_is_process(db)) (void)fj_index_reap(&db->index, true);
   if (db->active != NULL && fj_store_is_process(db))

@@ -36,6 +36,7 @@ struct freyja {
   uint64_t watches; /* prefixes of keys that open serializable transactions have iterated */
   uint64_t alterations; /* rewrites that were committed and changed values or dropped keys */
   freyja_rewrite *rewrite; /* the one that is open; NULL: none */
+  freyja_load *load;       /* the one that is open; NULL: none */
   fj_hint_writer *hinting; /* the hint file that is being written by steps; NULL: none */
   fj_sweep sweep;          /* the search for what has expired that goes on by steps */
   bool poisoned;
@@ -50,6 +51,9 @@ freyja_status fj_store_check_process(const freyja *db, freyja_error *error);
 /* OK if the store may be written: else FORKED, READONLY or POISONED. */
 freyja_status fj_store_check_write(freyja *db, freyja_error *error);
 
+/* OK if records may be written: as above, and CONFLICT while a bulk load is under way. */
+freyja_status fj_store_check_put(freyja *db, freyja_error *error);
+
 /* Makes what was written durable; a failure poisons. */
 freyja_status fj_store_sync(freyja *db, freyja_error *error);
 
@@ -63,6 +67,12 @@ freyja_status fj_store_set_expiry(const freyja *db, uint64_t now, uint64_t ttl,
 
 /* A key is written: tells the transactions that have iterated over such keys. */
 void fj_store_tell_watches(freyja *db, const void *key, size_t key_size);
+
+/* Many keys are written: all transactions that have iterated take it that theirs are. */
+void fj_store_break_watches(freyja *db);
+
+/* Gives up the bulk load that is open, if one is. */
+void fj_store_end_load(freyja *db);
 
 /* The store closes: every transaction gives up what it holds and turns inert. */
 void fj_store_end_transactions(freyja *db);

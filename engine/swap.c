@@ -17,9 +17,9 @@ static void put_entries(const freyja_rewrite *rewrite, fj_manifest *made) {
     passed += input;
     if (!input) made->entries[made->count++] = old->entries[i];
     bool last = input && passed == rewrite->input_count;
-    for (uint32_t k = 0; last && k < rewrite->output_count; k++)
+    for (uint32_t k = 0; last && k < rewrite->out.count; k++)
       made->entries[made->count++] =
-          (fj_manifest_entry){rewrite->outputs[k]->id, rewrite->outputs[k]->tail};
+          (fj_manifest_entry){rewrite->out.list[k]->id, rewrite->out.list[k]->tail};
   }
   for (uint32_t i = 0; i < old->retired_count; i++)
     made->retired[made->retired_count++] = old->retired[i];
@@ -34,7 +34,7 @@ static freyja_status write_manifest(freyja_rewrite *rewrite, freyja_error *error
   const fj_manifest *old = &db->manifest;
   fj_manifest made = *old;
   made.count = made.retired_count = 0;
-  uint64_t entries = (uint64_t)old->count + rewrite->output_count;
+  uint64_t entries = (uint64_t)old->count + rewrite->out.count;
   uint64_t retired = (uint64_t)old->retired_count + rewrite->input_count;
   made.entries = os->allocate(os->context, (size_t)entries * sizeof *made.entries);
   made.retired = os->allocate(os->context, (size_t)retired * sizeof *made.retired);
@@ -73,17 +73,17 @@ static void end_checkpoint(const freyja_rewrite *rewrite) {
 freyja_status fj_rewrite_swap(freyja_rewrite *rewrite, freyja_error *error) {
   freyja *db = rewrite->db;
   freyja_status status = fj_store_check_write(db, error);
-  if (status == FREYJA_OK) status = fj_index_grow(&db->index, rewrite->output_count, error);
+  if (status == FREYJA_OK) status = fj_index_grow(&db->index, rewrite->out.count, error);
   if (status == FREYJA_OK) status = fj_store_sync(db, error); /* W2 */
   if (status == FREYJA_OK) status = write_manifest(rewrite, error);
   if (status != FREYJA_OK) return status;
   end_checkpoint(rewrite);
   fj_store_end_hinting(db); /* it may be of an input */
-  fj_index_swap(&db->index, rewrite->inputs, rewrite->input_count, rewrite->outputs,
-                rewrite->output_count);
-  for (uint32_t i = 0; i < rewrite->output_count; i++) {
-    rewrite->outputs[i]->references++; /* one is the index's now */
-    rewrite->outputs[i]->pins++;
+  fj_index_swap(&db->index, rewrite->inputs, rewrite->input_count, rewrite->out.list,
+                rewrite->out.count);
+  for (uint32_t i = 0; i < rewrite->out.count; i++) {
+    rewrite->out.list[i]->references++; /* one is the index's now */
+    rewrite->out.list[i]->pins++;
   }
   rewrite->state = FJ_REWRITE_MOVING;
   if (rewrite->alters) db->alterations++;
@@ -98,8 +98,8 @@ freyja_status fj_rewrite_swap(freyja_rewrite *rewrite, freyja_error *error) {
 /* The copy that comes next in the outputs: OK, or END behind the last. */
 static freyja_status read_copy(freyja_rewrite *rewrite, fj_record *copy, uint64_t *key_hash,
                                freyja_error *error) {
-  while (rewrite->output < rewrite->output_count) {
-    fj_segment *segment = rewrite->outputs[rewrite->output];
+  while (rewrite->output < rewrite->out.count) {
+    fj_segment *segment = rewrite->out.list[rewrite->output];
     if (!rewrite->comparing) {
       fj_scan_open(&rewrite->copies, segment, FJ_SEGMENT_HEADER, segment->tail);
       if (rewrite->quick) rewrite->ahead = 0;
@@ -209,11 +209,9 @@ static void release_inputs(freyja_rewrite *rewrite) {
 }
 
 static void release_outputs(freyja_rewrite *rewrite) {
-  for (uint32_t i = 0; i < rewrite->output_count; i++) {
-    if (rewrite->state >= FJ_REWRITE_MOVING) rewrite->outputs[i]->pins--;
-    fj_segment_release(rewrite->outputs[i]);
-  }
-  rewrite->output_count = 0;
+  bool pinned = rewrite->state >= FJ_REWRITE_MOVING;
+  for (uint32_t i = 0; pinned && i < rewrite->out.count; i++) rewrite->out.list[i]->pins--;
+  fj_outputs_release(&rewrite->out);
 }
 
 /* The first pass is over: whether there is something for the second (W7). */
@@ -250,12 +248,7 @@ freyja_status fj_rewrite_move(freyja_rewrite *rewrite, uint64_t bytes, freyja_er
 void fj_rewrite_abandon(freyja_rewrite *rewrite) {
   stop_reading(rewrite);
   fj_lower_close(rewrite);
-  for (uint32_t i = 0; i < rewrite->output_count && rewrite->state < FJ_REWRITE_MOVING; i++) {
-    char name[FJ_NAME_MAX];
-    fj_segment_name(name, rewrite->outputs[i]->id);
-    if (!rewrite->db->poisoned && fj_store_is_process(rewrite->db))
-      (void)rewrite->os->unlink(rewrite->os->context, rewrite->db->dir.fd, name);
-  }
+  if (rewrite->state < FJ_REWRITE_MOVING) fj_outputs_remove(&rewrite->out);
   release_inputs(rewrite);
   release_outputs(rewrite);
 }
@@ -263,8 +256,7 @@ void fj_rewrite_abandon(freyja_rewrite *rewrite) {
 static void destroy(freyja_rewrite *rewrite) {
   const fj_os *os = rewrite->os;
   os->release(os->context, rewrite->inputs);
-  os->release(os->context, rewrite->outputs);
-  os->release(os->context, rewrite->block);
+  fj_outputs_close(&rewrite->out);
   os->release(os->context, rewrite);
 }
 
@@ -306,6 +298,6 @@ void freyja_rewrite_progress(const freyja_rewrite *rewrite, freyja_progress *out
   out->bytes = rewrite->bytes;
   bool copying = rewrite->state < FJ_REWRITE_COPIED;
   out->done = copying ? rewrite->done : rewrite->bytes;
-  out->written = rewrite->written;
-  out->outputs = rewrite->output_count;
+  out->written = rewrite->out.written;
+  out->outputs = rewrite->out.count;
 }

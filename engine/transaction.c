@@ -225,6 +225,11 @@ void fj_store_tell_watches(freyja *db, const void *key, size_t key_size) {
         tx->is_broken = true;
 }
 
+void fj_store_break_watches(freyja *db) {
+  for (freyja_transaction *tx = db->transactions; tx != NULL; tx = tx->next)
+    if (tx->ranges != NULL) tx->is_broken = true;
+}
+
 freyja_status freyja_transaction_iterate(freyja_transaction *transaction,
                                          const freyja_iterator_options *options,
                                          freyja_iterator **out, freyja_error *error) {
@@ -342,7 +347,7 @@ freyja_status freyja_transaction_commit(freyja_transaction *transaction, freyja_
   freyja_transaction *tx = transaction;
   freyja_status status = check(tx, error);
   bool writes = status == FREYJA_OK && tx->local->count > 0;
-  if (writes) status = fj_store_check_write(tx->db, error);
+  if (writes) status = fj_store_check_put(tx->db, error);
   if (status == FREYJA_OK) status = validate(tx, error);
   if (status == FREYJA_OK && writes) status = fj_commit(tx->db, tx->local, error);
   if (status != FREYJA_OK) return status;

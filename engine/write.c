@@ -195,7 +195,7 @@ freyja_status freyja_put(freyja *db, const void *key, size_t key_size, const voi
 freyja_status freyja_put_ttl(freyja *db, const void *key, size_t key_size, const void *value,
                              size_t value_size, uint64_t ttl, freyja_error *error) {
   uint8_t flags = flags_for(ttl);
-  freyja_status status = fj_store_check_write(db, error);
+  freyja_status status = fj_store_check_put(db, error);
   if (status == FREYJA_OK)
     status = fj_store_check_sizes(db, flags, key_size, value_size, error);
   if (status != FREYJA_OK) return status;
@@ -222,7 +222,7 @@ freyja_status freyja_insert_ttl(freyja *db, const void *key, size_t key_size,
                                 const void *value, size_t value_size, uint64_t ttl,
                                 freyja_error *error) {
   uint8_t flags = flags_for(ttl);
-  freyja_status status = fj_store_check_write(db, error);
+  freyja_status status = fj_store_check_put(db, error);
   if (status == FREYJA_OK)
     status = fj_store_check_sizes(db, flags, key_size, value_size, error);
   if (status != FREYJA_OK) return status;
@@ -240,7 +240,7 @@ freyja_status freyja_insert_ttl(freyja *db, const void *key, size_t key_size,
 
 freyja_status freyja_delete(freyja *db, const void *key, size_t key_size,
                             freyja_error *error) {
-  freyja_status status = fj_store_check_write(db, error);
+  freyja_status status = fj_store_check_put(db, error);
   /* A key that came into a larger segment may have no room for its tombstone in those of now.
    */
   if (status == FREYJA_OK) status = fj_store_check_sizes(db, 0, key_size, 0, error);
@@ -280,7 +280,7 @@ freyja_status freyja_cas_ttl(freyja *db, const void *key, size_t key_size,
   freyja_slice value = desired == NULL ? (freyja_slice){NULL, 0} : *desired;
   uint8_t kind = desired == NULL ? FJ_KIND_TOMBSTONE : FJ_KIND_PUT;
   if (desired == NULL) ttl = 0;
-  freyja_status status = fj_store_check_write(db, error);
+  freyja_status status = fj_store_check_put(db, error);
   if (status == FREYJA_OK)
     status = fj_store_check_sizes(db, flags_for(ttl), key_size, value.size, error);
   if (status != FREYJA_OK) return status;

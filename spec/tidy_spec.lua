@@ -12,13 +12,13 @@ local LAYERS = {
   { "clock", "error", "hash", "positions" },
   { "record", "findings", "lock", "local" },
   { "segment", "append" },
-  { "manifest", "keydir", "scan", "torn", "hint", "checkpoint" },
+  { "manifest", "keydir", "entries", "scan", "torn", "hint", "checkpoint" },
   { "detour", "index", "segments", "folder", "inspect", "leftovers", "gather", "apply" },
   { "batch", "hinted" },
   { "recovery", "adopt", "intake", "hintwriter", "checkpointer", "hintcheck", "sorted", "audit", "builder", "salvage" },
   { "iterator", "reader", "repair" },
   { "store", "bootstrap", "read", "write", "expire", "report", "maintain", "rewrite", "swap", "lower",
-    "commit", "transaction" },
+    "commit", "transaction", "outputs", "load" },
   { "verify", "backup" },
 }
 

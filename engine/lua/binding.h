@@ -21,7 +21,8 @@ extern const char fjl_store_kind[];       /* user values: the path, the driver (
 extern const char fjl_iterator_kind[];    /* user value 1: the store's userdata */
 extern const char fjl_rewrite_kind[];     /* user values: the store's userdata, the record */
 extern const char fjl_transaction_kind[]; /* user value 1: the store's userdata */
-extern const char fjl_problems_kind[];    /* never seen by a program */
+extern const char fjl_load_kind[]; /* user value 1: the store's userdata; not seen either */
+extern const char fjl_problems_kind[]; /* never seen by a program */
 
 /* Owns what the engine handed out, and releases it at the latest when the Lua state
  * ends, even if the userdata is gone without its finalizer having run. */
@@ -32,6 +33,7 @@ struct fjl_handle {
   freyja_iterator *iterator;       /* of an iterator; NULL once closed */
   freyja_rewrite *rewrite;         /* of a rewrite; NULL once closed */
   freyja_transaction *transaction; /* of a transaction; NULL once closed */
+  freyja_load *load;               /* of a bulk load; NULL once closed */
   size_t written;                  /* bytes that it has written so far */
   unsigned char *block;   /* of a list of problems: from the state's allocator; or NULL */
   size_t block_size;      /* bytes */
@@ -129,6 +131,7 @@ void fjl_create_store(lua_State *L);
 void fjl_create_iterator(lua_State *L);
 void fjl_create_rewrite(lua_State *L);
 void fjl_create_transaction(lua_State *L);
+void fjl_create_load(lua_State *L);
 void fjl_create_problems(lua_State *L);
 
 /* The store of the object at index 1; raises if it is closed. */
@@ -176,6 +179,13 @@ int fjl_verify(lua_State *L);
 int fjl_backup(lua_State *L);
 int fjl_rewrite(lua_State *L);
 int fjl_begin(lua_State *L);
+
+/* The object at index 1 has been committed and is released; its store, its user value 1, has
+ * got what its handle has written. Stack: 0 behind it. */
+int fjl_finish_writing(lua_State *L, fjl_object *object);
+
+/* Function of the module freyja.core: begin_load. */
+int fjl_begin_load(lua_State *L);
 
 /* The module's function repair. */
 int fjl_repair(lua_State *L);

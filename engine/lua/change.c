@@ -36,6 +36,17 @@ uint64_t fjl_check_writing(lua_State *L, int index) {
   return ttl;
 }
 
+int fjl_finish_writing(lua_State *L, fjl_object *object) {
+  size_t written = object->handle->written;
+  (void)lua_getiuservalue(L, 1, 1);
+  fjl_release(L, object);
+  lua_replace(L, 1);
+  lua_settop(L, 1);
+  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
+  if (store->handle != NULL && written > 0) fjl_wrote(L, store, written);
+  return 0;
+}
+
 /* ---- the methods ----------------------------------------------------------- */
 
 /* db:put(key, value [, options]) */

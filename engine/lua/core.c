@@ -162,6 +162,7 @@ int luaopen_freyja_core(lua_State *L) {
                                        {"sleep", fjl_sleep},
                                        {"hint_step", fjl_hint_step},
                                        {"check_open", core_check_open},
+                                       {"begin_load", fjl_begin_load},
                                        {NULL, NULL}};
   luaL_checkversion(L);
   fjl_create_handles(L);
@@ -170,6 +171,7 @@ int luaopen_freyja_core(lua_State *L) {
   fjl_create_iterator(L);
   fjl_create_rewrite(L);
   fjl_create_transaction(L);
+  fjl_create_load(L);
   fjl_create_problems(L);
   luaL_newlib(L, functions);
   lua_pushliteral(L, FREYJA_VERSION);

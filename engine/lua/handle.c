@@ -14,6 +14,7 @@ const char fjl_store_kind[] = "freyja.db";
 const char fjl_iterator_kind[] = "freyja.iterator";
 const char fjl_rewrite_kind[] = "freyja.rewrite";
 const char fjl_transaction_kind[] = "freyja.transaction";
+const char fjl_load_kind[] = "freyja.load";
 const char fjl_problems_kind[] = "freyja.problems";
 
 /* A userdata in the registry. Its user value 1 is a table whose weak keys are the objects
@@ -69,6 +70,7 @@ static bool close_lost(lua_State *L, fjl_handles *handles) {
     freyja_iterator_close(handle->iterator);
     freyja_rewrite_close(handle->rewrite);
     freyja_transaction_close(handle->transaction);
+    freyja_load_close(handle->load);
     (void)freyja_close(handle->db, NULL);
     unlink_and_free(L, handles, handle);
     any = true;

@@ -109,17 +109,11 @@ static int tx_delete(lua_State *L) {
 /* tx:commit() */
 static int tx_commit(lua_State *L) {
   freyja_error error;
-  freyja_status status = freyja_transaction_commit(check_transaction(L), &error);
-  if (status != FREYJA_OK) return fjl_raise(L, &error);
-  const fjl_object *object = fjl_check_object(L, fjl_transaction_kind);
-  size_t written = object->handle->written;
-  (void)lua_getiuservalue(L, 1, 1);
-  (void)tx_rollback(L); /* of what has ended: releases it */
-  lua_replace(L, 1);
-  lua_settop(L, 1);
-  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
-  if (store->handle != NULL && written > 0) fjl_wrote(L, store, written);
-  return 0;
+  if (freyja_transaction_commit(check_transaction(L), &error) != FREYJA_OK)
+    return fjl_raise(L, &error);
+  fjl_object *object = fjl_check_object(L, fjl_transaction_kind);
+  freyja_transaction_close(object->handle->transaction);
+  return fjl_finish_writing(L, object);
 }
 
 /* ---- making one ------------------------------------------------------------ */

@@ -1,0 +1,54 @@
+/* outputs.h - records in new segments that no MANIFEST names yet: the copies of a merge, or
+ * what is loaded. They are gathered and written many at a time; a crash leaves files of which
+ * the next open knows that they never counted. */
+#ifndef FJ_OUTPUTS_H
+#define FJ_OUTPUTS_H
+
+#include "store.h"
+
+typedef struct fj_outputs {
+  freyja *db;
+  const fj_os *os;
+  const char *doing; /* for faults: "merge segments" */
+  fj_segment **list; /* a reference each, until an index takes it over */
+  uint32_t count, room;
+  uint8_t *block;            /* records for behind the last one's tail, or NULL; owned */
+  size_t block_size;         /* bytes of them */
+  uint64_t began;            /* the newest record's timestamp then (L1) */
+  uint64_t written;          /* bytes of records */
+  const fj_segment *patched; /* of which bytes are written anew; NULL: none */
+  int patched_file;
+} fj_outputs;
+
+/* None yet; `doing` stays the caller's. No allocation. */
+void fj_outputs_open(fj_outputs *outputs, freyja *db, const char *doing);
+
+/* Writes a record behind the others; the draft gets its header. *offset, which may be NULL,
+ * gets its place in the last of the list. Faults: FULL, IO, MEMORY, LIMIT; then all are to be
+ * given up. */
+freyja_status fj_outputs_write(fj_outputs *outputs, fj_draft *draft, uint64_t *offset,
+                               freyja_error *error);
+
+/* Makes the last one durable and read-only. Faults: FULL, IO. */
+freyja_status fj_outputs_seal(fj_outputs *outputs, freyja_error *error);
+
+/* Writes bytes of a sealed one of them anew, at `offset`. Durable when fj_outputs_end_patches
+ * has returned OK; that is to be called in any case. Faults: FULL, IO. */
+freyja_status fj_outputs_patch(fj_outputs *outputs, const fj_segment *output,
+                               const freyja_slice *part, uint64_t offset, freyja_error *error);
+freyja_status fj_outputs_end_patches(fj_outputs *outputs, freyja_error *error);
+
+/* Removes the files, if nothing else can have come to name them. */
+void fj_outputs_remove(fj_outputs *outputs);
+
+/* Gives up the references that are left. */
+void fj_outputs_release(fj_outputs *outputs);
+
+/* Gives up the memory, after that. */
+void fj_outputs_close(fj_outputs *outputs);
+
+static inline fj_segment *fj_outputs_last(const fj_outputs *outputs) {
+  return outputs->count == 0 ? NULL : outputs->list[outputs->count - 1];
+}
+
+#endif
