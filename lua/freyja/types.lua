@@ -97,7 +97,7 @@
 ---                           then hide nothing in it; nil: it is as it was written
 ---@field sealed boolean      false for the one being written
 ---@field damaged boolean     some of its bytes fail verification
----@field merged boolean      copies that a merge has made
+---@field merged boolean      made as a whole, by a merge or a bulk load
 ---@field has_hint boolean    the open has used its hint file, or one was written since
 
 ---@class freyja.BackupOptions
@@ -177,6 +177,16 @@ function store:transaction(fn, options) end
 ---@param options? {serializable?: boolean}
 ---@return freyja.Transaction
 function store:begin(options) end
+
+---Puts all that a generic for over the same arguments would give, much faster than one by one. All of it is
+---there, and durable, when this returns; if anything raises, nothing has happened. Until then other writes raise
+---`conflict`. Of several values of one key the last counts. Raises as put, and conflict.
+---@param f fun(state: any, key: string?): string?, string?, freyja.WriteOptions?
+---@param state? any
+---@param first? string
+---@param closing? any  closed in the end
+---@return integer count
+function store:load(f, state, first, closing) end
 
 ---@param keys string[]
 ---@return table<string, string> values  absent keys are absent; all as of one moment

@@ -303,6 +303,27 @@ local function transact(run)
   for key, value in pairs(t.own) do set(run, key, value or nil, t.ttl[key]) end
 end
 
+--- Many values at once; or none, where the iterator raises.
+local function load_many(run)
+  local pairs_, loaded, count_ = {}, {}, math.random(60)
+  for i = 1, count_ do
+    local key = random_key()
+    pairs_[i] = { key, random_value(), random_ttl(run) }
+    loaded[key] = pairs_[i]
+  end
+  local ends, i = math.random(5) == 1 and math.random(count_), 0
+  local ok, err = pcall(run.db.load, run.db, function()
+    i = i + 1
+    if i == ends then error "enough" end
+    if i % 10 == 0 then assert(not pcall(run.db.put, run.db, "key1", "x"), "a write beside a load") end
+    if pairs_[i] then return table.unpack(pairs_[i], 1, 3) end
+  end)
+  assert(ok == not ends, tostring(err))
+  if not ok then return end
+  assert(err == count_, "the number that were loaded")
+  for key, pair in pairs(loaded) do set(run, key, pair[2], pair[3]) end
+end
+
 --- Time passes.
 local function wait(run)
   if run.clock then run.clock.wait(math.random(0, 9) * 1000) end
@@ -344,6 +365,7 @@ local operations = {
   { 0.1, verify },
   { 0.2, reopen },
   { 2, transact },
+  { 0.2, load_many },
   { 10, wait },
   { 0.3, jump },
 }

@@ -52,9 +52,6 @@ bug("an_id_may_stand_twice", "rewrite",
 
 bug("two_rewrites_at_once", "rewrite", [[if (db->rewrite != NULL)]], [[if (false)]])
 
-bug("outputs_are_not_synced", "crash",
-  [[status = fj_segment_trim(output, &poison, error);]], [[(void)poison;]])
-
 bug("a_long_record_cannot_be_kept", "rewrite",
   [[if (value != NULL && value->size > record->value_size) { /* what is no longer fits */]],
   [[if (value != NULL) {]])
@@ -64,16 +61,6 @@ bug("a_changed_value_never_expires", "rewrite",
   [[fj_record plain = *record;
   if (value != NULL) plain.flags = record->flags & FJ_FLAG_COLLIDES;
   status = keep_record(rewrite, &plain, rewrite->key_hash, kept, error);]])
-
-bug("the_last_block_is_not_written", "rewrite",
-  [[freyja_status status = write_block(rewrite, error);
-  if (status != FREYJA_OK) return status;
-  status = fj_segment_trim(output, &poison, error);]],
-  [[freyja_status status = fj_segment_trim(output, &poison, error);]])
-
-bug("copies_are_sealed_for_another_place", "rewrite",
-  [[fj_record_seal(draft, fj_record_seed(output->seed, output->tail + rewrite->block_size));]],
-  [[fj_record_seal(draft, fj_record_seed(output->seed, output->tail));]])
 
 bug("merges_keep_what_they_have_read", "bounded",
   [[fj_scan_close(&rewrite->scan);
@@ -111,10 +98,6 @@ bug("no_slot_is_left_for_the_second_pass", "merge",
 bug("dropped_records_stay", "merge",
   [[else status = delete_slot(rewrite, &record, place, error);]],
   [[else if (record.size == 0) status = delete_slot(rewrite, &record, place, error);]])
-
-bug("outputs_stay_when_a_rewrite_is_given_up", "merge",
-  [[(void)rewrite->os->unlink(rewrite->os->context, rewrite->db->dir.fd, name);]],
-  [[(void)name;]])
 
 bug("iterators_are_not_told_of_dropped_records", "merge",
   [[fj_iterators_note(&db->iterators, rewrite->scan.segment, rewrite->scan.offset,
@@ -192,7 +175,24 @@ in_file "engine/segments.c"
 bug("time_before_a_merge_comes_again", "expiry",
   [[if (began > index->last_timestamp) index->last_timestamp = began;]], [[(void)began;]])
 
-in_file "engine/rewrite.c"
+in_file "engine/outputs.c"
+
+bug("outputs_are_not_synced", "crash",
+  [[status = fj_segment_trim(output, &poison, error);]], [[(void)poison;]])
+
+bug("the_last_block_is_not_written", "rewrite",
+  [[freyja_status status = write_block(outputs, error);
+  if (status != FREYJA_OK) return status;
+  status = fj_segment_trim(output, &poison, error);]],
+  [[freyja_status status = fj_segment_trim(output, &poison, error);]])
+
+bug("copies_are_sealed_for_another_place", "rewrite",
+  [[fj_record_seal(draft, fj_record_seed(output->seed, place));]],
+  [[fj_record_seal(draft, fj_record_seed(output->seed, output->tail));]])
+
+bug("outputs_stay_when_they_are_given_up", "merge",
+  [[(void)outputs->os->unlink(outputs->os->context, db->dir.fd, name);]],
+  [[(void)name;]])
 
 bug("merges_began_later", "merge",
-  [[rewrite->began = db->index.last_timestamp;]], [[rewrite->began = UINT64_MAX;]])
+  [[outputs->began = db->index.last_timestamp;]], [[outputs->began = UINT64_MAX;]])

@@ -125,3 +125,43 @@ in_file "lua/freyja/transaction.lua"
 
 bug("a_conflict_is_retried_once_too_often", "transaction",
   [[for left = options.retries or 0, 0, -1 do]], [[for left = (options.retries or 0) + 1, 0, -1 do]])
+
+-- Bulk loads ------------------------------------------------------------------------------------------------
+
+in_file "engine/load.c"
+
+bug("a_load_is_not_sealed", "atomic",
+  [[freyja_status status = fj_outputs_seal(&load->out, error);
+  if (status == FREYJA_OK && db->active->tail > FJ_SEGMENT_HEADER)]],
+  [[freyja_status status = FREYJA_OK;
+  if (status == FREYJA_OK && db->active->tail > FJ_SEGMENT_HEADER)]])
+
+bug("a_load_comes_below_what_was_written_before", "load",
+  [[if (status == FREYJA_OK && db->active->tail > FJ_SEGMENT_HEADER)
+  status = fj_store_rotate(db, error);]], "")
+
+bug("slots_of_a_failed_load_stay", "faults", [[remove_slots(load);]], [[(void)remove_slots;]])
+
+bug("the_first_of_several_values_counts", "load",
+  [[load->replaced[i - 1].new_word = word;]], "")
+
+bug("loaded_keys_of_one_hash_are_not_flagged", "load",
+  [[if (status == FREYJA_OK && found.collides) status = flag(load, &own, &word, error);]], [[(void)flag;]])
+
+bug("iterators_do_not_hear_of_a_load", "load",
+  [[fj_iterators_note(&db->iterators, index->slots[fj_word_segment(r->old_word)],
+  fj_word_offset(r->old_word), r->timestamp);]], "")
+
+bug("time_does_not_go_on_behind_a_load", "load", [[index->last_timestamp = load->timestamp;]], "")
+
+bug("loops_of_transactions_do_not_hear_of_a_load", "load",
+  [[if (db->watches > 0) fj_store_break_watches(db);]], "")
+
+in_file "engine/entries.c"
+
+bug("entries_are_not_sorted", "load", [[sort_by_insertion(*out, count);]], [[(void)sort_by_insertion;]])
+
+in_file "engine/store.c"
+
+bug("writes_beside_a_load_are_taken", "load",
+  [[if (status != FREYJA_OK || db->load == NULL) return status;]], [[return status;]])

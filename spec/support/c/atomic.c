@@ -1,5 +1,5 @@
-/* atomic.c - power fails at every moment of transactions of 1 to 64 records, and each disk
- * that this may leave holds all of a transaction or nothing of it, in the order of the
+/* atomic.c - power fails at every moment of transactions, and loads, of 1 to 64 records, and
+ * each disk that this may leave holds all of each or nothing of it, in the order of the
  * commits.
  *
  *   atomic                a fixed set, in seconds
@@ -7,8 +7,9 @@
  *   atomic MODE WORKLOAD  one, as a failure prints it
  *
  * A workload is a list of numbers and letters, as in "p.64.s.3": a number commits a
- * transaction of so many records, p puts a record by itself, s syncs, r rotates, k kills the
- * process and opens the store again, K writes the KEYDIR. */
+ * transaction of so many records, l and a number loads so many at once, p puts a record by
+ * itself, s syncs, r rotates, k kills the process and opens the store again, K writes the
+ * KEYDIR. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,6 +188,33 @@ static bool transact(run *r, int records) {
   return true;
 }
 
+/* Some of the keys are loaded twice. */
+static bool load_some(run *r, int records) {
+  freyja_load *load = NULL;
+  freyja_error error;
+  int before = r->acknowledged, number = before + 1;
+  state *next = &r->states[number];
+  *next = r->states[before];
+  freyja_status status = freyja_load_open(r->db, &load, &error);
+  for (int i = 0; i < records && status == FREYJA_OK; i++) {
+    char name[32], value[VALUE_MAX];
+    int key = (number * 13 + i * 7 % 60) % KEYS;
+    size_t size = make_key(name, key);
+    next->of[key] = (int8_t)number;
+    status =
+        freyja_load_put(load, name, size, value, make_value(value, number, key), 0, &error);
+  }
+  r->in_flight = true;
+  if (status == FREYJA_OK) status = freyja_load_commit(load, &error);
+  freyja_load_close(load);
+  if (status != FREYJA_OK) return wit_wrong("a load: %s", error.message);
+  r->acknowledged = number;
+  r->in_flight = false;
+  note_syncs(r, before);
+  r->promised = number;
+  return true;
+}
+
 static bool put_one(run *r) {
   char name[32], value[VALUE_MAX];
   freyja_error error;
@@ -229,6 +257,7 @@ static bool do_operation(run *r, const char *operation) {
   r->disk->clock += PAUSE;
   if (r->acknowledged == STATES_MAX) return wit_wrong("the workload is too long");
   if (*operation == 'p') return put_one(r);
+  if (*operation == 'l') return load_some(r, atoi(operation + 1));
   int records = atoi(operation);
   return records > 0 ? transact(r, records) : do_other(r, *operation);
 }
@@ -262,10 +291,11 @@ static bool run_workload(const mode *m, const char *workload) {
 
 /* ---- sets of workloads -------------------------------------------------------------- */
 
-static const char *const few[] = {"p.3.p", "2.s.2.k.2", "64"};
-static const char *const many[] = {"1.1.1",    "2.2.2",   "3.s.5",   "p.8.p",
-                                   "13.k.13",  "21.r.21", "34.34",   "55.s.55",
-                                   "64.64.64", "7.K.7.k", "p.64.r.9"};
+static const char *const few[] = {"p.3.p", "2.s.2.k.2", "64", "3.l5.2.l64"};
+static const char *const many[] = {"1.1.1",    "2.2.2",     "3.s.5",        "p.8.p",
+                                   "13.k.13",  "21.r.21",   "34.34",        "55.s.55",
+                                   "64.64.64", "7.K.7.k",   "p.64.r.9",     "l1.l2",
+                                   "p.l9.p",   "l64.k.l64", "l20.r.l20.K.3"};
 
 static bool run_set(const mode *m, const char *const *workloads, size_t count) {
   disks = moments = 0;

@@ -14,9 +14,9 @@
  * expires late, i insert, x compare and swap, b back up, by links, B by copies,
  * 1 2 3 a sync fails and its pages stay dirty, are taken for clean, are dropped; then close
  * and open again; h write the hint files of all sealed segments; m merge all sealed segments,
- * M every other one; n commit a transaction, N one with a large value; 4 the sync of the
- * directory fails with which a rotation ends, and the new entry is taken for clean; then close
- * and open again; K write the KEYDIR.
+ * M every other one; n commit a transaction, N one with a large value; a load several keys, A
+ * a large one too; 4 the sync of the directory fails with which a rotation ends, and the new
+ * entry is taken for clean; then close and open again; K write the KEYDIR.
  *
  * At each moment a number of writes were acknowledged, and some of them were promised to
  * survive a loss of power (what was written under sync = "always", or before a sync, a
@@ -93,7 +93,10 @@ static const char *const written[] = {
     "pTKtdKkc",     "pKs1Kps2pKc",  "prhKorMvK",    "lrlKlrmKkl",   "pK4pKko",
     "nnn",          "pnodn",        "nsnkn",        "NrNcN",        "nrnrnmMn",
     "nKnkn",        "NhrhN",        "nvnbN",        "n1n2n3n",      "tntTn",
-    "NlNsNk",       "NNNN",         "ncnknc",       "pNkpNk"};
+    "NlNsNk",       "NNNN",         "ncnknc",       "pNkpNk",       "a",
+    "paop",         "aaa",          "prapra",       "akakpa",       "AlAlA",
+    "pKaKak",       "narna",        "oramaMc",      "ta1a2da3a",    "avabhakBa",
+    "pa4ak"};
 
 /* For files that are read, copied and written again in pieces of 64 and 256 KiB: what a failed
  * sync left, torn tails, backups. */

@@ -17,6 +17,7 @@ local function describe(s)
       verify = "db", backup = "db text options", rewrite = "db list", hint = "db id", checkpoint = "db",
       merge = "db list",
       maintain = "db policy", transaction = "db callable transacting", begin = "db beginning",
+      load = "db callable",
     },
     of_stores = { __gc = "db", __close = "db", __tostring = "db", __len = "db" },
     of_iterators = { __gc = "it", __close = "it", __tostring = "it" },

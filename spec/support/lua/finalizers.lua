@@ -318,6 +318,17 @@ operation("transaction as a function", function(s)
   assert(results.n == 3 and results[1] == s.long and results[3] == s.value("m1", 2))
 end)
 
+-- A finalizer's write beside it is refused.
+operation("load", function(s)
+  local i = 0
+  local ok, err = pcall(s.db.load, s.db, function()
+    i = i + 1
+    if i <= #s.keys then return s.keys[i], s.value(s.keys[i], 2) end
+    if i == #s.keys + 1 then return 777.5, 2.125 end
+  end)
+  if not ok and err.code ~= "conflict" then error(err, 0) end
+end)
+
 operation("merge", function(s)
   s.db:rotate()
   local ok, err = pcall(s.db.merge, s.db, { s.db:segments()[1].id }, { step = 100, progress = function() end })

@@ -13,7 +13,7 @@
  * another is of the same store, of the next generation, and goes on from it: what it names
  * comes in the same order, and what is sealed stays as it is. What is missing was sealed and
  * is retired. New ones are the last, or, where some are missing, stand in the place of the
- * last of those.
+ * last of those, or, where none is, right below the active one.
  * O7  No MANIFEST retires a segment before all records of the log are durable.
  * O8  No hint file takes its place before it is durable itself; in a store it is never written
  *     to there.
@@ -212,11 +212,13 @@ static bool has_successors(const manifest *before, const manifest *m, const mani
       gap = true;
       continue;
     }
+    /* What is loaded comes right below the active one, which stays that. */
+    bool loaded = !gap && size == 0 && id_in(m, m->count - 1) == id;
     for (; k < m->count && id_in(m, k) != id; k++, merged++)
-      if (!gap || rank_in(before, id_in(m, k)) >= 0) return false;
+      if (!(gap || loaded) || rank_in(before, id_in(m, k)) >= 0) return false;
     if (k == m->count || (size != 0 && size_in(m, k) != size)) return false;
     /* What is merged ends with a segment that is missing. */
-    if (merged > 0 && rank_in(m, id_in(before, i - 1)) >= 0) return false;
+    if (merged > 0 && !loaded && rank_in(m, id_in(before, i - 1)) >= 0) return false;
     if (merged > 0) gap = false;
     merged = 0;
     k++;

@@ -75,6 +75,19 @@ static void transact(trial *t) {
   trial_get_all(t);
 }
 
+/* Loads, of keys that are there and of others, under an iterator. */
+static void load(trial *t) {
+  freyja_iterator *iterator = NULL;
+  trial_open(t);
+  if (t->db != NULL) (void)freyja_iterator_open(t->db, NULL, &iterator, &t->error);
+  trial_arm(t);
+  trial_load(t, 2);
+  trial_put(t, 21);
+  trial_load(t, 18);
+  trial_get_all(t);
+  freyja_iterator_close(iterator);
+}
+
 /* While an iterator keeps the store as it was. */
 static void transact_under_iterator(trial *t) {
   freyja_iterator *iterator = NULL;
@@ -365,6 +378,12 @@ const scenario sim_scenarios[] = {
     {"transact-checkpointed", sim_make_tail, transact, NONE, 0, 0},
     {"transact-spoiled", sim_make_spoiled_checkpoint, transact, NONE, 0, 0},
     {"transact-iterating", sim_make_store, transact_under_iterator, NONE, 0, 0},
+    {"load", sim_make_store, load, NONE, 0, 0},
+    {"load-always-collide", sim_make_store, load, ALWAYS, 2, 0},
+    {"load-unreserved", sim_make_store, load, INTERVAL, 0, SIM_UNRESERVED},
+    {"load-checkpointed", sim_make_tail, load, NONE, 0, SIM_MAPPED_ONLY},
+    {"load-spoiled", sim_make_spoiled_checkpoint, load, NONE, 2, SIM_MAPPED_ONLY},
+    {"load-first", NULL, load, NONE, 0, 0},
     {"rotate", sim_make_store, rotate, NONE, 0, 0},
     {"rotate-always", sim_make_store, rotate, ALWAYS, 0, 0},
     {"rotate-unreserved", sim_make_store, rotate, NONE, 0, SIM_UNRESERVED},

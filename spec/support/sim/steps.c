@@ -179,6 +179,51 @@ void trial_transact(trial *t, unsigned key, bool large) {
   freyja_transaction_close(tx);
 }
 
+static freyja_status fill_load(trial *t, freyja_load *load, unsigned key, trial_state *next) {
+  char name[TRIAL_KEY_SIZE], bytes[TRIAL_VALUE_MAX];
+  freyja_status status = FREYJA_OK;
+  for (unsigned i = 0; status == FREYJA_OK && i < 8; i++) {
+    unsigned each = key + i % 6;
+    size_t size = i == 3 ? 1500 : TRIAL_PROBE;
+    if (t->serial + 1 == TRIAL_SERIALS) abort();
+    trial_name(each, name);
+    trial_make_value(bytes, size, ++t->serial, each);
+    t->sizes[t->serial] = (uint16_t)size;
+    next->of[each] = (int16_t)t->serial;
+    trial_begin(t);
+    status = freyja_load_put(load, name, sizeof name, bytes, size, i % 3 == 1 ? TTL_LATE : 0,
+                             &t->error);
+    trial_judge(t, TRIAL_COPIES, "load_put", status);
+  }
+  return status;
+}
+
+void trial_load(trial *t, unsigned key) {
+  freyja_load *load = NULL;
+  freyja_stats stats;
+  if (!trial_runs(t)) return;
+  if (t->acknowledged == TRIAL_WRITES) abort();
+  int before = t->acknowledged;
+  trial_state next = *trial_now(t);
+  trial_begin(t);
+  freyja_status status = freyja_load_open(t->db, &load, &t->error);
+  trial_judge(t, TRIAL_WRITES_TO, "load_open", status);
+  if (status == FREYJA_OK) status = fill_load(t, load, key, &next);
+  if (status == FREYJA_OK && t->why[0] == '\0') {
+    trial_begin(t);
+    status = freyja_load_commit(load, &t->error);
+    trial_judge(t, TRIAL_WRITES_TO, "load_commit", status);
+    freyja_get_stats(t->db, &stats);
+    bool doubtful = freyja_is_fault(status) && stats.poisoned && !t->before.poisoned;
+    if (status == FREYJA_OK || doubtful) t->states[before + 1] = next;
+    t->acknowledged += status == FREYJA_OK;
+    t->doubt = t->doubt || doubtful;
+    if (status == FREYJA_OK) t->promised = t->acknowledged;
+    else if (stats.segments > t->before.segments) t->promised = before; /* it has rotated */
+  }
+  freyja_load_close(load);
+}
+
 void trial_sync(trial *t) {
   if (!trial_runs(t)) return;
   trial_begin(t);

@@ -114,6 +114,8 @@ void trial_cas_delete(trial *t, unsigned key);
 /* A transaction of several writes around that key: puts, one of them large, and deletions;
  * `large`: in the end it does not fit what is left of the segment. */
 void trial_transact(trial *t, unsigned key, bool large);
+/* Loads several keys from that one on at once, two of them twice. */
+void trial_load(trial *t, unsigned key);
 void trial_sync(trial *t);
 void trial_rotate(trial *t);
 void trial_hint(trial *t); /* of each sealed segment */

@@ -102,6 +102,35 @@ static bool transact(run *r, int write, bool large) {
   return true;
 }
 
+/* Several keys are loaded at once, one of them twice, of which some are there. */
+static bool load_some(run *r, int write, bool large) {
+  static const int keys[] = {4, 1, 3, 0, 1};
+  static char value[WIT_VALUE_MAX];
+  freyja_load *load = NULL;
+  freyja_error error;
+  int before = r->acknowledged, last = large ? 6 : 5;
+  wit_state *next = &r->states[before + 1];
+  *next = r->states[before];
+  r->keys[before + 1] = WIT_SPARE;
+  freyja_status status = freyja_load_open(r->db, &load, &error);
+  for (int i = write % 3; status == FREYJA_OK && i < last; i++) {
+    int key = i < 5 ? keys[i] : WIT_LARGE;
+    next->of[key] = (int8_t)write;
+    size_t size = wit_value(value, write, key);
+    status =
+        freyja_load_put(load, wit_keys[key], strlen(wit_keys[key]), value, size, 0, &error);
+  }
+  r->in_flight = true;
+  if (status == FREYJA_OK) status = freyja_load_commit(load, &error);
+  freyja_load_close(load);
+  if (status != FREYJA_OK) return wit_wrong("a load: %s (%s)", error.message, error.path);
+  r->acknowledged++;
+  r->in_flight = false;
+  note_syncs(r, before);
+  r->promised = r->acknowledged; /* it is durable, whatever the mode */
+  return true;
+}
+
 static int pick(const run *r, bool present) {
   const wit_state *now = &r->states[r->acknowledged];
   for (int k = 0; k < 5; k++)
@@ -256,6 +285,9 @@ static bool do_operation(run *r, char operation) {
   case 'n':
   case 'N':
     return transact(r, write, operation == 'N');
+  case 'a':
+  case 'A':
+    return load_some(r, write, operation == 'A');
   case 'b':
   case 'B':
     return back_up(r, operation == 'B');

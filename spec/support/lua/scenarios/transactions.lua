@@ -1,4 +1,4 @@
---- Transactions, by hand and as functions.
+--- Transactions, by hand and as functions; bulk loads.
 
 local scenario = ...
 
@@ -95,4 +95,23 @@ scenario("transactions that come to nothing", {
     assert(coroutine.resume(s.co))
   end,
   after = function(s) assert(s.read(s.store()).m1 == 1) end,
+})
+
+scenario("load", {
+  before = function(s)
+    prepare(s)
+    s.db:delete "s2"
+    s.db:put("s2", s.value("s2", 1))
+  end,
+  run = function(s)
+    local keys, i = { "s1", "new", "m1", "s1" }, 0
+    s.db:load(function()
+      i = i + 1
+      if keys[i] then return keys[i], s.value(keys[i], keys[i] == "new" and 1 or 2), { ttl = 100 } end
+    end)
+  end,
+  after = function(s)
+    local found = s.read(s.store())
+    assert((found.s1 == 2) == (found.m1 == 2) and (found.new == 1) == (found.s1 == 2), "a half of it")
+  end,
 })
