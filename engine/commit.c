@@ -79,7 +79,7 @@ static freyja_status look_all_up(fj_group *group, freyja_error *error) {
 
 /* ---- where it goes ------------------------------------------------------------ */
 
-/* Timestamps, each larger than the one before, and expiries from the last of them on. */
+/* Timestamps, each larger than the one before, and expiries from now on. */
 static freyja_status set_times(fj_group *group, freyja_error *error) {
   freyja *db = group->db;
   uint64_t last = db->index.last_timestamp;
@@ -88,10 +88,8 @@ static freyja_status set_times(fj_group *group, freyja_error *error) {
   fj_edit *edit = NULL;
   if (group->records > UINT64_MAX - stamp)
     return fj_fail(error, FREYJA_LIMIT, db->dir.path, "there are no more timestamps");
-  uint64_t last_stamp = stamp + group->records;
   for (uint32_t at = 0; (edit = next_edit(group, &at)) != NULL;) {
-    freyja_status status =
-        fj_store_set_expiry(db, last_stamp, edit->ttl, &edit->expiry, error);
+    freyja_status status = fj_store_set_expiry(db, now, edit->ttl, &edit->expiry, error);
     if (status != FREYJA_OK) return status;
     edit->timestamp = ++stamp;
   }
