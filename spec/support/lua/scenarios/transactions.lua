@@ -98,11 +98,7 @@ scenario("transactions that come to nothing", {
 })
 
 scenario("load", {
-  before = function(s)
-    prepare(s)
-    s.db:delete "s2"
-    s.db:put("s2", s.value("s2", 1))
-  end,
+  before = prepare,
   run = function(s)
     local keys, i = { "s1", "new", "m1", "s1" }, 0
     s.db:load(function()
