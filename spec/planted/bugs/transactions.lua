@@ -51,7 +51,7 @@ bug("each_record_begins_a_transaction_for_the_reader", "atomic",
 
 in_file "engine/inspect.c"
 
-bug("a_repair_takes_half_a_transaction", "damage",
+bug("a_repair_takes_half_a_transaction", "transaction",
   [[freyja_status status = ends_within(in, record, ends, error);]], [[freyja_status status = FREYJA_OK;
   (void)ends_within;]])
 
@@ -159,7 +159,7 @@ bug("loops_of_transactions_do_not_hear_of_a_load", "load",
 
 in_file "engine/entries.c"
 
-bug("entries_are_not_sorted", "load", [[sort_by_insertion(*out, count);]], [[(void)sort_by_insertion;]])
+bug("entries_are_not_sorted", "model", [[sort_by_insertion(*out, count);]], [[(void)sort_by_insertion;]])
 
 in_file "engine/store.c"
 
