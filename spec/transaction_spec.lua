@@ -177,6 +177,21 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       end
     end)
 
+    it("may be looped over, and committed, in a loop over itself", function()
+      local tx = db:begin()
+      tx:put("own", "1")
+      for k, v in tx:each "own" do
+        assert.equal("own=1", k .. "=" .. v)
+        tx:put("own", "2")
+        assert.equal("own=2", list(tx:each "own"))
+        tx:put("own", "3")
+        tx:commit()
+      end
+      assert.equal("own=3", list(db:each "own"))
+      assert.equal(6, #db)
+      assert.is_true(db:verify().ok)
+    end)
+
     it("commits by a function that returns, and returns what that does", function()
       local a, b, c = db:transaction(function(tx)
         tx:put("k", "v")

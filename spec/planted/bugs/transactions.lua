@@ -73,7 +73,7 @@ in_file "engine/local.c"
 bug("a_loop_sees_what_it_writes", "transaction",
   [[while (number != FJ_NO_EDIT && number >= end) number = local->edits[number]->earlier;]], [[(void)end;]])
 
-bug("what_a_loop_has_replaced_is_given_twice", "model",
+bug("what_a_loop_has_replaced_is_given_twice", "transaction",
   [[if (edit->later == FJ_NO_EDIT || edit->later >= end) return edit;]], [[return edit;]])
 
 bug("edits_are_not_counted", "transaction",
