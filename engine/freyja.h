@@ -378,7 +378,7 @@ FREYJA_API void freyja_transaction_close(freyja_transaction *transaction);
 
 /* ---- bulk loading -------------------------------------------------------- */
 
-/* Puts many records at once, several times as fast as one by one, all of which become visible
+/* Puts many records at once, faster than one by one, all of which become visible
  * when it is committed. Until then, and if it never is, nothing has happened. */
 typedef struct freyja_load freyja_load;
 
@@ -387,8 +387,9 @@ typedef struct freyja_load freyja_load;
 FREYJA_API freyja_status freyja_load_open(freyja *db, freyja_load **out, freyja_error *error);
 
 /* Adds a record, as freyja_put_ttl; of several of one key the last counts. Takes 16 bytes of
- * memory until the end. Faults: LIMIT (of this record: the load goes on); all others end the
- * load, and nothing has happened: FULL, IO, MEMORY, POISONED, FORKED, CLOSED. */
+ * memory until the end, and 40 more then if the key is there. Faults: LIMIT (of this record:
+ * the load goes on); all others end the load, and nothing has happened: FULL, IO, MEMORY,
+ * POISONED, FORKED, CLOSED. */
 FREYJA_API freyja_status freyja_load_put(freyja_load *load, const void *key, size_t key_size,
                                          const void *value, size_t value_size, uint64_t ttl,
                                          freyja_error *error);
@@ -528,11 +529,12 @@ typedef struct freyja_segment {
   uint64_t oldest;     /* timestamps of its records, 0 if it has none */
   uint64_t newest;
   uint64_t expires; /* when the first of its put records expires, or has; 0: none does */
-  uint64_t began;   /* the newest timestamp when the merge began that has made it; or 0 */
-  bool sealed;      /* false for the one being written */
-  bool damaged;     /* some of its bytes fail verification */
-  bool merged;      /* made as a whole, by a merge or a bulk load */
-  bool has_hint;    /* a hint file that the open has used, or that was written since */
+  uint64_t
+      began; /* the newest timestamp when the merge or the load began that has made it; or 0 */
+  bool sealed;   /* false for the one being written */
+  bool damaged;  /* some of its bytes fail verification */
+  bool merged;   /* made as a whole, by a merge or a bulk load */
+  bool has_hint; /* a hint file that the open has used, or that was written since */
 } freyja_segment;
 
 /* Cheap: no input or output, but when values have expired since they were counted last:

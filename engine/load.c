@@ -345,12 +345,14 @@ static freyja_status commit(freyja_load *load, freyja_error *error) {
   if (status == FREYJA_OK) status = write_manifest(load, error);
   if (status != FREYJA_OK) {
     remove_slots(load);
+    fj_keydir_fit(&db->index.keydir);
     fj_index_unnumber(&db->index, load->out.list, load->out.count);
     return status;
   }
   fj_index_add_below(&db->index, load->out.list, load->out.count);
   publish(load);
-  load->out.count = 0; /* the references are the index's now */
+  fj_keydir_fit(&db->index.keydir); /* there may be fewer keys than records */
+  load->out.count = 0;              /* the references are the index's now */
   return FREYJA_OK;
 }
 

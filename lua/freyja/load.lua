@@ -6,8 +6,8 @@ local core <const> = require "freyja.core"
 
 local M = {}
 
---- Puts all that a generic for over the same arguments would give, several times as fast as one by one: all of it is
--- there when this returns, and durable; or nothing, if anything raises. Of several values of one key the last counts.
+--- Puts all that a generic for over the same arguments would give, faster than one by one: all of it is there when
+-- this returns, and durable; or nothing, if anything raises. Of several values of one key the last counts.
 -- Until it ends nothing else may be written to the store.
 -- @param db a store
 -- @tparam function f called as f(s, c) for a key, a value and, if they are wanted, options of db:put; `c` is then

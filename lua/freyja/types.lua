@@ -93,7 +93,7 @@
 ---@field oldest integer      timestamps of its records; 0 if it has none
 ---@field newest integer
 ---@field expires? integer    when the first of its put records expires, or has; nil: none does
----@field began? integer      the newest timestamp in the store when the merge began that has made it: deletions up to
+---@field began? integer      the newest timestamp in the store when the merge or load began that made it: deletions to
 ---                           then hide nothing in it; nil: it is as it was written
 ---@field sealed boolean      false for the one being written
 ---@field damaged boolean     some of its bytes fail verification
@@ -178,7 +178,7 @@ function store:transaction(fn, options) end
 ---@return freyja.Transaction
 function store:begin(options) end
 
----Puts all that a generic for over the same arguments would give, much faster than one by one. All of it is
+---Puts all that a generic for over the same arguments would give, faster than one by one. All of it is
 ---there, and durable, when this returns; if anything raises, nothing has happened. Until then other writes raise
 ---`conflict`. Of several values of one key the last counts. Raises as put, and conflict.
 ---@param f fun(state: any, key: string?): string?, string?, freyja.WriteOptions?

@@ -84,6 +84,8 @@ end
 --- The key has this value now, or none.
 local function set(run, key, value, options)
   run.model[key] = value
+  run.writes = run.writes + 1
+  run.version[key] = run.writes
   -- In integers: the sum would be beyond what a float tells apart, after some centuries.
   run.expiry[key] = value and options and run.time + math.floor(options.ttl * 1e6 + 0.5) or nil
 end
@@ -222,10 +224,14 @@ end
 
 -- Transactions -------------------------------------------------------------------------------
 
+--- The number of the write that made the key's value; 0 if it is not there, however that came.
+local function version(run, key) return run.model[key] and run.version[key] or 0 end
+
 --- What the transaction sees of a key: its own value, or the store's, which it has then read.
 local function see(run, t, key)
   if t.own[key] ~= nil then return t.own[key] or nil end
-  t.reads[key] = true
+  t.reads[key] = t.reads[key] or version(run, key)
+  t.broken = t.broken or t.reads[key] ~= version(run, key)
   if run.expiry[key] then t.soonest = math.min(t.soonest, run.expiry[key]) end
   return run.model[key]
 end
@@ -240,7 +246,6 @@ end
 --- Somebody else writes to a key.
 local function write_beside(run, t, key)
   put(run, key)
-  if t.reads[key] then t.broken = true end
   for _, prefix in ipairs(t.prefixes) do
     if key:sub(1, #prefix) == prefix then t.broken = true end
   end
@@ -295,6 +300,7 @@ local function transact(run)
   end
   if math.random(5) == 1 then return end
   expire(run)
+  for key, read in pairs(t.reads) do t.broken = t.broken or read ~= version(run, key) end
   local ok, err = pcall(tx.commit, tx)
   local broken = serializable and (t.broken or t.soonest <= run.time)
   assert(ok or err.code == "conflict", tostring(err))
@@ -389,6 +395,7 @@ function M.run(path, seed, operations_count, hash_bits, clock)
   math.randomseed(seed)
   local run = {
     path = path, hash_bits = hash_bits, model = {}, expiry = {}, iterators = {}, clock = clock, time = 0,
+    version = {}, writes = 0,
   }
   run.db = assert(freyja.open(path, random_options(hash_bits)))
   begin_time(run)
