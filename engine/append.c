@@ -246,6 +246,16 @@ freyja_status fj_segment_rewrite(fj_segment *segment, const freyja_slice *part,
   return code == 0 ? FREYJA_OK : fail(segment, code, "write to the data file", error);
 }
 
+freyja_status fj_segment_rewrite_mark(fj_segment *segment, freyja_error *error) {
+  uint8_t mark[FJ_MARK_SIZE];
+  unsigned slot = 1u - segment->mark_slot;
+  if (segment->unmarked || segment->mark == FJ_SEGMENT_HEADER) return FREYJA_OK;
+  fj_segment_encode_mark(mark, segment->mark, segment->seed, slot);
+  freyja_slice part = {mark, sizeof mark};
+  return fj_segment_rewrite(segment, &part, FJ_MARK_OFFSET + (uint64_t)slot * sizeof mark,
+                            error);
+}
+
 freyja_status fj_segment_set_tail(fj_segment *segment, uint64_t tail, bool cut,
                                   freyja_error *error) {
   const fj_os *os = segment->os;

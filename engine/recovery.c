@@ -155,7 +155,8 @@ static freyja_status settle_active(fj_index *index, fj_segment *segment,
    * which must not come back behind what is written next. */
   segment->unsettled = durable;
   if (status != FREYJA_OK || durable) return status;
-  return fj_segment_sync(segment, segment->tail, error);
+  status = fj_segment_rewrite_mark(segment, error); /* likewise */
+  return status == FREYJA_OK ? fj_segment_sync(segment, segment->tail, error) : status;
 }
 
 /* Bytes of the segments behind the first `covered`. */

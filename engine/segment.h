@@ -241,6 +241,10 @@ freyja_status fj_segment_sync(fj_segment *segment, uint64_t end, freyja_error *e
 freyja_status fj_segment_rewrite(fj_segment *segment, const freyja_slice *part,
                                  uint64_t offset, freyja_error *error);
 
+/* Likewise the mark that was found when the segment was opened: only a sync that follows makes
+ * it durable for certain. */
+freyja_status fj_segment_rewrite_mark(fj_segment *segment, freyja_error *error);
+
 /* Sets the tail of the active segment that is being recovered. `cut`: what lies
  * behind is not all zeros and is removed; the next sync makes that durable. Then appends
  * go on. */

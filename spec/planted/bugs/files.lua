@@ -344,6 +344,9 @@ bug("another_key_s_value_must_be_readable", "damage",
 
 in_file "engine/recovery.c"
 
+bug("a_mark_that_is_found_is_taken_for_durable", "marks",
+  [[status = fj_segment_rewrite_mark(segment, error); /* likewise */]], "")
+
 bug("torn_bytes_are_thrown_away", "torn_tail",
   [[if (torn > 0 && (status = fj_torn_save(segment, torn, error)) != FREYJA_OK) return status;]],
   "")

@@ -46,7 +46,8 @@ local function sweep(run, scenario, io, fails, times, step)
 end
 
 return function(run)
-  local step = run.size == "quick" and 29 or 1
+  local heap_steps = { quick = 29, normal = 3, full = 1 } -- Lua's allocations are many, and much alike
+  local steps = { heap = run.only and 1 or heap_steps[run.size], engine = run.size == "quick" and 29 or 1 }
   local ways = { { "heap", ONCE }, { "heap", TWICE }, { "heap", FOR_GOOD }, { "engine", ONCE }, { "engine", FOR_GOOD } }
   for _, scenario in ipairs(scenarios) do
     local name = "memory fails: " .. scenario.name
@@ -55,7 +56,7 @@ return function(run)
       for _, io in ipairs { "mmap", "syscall" } do
         wrong = wrong or attempt(run, scenario, io).wrong
         for _, way in ipairs(wrong and {} or ways) do
-          local count, found = sweep(run, scenario, io, way[1], way[2], step)
+          local count, found = sweep(run, scenario, io, way[1], way[2], steps[way[1]])
           failures = failures + count
           wrong = wrong or found
         end

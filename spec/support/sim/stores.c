@@ -209,7 +209,7 @@ void sim_make_spoiled_tail(trial *t) {
 }
 
 void sim_make_much(trial *t) {
-  t->options.segment_size = 2u << 20;
+  t->options.segment_size = 256u << 10;
   for (unsigned session = 0; session < SESSIONS; session++) {
     trial_open(t);
     for (unsigned i = 0; i < TRIAL_WRITES; i++) trial_put_large(t, i % 8);
