@@ -65,8 +65,9 @@ static void test_close(freyja_io io, freyja_sync_mode sync, int writes, bool syn
   sim_disk_destroy(disk);
 }
 
-/* A close fails: each of its calls in turn, and where that is a sync, pages that are not on the disk
- * are taken for clean. What the next session finds can be read, and it makes it durable. */
+/* A close fails: each of its calls in turn, and where that is a sync, pages that are not on
+ * the disk are taken for clean. What the next session finds can be read, and it makes it
+ * durable. */
 static void test_lost(freyja_io io, sim_effect effect, const char *name) {
   bool right = true, failed = true;
   for (long at = 1; failed && right; at++) {
