@@ -8,9 +8,12 @@
 void fj_index_empty(fj_index *index, const fj_manifest *manifest) {
   const fj_dir *dir = index->dir;
   freyja_io io = index->pool.io;
-  bool readonly = index->pool.readonly;
+  bool readonly = index->pool.readonly, live = index->pool.live;
+  uint64_t log_end = index->pool.log_end;
   fj_index_destroy(index);
   fj_index_create(index, dir, &manifest->identity, io, readonly, manifest->hash_bits);
+  index->pool.live = live;
+  index->pool.log_end = log_end;
 }
 
 /* ---- a shard ---------------------------------------------------------------- */

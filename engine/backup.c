@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "folder.h"
+#include "follow.h"
 #include "hint.h"
 #include "store.h"
 
@@ -217,6 +218,7 @@ freyja_status freyja_backup(freyja *db, const char *path, const freyja_backup_op
   const fj_os *os = db->dir.os;
   fj_manifest made;
   freyja_status status = fj_store_check_process(db, error);
+  if (status == FREYJA_OK) status = fj_follow_check_alone(db, error);
   if (status != FREYJA_OK) return status;
   if (db->poisoned) return fj_store_check_write(db, error);
   status = fj_store_settle(db, error); /* the files say already what slots are to say */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "folder.h"
+#include "follow.h"
 #include "leftovers.h"
 #include "lock.h"
 #include "recovery.h"
@@ -116,7 +117,7 @@ static freyja_status load_manifest(freyja *db, bool made, freyja_error *error) {
   freyja_status status = fj_manifest_read(&db->dir, &db->manifest, &found, error);
   if (status == FREYJA_OK && !found) status = create_store(db, made, error);
   if (status == FREYJA_OK) status = fj_leftovers_check(&db->dir, &db->manifest, error);
-  if (status == FREYJA_OK && !db->options.readonly) status = settle_manifest(db, error);
+  if (status == FREYJA_OK) status = settle_manifest(db, error);
   return status;
 }
 
@@ -132,6 +133,26 @@ static freyja_status renew_manifest(freyja *db, freyja_error *error) {
 
 /* ---- opening -------------------------------------------------------------- */
 
+static freyja_status follow(freyja *db, freyja_error *error) {
+  freyja_status status = fj_lock_follow(&db->dir, error);
+  return status == FREYJA_OK ? fj_follow_read(db, error) : status;
+}
+
+/* The store is this handle's from now on. */
+static freyja_status take_over(freyja *db, bool made, freyja_error *error) {
+  freyja_status status = fj_lock_take(&db->dir, true, db->process, &db->lock_file, error);
+  if (status == FREYJA_OK) status = load_manifest(db, made, error);
+  if (status != FREYJA_OK) return status;
+  fj_index_destroy(&db->index);
+  fj_index_create(&db->index, &db->dir, &db->manifest.identity, db->options.io, false,
+                  db->manifest.hash_bits);
+  status = fj_recover(&db->index, &db->manifest, db->options.segment_size, &db->active,
+                      &db->recovery, error);
+  if (status != FREYJA_OK) return status;
+  fj_clock_raise(&db->index.clock, db->index.last_timestamp);
+  return db->active == NULL ? fj_store_rotate(db, error) : renew_manifest(db, error);
+}
+
 static freyja_status open_store(freyja *db, freyja_error *error) {
   const fj_os *os = db->dir.os;
   uint64_t start = os->timer(os->context);
@@ -139,19 +160,7 @@ static freyja_status open_store(freyja *db, freyja_error *error) {
   freyja_status status = open_directory(db, &made, error);
   if (status == FREYJA_OK) status = check_presence(db, error);
   if (status == FREYJA_OK)
-    status = fj_lock_take(&db->dir, !db->options.readonly, db->process, &db->lock_file, error);
-  if (status == FREYJA_OK) status = load_manifest(db, made, error);
-  if (status != FREYJA_OK) return status;
-  fj_index_destroy(&db->index);
-  fj_index_create(&db->index, &db->dir, &db->manifest.identity, db->options.io,
-                  db->options.readonly, db->manifest.hash_bits);
-  status = fj_recover(&db->index, &db->manifest, db->options.segment_size, &db->active,
-                      &db->recovery, error);
-  if (status != FREYJA_OK) return status;
-  fj_clock_raise(&db->index.clock, db->index.last_timestamp);
-  if (db->options.readonly) db->active = NULL;
-  else if (db->active == NULL) status = fj_store_rotate(db, error);
-  else status = renew_manifest(db, error);
+    status = db->options.readonly ? follow(db, error) : take_over(db, made, error);
   db->recovery.milliseconds = (double)(os->timer(os->context) - start) / 1000.0;
   return status;
 }
@@ -168,7 +177,7 @@ static freyja *store_new(const char *path, const freyja_options *options) {
   db->lock_file = -1;
   db->options = *options;
   db->process = os->process(os->context);
-  db->fork_guard = os->fork_guard(os->context);
+  db->fork_guard = db->gate = os->fork_guard(os->context);
   fj_index_create(&db->index, &db->dir, &db->manifest.identity, options->io, options->readonly,
                   64);
   return db;

@@ -104,10 +104,10 @@ struct fj_os;
 
 /* Set every field by freyja_options_init before changing any. */
 typedef struct freyja_options {
-  bool readonly; /* false. Writes nothing; excludes a writer
-                    meanwhile. Syncs what it shows, but cannot mend what a failed sync of a
-                    writer has left: pages that are read as written and are not on the disk. A
-                    writer's open does */
+  bool readonly; /* false. Writes nothing, whether a writer is at work or not: see
+                    freyja_refresh. Where none is, syncs what it shows, but cannot mend what a
+                    failed sync of a writer has left: pages that are read as written and are
+                    not on the disk. A writer's open does */
   bool create;   /* true. Make the directory (the path's last level, mode 0700) and the store
                     (files: 0600) if missing. Any directory can become a store */
   freyja_sync_mode sync_mode; /* FREYJA_SYNC_INTERVAL */
@@ -237,6 +237,16 @@ FREYJA_API freyja_status freyja_get_view(freyja *db, const void *key, size_t key
 /* Releases a view and zeroes it; a zero view is allowed. Not thread-safe
  * against other calls on the same store. */
 FREYJA_API void freyja_view_release(freyja_view *view);
+
+/* Of a store that is open read-only: shows what a writer, of this process or another, has
+ * written since the open or the last refresh, all that it had committed at some moment; never
+ * half of a transaction. *changed: there was something. Takes time in proportion to that; but
+ * under FREYJA_IO_SYSCALL all is read anew when segments were merged, as it is where damage is
+ * met. Then iterators end (CLOSED); otherwise they go on, and show what they did. Of a store
+ * that is open for writing does nothing. Between a merge and the next refresh a get under
+ * FREYJA_IO_SYSCALL may be IO (ENOENT). Faults: IO, MEMORY, LIMIT, CORRUPT, FORMAT, FORKED;
+ * after some of them nothing can be read, by the same fault, until another refresh is OK. */
+FREYJA_API freyja_status freyja_refresh(freyja *db, bool *changed, freyja_error *error);
 
 /* Makes everything written so far durable. A failure poisons the store. */
 FREYJA_API freyja_status freyja_sync(freyja *db, freyja_error *error);
@@ -619,7 +629,8 @@ typedef struct freyja_report {
  * poisoned ones. A file that cannot be read is a problem found. visit may be NULL. Takes
  * memory for the largest record, 16 bytes for each of a million tombstones at most, and where
  * there are hint files 16 MiB; more tombstones cost a further reading each million. OK when
- * the check was made, whatever it found; faults: MEMORY, FORKED. */
+ * the check was made, whatever it found; faults: MEMORY, FORKED; CONFLICT and IO of a
+ * read-only store beside a writer, which has to be asked instead. */
 FREYJA_API freyja_status freyja_verify(freyja *db, freyja_visit_problem visit, void *argument,
                                        freyja_report *out, freyja_error *error);
 
@@ -638,14 +649,14 @@ typedef struct freyja_backup_options {
  * open; on a fault what was made is removed. The directory is locked meanwhile. What a crash
  * interrupts is no store: remove it. options may be NULL. Faults: IO, FULL, LOCKED,
  * LIMIT (within the store), CORRUPT, MEMORY, FORKED, POISONED (what is on the disk is not
- * known). */
+ * known), CONFLICT (as freyja_verify). */
 FREYJA_API freyja_status freyja_backup(freyja *db, const char *path,
                                        const freyja_backup_options *options,
                                        freyja_error *error);
 
 /* Writes all that is whole of the store in directory `path` to a new store in the directory
  * `to`, which must not exist (its parent must) or be empty and not lie within `path`; in
- * `path` nothing is changed. Takes the store's lock, if it has one, as a reader does. Reads
+ * `path` nothing is changed. Keeps writers out meanwhile. Reads
  * whatever is there: without a whole MANIFEST it goes by the headers of the data files (if
  * they are of several stores, by most of them), without a file's header by what the others
  * say.

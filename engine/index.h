@@ -120,6 +120,21 @@ fj_segment *fj_index_segment(const fj_index *index, uint64_t id);
 void fj_index_swap(fj_index *index, fj_segment *const *inputs, uint32_t input_count,
                    fj_segment *const *outputs, uint32_t output_count);
 
+/* For who follows another's store (follow.h). `segment` is the same file as `old`, opened
+ * again, and takes its place and number; its tail is where that of `old` was, which is
+ * retired. After fj_index_grow. */
+void fj_index_renew(fj_index *index, fj_segment *old, fj_segment *segment);
+
+/* Likewise: the log is these segments from now on, oldest first. Those that are new it takes
+ * over references of; those that it had otherwise are retired, and slots may go on pointing to
+ * them. After fj_index_grow. */
+void fj_index_arrange(fj_index *index, fj_segment *const *order, const bool *is_new,
+                      uint32_t count);
+
+/* Likewise: gives up retired segments to which no slot points any more, and which nobody is
+ * reading. */
+void fj_index_forget(fj_index *index);
+
 /* Removes the files of the retired segments to which no slot points any more, and which nobody
  * is reading, and gives them up. As removing large files takes long, not `all` of them but
  * one, or a piece of it; true if there is more to remove. One that cannot be removed waits for

@@ -24,7 +24,7 @@ static uint64_t read_holder(const fj_dir *dir) {
 /* `shared`: a shared lock can be had, so that the holders are readers, who do not sign. */
 static freyja_status fail_locked(const fj_dir *dir, bool shared, uint32_t process,
                                  freyja_error *error) {
-  if (shared) return fj_fail(error, FREYJA_LOCKED, dir->path, "the store is open for reading");
+  if (shared) return fj_fail(error, FREYJA_LOCKED, dir->path, "a repair reads the store");
   uint64_t holder = read_holder(dir);
   if (holder == process)
     return fj_fail(error, FREYJA_LOCKED, dir->path,
@@ -92,4 +92,37 @@ freyja_status fj_lock_take(const fj_dir *dir, bool exclusive, uint32_t process, 
   (void)os->close(os->context, *file);
   *file = -1;
   return status;
+}
+
+/* ---- beside a writer --------------------------------------------------------- */
+
+/* Whether there are no locks, of files or of directories, where the store is. */
+static bool is_without_locks(int code) {
+  return code == -EOPNOTSUPP || code == -ENOSYS || code == -EBADF || code == -EINVAL ||
+         code == -ENOLCK;
+}
+
+freyja_status fj_lock_follow(const fj_dir *dir, freyja_error *error) {
+  int code = dir->os->lock(dir->os->context, dir->fd, false);
+  if (code == 0 || is_without_locks(code)) return FREYJA_OK;
+  return fj_fail_os(error, code, dir, NULL, "lock");
+}
+
+freyja_status fj_lock_is_held(const fj_dir *dir, bool *held, freyja_error *error) {
+  const fj_os *os = dir->os;
+  int file = -1;
+  *held = false;
+  int code = os->open(os->context, dir->fd, fj_lock_name, 0, &file);
+  if (code == -ENOENT) return FREYJA_OK;
+  if (code != 0) return fj_fail_os(error, code, dir, fj_lock_name, "open");
+  fj_os_stat st;
+  code = os->stat(os->context, file, &st);
+  bool regular = code != 0 || st.regular;
+  if (code == 0 && regular) code = os->is_locked(os->context, file, false);
+  (void)os->close(os->context, file);
+  if (!regular)
+    return fj_fail_at(error, FREYJA_IO, dir, fj_lock_name, "this is not a regular file");
+  *held = code > 0;
+  if (code >= 0 || is_without_locks(code)) return FREYJA_OK;
+  return fj_fail_os(error, code, dir, fj_lock_name, "examine");
 }

@@ -237,6 +237,17 @@ static int os_lock(void *context, int file, bool exclusive) {
   return code == -EACCES ? -EAGAIN : code;
 }
 
+static int os_is_locked(void *context, int file, bool exclusive) {
+  (void)context;
+  struct flock lock;
+  memset(&lock, 0, sizeof lock);
+  lock.l_type = exclusive ? F_WRLCK : F_RDLCK;
+  lock.l_whence = SEEK_SET;
+  int code = 0;
+  UNINTERRUPTED(code, fcntl(file, F_OFD_GETLK, &lock));
+  return code == 0 ? lock.l_type != F_UNLCK : code;
+}
+
 static int os_lock_dir(void *context, int dir, bool exclusive) {
   (void)context;
   int code = 0;
@@ -422,6 +433,7 @@ static const fj_os real_os = {
     .reserve = os_reserve,
     .write_back = os_write_back,
     .lock = os_lock,
+    .is_locked = os_is_locked,
     .lock_dir = os_lock_dir,
     .map = os_map,
     .unmap = os_unmap,

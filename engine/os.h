@@ -65,6 +65,9 @@ struct fj_os {
   void (*write_back)(void *context, int file, uint64_t offset, uint64_t size);
   /* Locks the whole file for this open file, shared or exclusive; -EAGAIN if held. */
   int (*lock)(void *context, int file, bool exclusive);
+  /* Whether a lock of another open file is in the way of such a one: 1 or 0, or a negative
+   * errno. For `lock` directories are files, too; lock_dir is another lock. */
+  int (*is_locked)(void *context, int file, bool exclusive);
 
   /* -- mapped files: a mapping may reach beyond the file's end -- */
   int (*map)(void *context, int file, uint64_t size, bool writable, uint8_t **out);

@@ -129,6 +129,9 @@ static freyja_status settle_active(fj_index *index, fj_segment *segment,
   uint64_t torn = 0;
   freyja_status status = FREYJA_OK;
   bool shorter = segment->tail < segment->mark;
+  /* What is behind the last record may be one that is being written; and what a writer has not
+   * made durable yet, it answers for. */
+  if (index->pool.live) return FREYJA_OK;
   if (!shorter) status = fj_torn_size(segment, &torn, error);
   if (status != FREYJA_OK) return status;
   result->bytes_cut = torn;

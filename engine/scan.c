@@ -13,6 +13,7 @@ void fj_scan_open(fj_scan *scan, fj_segment *segment, uint64_t offset, uint64_t 
   scan->segment = segment;
   scan->offset = offset;
   scan->end = end;
+  scan->by_calls = segment->map == NULL || (segment->followed && end > segment->tail);
 }
 
 void fj_scan_close(fj_scan *scan) {
@@ -86,10 +87,10 @@ static freyja_status fetch_by_read(fj_scan *scan, uint64_t offset, uint64_t size
 static inline freyja_status fetch(fj_scan *scan, uint64_t offset, uint64_t size,
                                   const uint8_t **out, uint64_t *available,
                                   freyja_error *error) {
-  *out = fj_segment_at(scan->segment, offset);
   *available = size;
-  if (*out != NULL) return FREYJA_OK;
-  return fetch_by_read(scan, offset, size, out, available, error);
+  if (scan->by_calls) return fetch_by_read(scan, offset, size, out, available, error);
+  *out = fj_segment_at(scan->segment, offset);
+  return FREYJA_OK;
 }
 
 freyja_status fj_scan_next(fj_scan *scan, fj_scan_found *found, fj_record *record,
@@ -120,9 +121,10 @@ freyja_status fj_scan_next(fj_scan *scan, fj_scan_found *found, fj_record *recor
 
 bool fj_scan_peek(const fj_scan *scan, uint64_t *offset, uint64_t *key_hash) {
   const fj_segment *segment = scan->segment;
-  const uint8_t *p = fj_segment_at(segment, *offset);
+  const uint8_t *p = NULL;
   uint64_t end = scan->end;
-  if (p == NULL) {
+  if (!scan->by_calls) p = fj_segment_at(segment, *offset);
+  else {
     end = scan->start + scan->filled;
     if (end > scan->end) end = scan->end;
     if (*offset < scan->start || *offset >= end) return false;

@@ -10,12 +10,13 @@ typedef struct fj_scan {
   uint64_t offset; /* of the record that fj_scan_next told of, or will */
   uint64_t end;    /* no record reaches beyond it */
   uint64_t hashed; /* key bytes hashed in vain while looking for a record */
-  uint8_t *buffer; /* syscall mode: bytes [start, start + filled) of the file */
+  uint8_t *buffer; /* without a mapping: bytes [start, start + filled) of the file */
   size_t capacity;
   uint64_t start;
   size_t filled;
   uint64_t careful; /* reads before it take the sectors they need: one that took more failed */
-  bool lenient;     /* whatever a read fails by, the place is taken for unreadable */
+  bool by_calls; /* the mapping is not used: what is behind the tail of a followed segment */
+  bool lenient;  /* whatever a read fails by, the place is taken for unreadable */
 } fj_scan;
 
 /* What lies at scan->offset. */
@@ -54,6 +55,10 @@ bool fj_scan_peek(const fj_scan *scan, uint64_t *offset, uint64_t *key_hash);
  * where they do. Faults: IO, MEMORY. */
 freyja_status fj_scan_transaction(fj_segment *segment, uint64_t offset, uint64_t *end,
                                   bool *whole, freyja_error *error);
+
+/* What comes next is read from the file as it is by then, not as it was when more of it was
+ * read than was needed. What was told of borrows from the scan as before. */
+static inline void fj_scan_look_again(fj_scan *scan) { scan->filled = 0; }
 
 /* Moves behind the record. */
 static inline void fj_scan_skip(fj_scan *scan, const fj_record *record) {

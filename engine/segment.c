@@ -374,6 +374,10 @@ static void mark_unreadable(fj_segment *segment, freyja_error *why) {
   (void)fail_read(segment, -EIO, 0, why);
 }
 
+static uint64_t end_for(const fj_pool *pool, uint64_t size) {
+  return pool->log_end != 0 && pool->log_end < size ? pool->log_end : size;
+}
+
 /* Opens, checks and maps the file; damage is told in *why. */
 static freyja_status open_file(fj_segment *segment, const char *name, uint64_t sealed_size,
                                freyja_error *why, freyja_error *error) {
@@ -404,15 +408,17 @@ static freyja_status open_file(fj_segment *segment, const char *name, uint64_t s
 
   if (st.size > FREYJA_SEGMENT_SIZE_MAX && sealed_size == 0)
     return mark_missing(segment, name, why, "the file is larger than a segment can be");
-  segment->reserved = st.size;
   segment->sealed = sealed_size != 0;
+  segment->reserved = segment->sealed ? st.size : end_for(pool, st.size);
   if (segment->sealed) {
     segment->limit = sealed_size < st.size ? sealed_size : st.size;
   } else if (st.size > segment->limit) {
     segment->limit = st.size;
   }
-  uint64_t map_size = writable ? segment->limit : segment->sealed ? segment->limit : st.size;
-  if ((code = map_file(segment, map_size, writable)) != 0)
+  segment->followed = !segment->sealed && !writable;
+  /* What is behind that was written later, and is none of what is read. */
+  if (segment->followed) segment->mark = end_for(pool, segment->mark);
+  if ((code = map_file(segment, segment->limit, writable)) != 0)
     return fj_fail_os(error, code, pool->dir, name, "map the data file");
   segment->mapped_writes = writable && segment->map != NULL;
   return FREYJA_OK;
@@ -436,6 +442,18 @@ freyja_status fj_segment_open(fj_pool *pool, uint64_t id, uint64_t sealed_size, 
   if (segment->sealed) close_file(segment);
   *out = segment;
   return FREYJA_OK;
+}
+
+freyja_status fj_segment_measure(fj_segment *segment, freyja_error *error) {
+  fj_os_stat st;
+  int code = segment->os->stat(segment->os->context, segment->file, &st);
+  if (code == 0) {
+    segment->reserved = end_for(segment->pool, st.size);
+    return FREYJA_OK;
+  }
+  char name[FJ_NAME_MAX];
+  fj_segment_name(name, segment->id);
+  return fj_fail_os(error, code, segment->pool->dir, name, "examine");
 }
 
 /* Makes segment->file usable. */

@@ -66,6 +66,7 @@ typedef struct fj_segment {
   bool unsettled;     /* it is synced before the first append: see recovery.c */
   bool retired;       /* a merge has replaced it: no MANIFEST names it any more */
   bool mapped_writes; /* appends go through the mapping */
+  bool followed;      /* not sealed, and another may write it: F4 in follow.h */
   bool can_reserve;   /* false once the file system has said that it cannot */
   bool surplus;       /* zeros are behind what is reserved: closing cuts them off */
   bool damaged;       /* some of its bytes fail verification */
@@ -92,6 +93,9 @@ struct fj_pool {
   fj_identity identity;
   freyja_io io;
   bool readonly;
+  bool live; /* read-only, and a writer may be at work */
+  uint64_t
+      log_end; /* read-only: where the active segment ends, for now; 0: at its file's end */
   uint32_t open_files;
   uint32_t maps;               /* of segments: bounded */
   fj_segment *newest, *oldest; /* open sealed files, by last use */
@@ -152,6 +156,10 @@ freyja_status fj_segment_assume(fj_pool *pool, uint64_t id, uint64_t written_as,
  * header into the segment and its pool. Faults: CORRUPT, FORMAT. */
 freyja_status fj_segment_adopt(fj_segment *segment, const uint8_t *header, size_t size,
                                freyja_error *error);
+
+/* Finds out how far the file of a segment that is not sealed reaches by now, or, if that is
+ * less, where its pool says that it ends: `reserved`. Faults: IO. */
+freyja_status fj_segment_measure(fj_segment *segment, freyja_error *error);
 
 /* Takes the segment from its pool and closes its file; what still refers to it
  * can go on using its mapping. */

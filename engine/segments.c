@@ -127,12 +127,13 @@ static void drop(fj_index *index, fj_segment *segment) {
 
 /* Cuts a piece off the end of a file that is to go: its blocks are what takes long to give
  * back. Not where somebody may still look at them: a view that a caller holds, a child of this
- * process, a backup that shares the file. */
+ * process, a store that follows (lock.h), a backup that shares the file. */
 static bool shorten(const fj_index *index, fj_segment *segment, const char *name) {
   const fj_os *os = index->dir->os;
   fj_os_stat st;
   int file = -1;
   if (segment->references > 1 || segment->linked) return false;
+  if (os->is_locked(os->context, index->dir->fd, true) != 0) return false;
   if (os->forks(os->context) != index->forks) return false;
   if (os->open(os->context, index->dir->fd, name, FJ_OPEN_WRITE, &file) != 0) return false;
   bool large = os->stat(os->context, file, &st) == 0 && st.regular && st.links == 1 &&
@@ -143,9 +144,50 @@ static bool shorten(const fj_index *index, fj_segment *segment, const char *name
   return done;
 }
 
+void fj_index_renew(fj_index *index, fj_segment *old, fj_segment *segment) {
+  segment->slot = old->slot;
+  segment->rank = old->rank;
+  segment->tail = old->tail;
+  segment->keys = old->keys;
+  segment->tombstones = old->tombstones;
+  segment->live_keys = old->live_keys;
+  segment->live_bytes = old->live_bytes;
+  segment->oldest = old->oldest;
+  segment->newest = old->newest;
+  segment->expires = old->expires;
+  index->slots[old->slot] = index->ranks[old->rank] = segment;
+  index->swaps++;
+  old->live_keys = old->live_bytes = 0;
+  old->retired = true;
+  index->retired++;
+  number(index, old);
+}
+
+void fj_index_arrange(fj_index *index, fj_segment *const *order, const bool *is_new,
+                      uint32_t count) {
+  for (uint32_t i = 0; i < index->count; i++) index->ranks[i]->retired = true;
+  for (uint32_t i = 0; i < count; i++) order[i]->retired = false;
+  for (uint32_t i = 0; i < index->count; i++) index->retired += index->ranks[i]->retired;
+  index->count = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    if (is_new[i]) number(index, order[i]);
+    append(index, order[i]);
+  }
+  index->swaps++;
+}
+
+void fj_index_forget(fj_index *index) {
+  for (uint32_t i = 0; i < index->slot_count && index->retired > 0; i++) {
+    fj_segment *segment = index->slots[i];
+    if (segment == NULL || !segment->retired || segment->pins > 0) continue;
+    if (segment->live_keys == 0) drop(index, segment);
+  }
+}
+
 bool fj_index_reap(fj_index *index, bool all) {
   const fj_os *os = index->dir->os;
   bool removed = false;
+  if (index->pool.readonly) return false;
   for (uint32_t i = 0; i < index->slot_count && index->retired > 0; i++) {
     fj_segment *segment = index->slots[i];
     if (segment == NULL || !segment->retired || segment->pins > 0 || segment->live_keys > 0)

@@ -6,10 +6,30 @@
 #include <assert.h>
 #include <string.h>
 
-freyja_status fj_store_check_process(const freyja *db, freyja_error *error) {
-  if (fj_store_is_process(db)) return FREYJA_OK;
+freyja_status fj_store_check_owner(const freyja *db, freyja_error *error) {
+  const fj_os *os = db->dir.os;
+  bool own =
+      db->fork_guard != NULL ? *db->fork_guard == 1 : os->process(os->context) == db->process;
+  if (own) return FREYJA_OK;
   return fj_fail(error, FREYJA_FORKED, db->dir.path,
                  "the store was opened before a fork, by the parent process; open it again");
+}
+
+freyja_status fj_store_check_process(const freyja *db, freyja_error *error) {
+  if (fj_store_is_process(db)) return FREYJA_OK;
+  freyja_status status = fj_store_check_owner(db, error);
+  if (status != FREYJA_OK) return status;
+  if (error != NULL) *error = db->stale;
+  (void)fj_fail(error, db->stale.status, db->stale.path,
+                "a refresh has failed, and another may help: %s", db->stale.message);
+  return db->stale.status;
+}
+
+void fj_store_set_stale(freyja *db, const freyja_error *fault) {
+  static const volatile uint32_t closed = 0;
+  memset(&db->stale, 0, sizeof db->stale);
+  if (fault != NULL) db->stale = *fault;
+  db->gate = fault != NULL ? &closed : db->fork_guard;
 }
 
 freyja_status fj_store_check_write(freyja *db, freyja_error *error) {

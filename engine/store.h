@@ -22,11 +22,19 @@ typedef struct fj_sweep {
   uint64_t kept;    /* of those, how many have expired */
 } fj_sweep;
 
+/* The record that a store has read last which follows another's log. */
+typedef struct fj_last {
+  uint64_t id; /* of the segment; 0: there is none */
+  uint64_t offset;
+  uint8_t header[FJ_RECORD_HEADER];
+} fj_last;
+
 struct freyja {
   fj_dir dir;
-  int lock_file; /* -1: none (read-only media) */
+  int lock_file; /* -1: none (read-only) */
   freyja_options options;
   const volatile uint32_t *fork_guard; /* NULL: `process` tells */
+  const volatile uint32_t *gate;       /* the same; while it is stale a word that is 0 */
   uint32_t process;
   fj_manifest manifest;
   fj_index index;
@@ -40,13 +48,21 @@ struct freyja {
   fj_hint_writer *hinting; /* the hint file that is being written by steps; NULL: none */
   fj_sweep sweep;          /* the search for what has expired that goes on by steps */
   bool poisoned;
+  fj_last last;       /* read-only: see follow.c */
+  freyja_error stale; /* why a refresh has left nothing that can be read; or OK */
   uint64_t last_sync; /* os->monotonic; of the last sync, or of the first write after it */
   uint64_t puts, deletes, syncs;
   freyja_recovery recovery;
 };
 
 /* OK in the process that opened the store, else FORKED. */
+freyja_status fj_store_check_owner(const freyja *db, freyja_error *error);
+
+/* OK if the store may be read: as above, and the fault by which a refresh has failed. */
 freyja_status fj_store_check_process(const freyja *db, freyja_error *error);
+
+/* Nothing can be read from now on, because of that fault; or, without one, again. */
+void fj_store_set_stale(freyja *db, const freyja_error *fault);
 
 /* OK if the store may be written: else FORKED, READONLY or POISONED. */
 freyja_status fj_store_check_write(freyja *db, freyja_error *error);
@@ -115,7 +131,7 @@ void fj_store_checkpoint(freyja *db);
 uint64_t fj_store_expire(freyja *db);
 
 static inline bool fj_store_is_process(const freyja *db) {
-  if (db->fork_guard != NULL) return *db->fork_guard == 1;
+  if (db->gate != NULL) return *db->gate == 1;
   return db->dir.os->process(db->dir.os->context) == db->process;
 }
 

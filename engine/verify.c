@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "audit.h"
+#include "follow.h"
 #include "hintcheck.h"
 #include "inspect.h"
 #include "store.h"
@@ -239,6 +240,7 @@ freyja_status freyja_verify(freyja *db, freyja_visit_problem visit, void *argume
                             freyja_report *out, freyja_error *error) {
   memset(out, 0, sizeof *out);
   freyja_status status = fj_store_check_process(db, error);
+  if (status == FREYJA_OK) status = fj_follow_check_alone(db, error);
   if (status == FREYJA_OK) status = fj_store_settle(db, error);
   if (status == FREYJA_OK) status = fj_keydir_bring_all(&db->index.keydir, error); /* K6 */
   if (status != FREYJA_OK) return status;

@@ -53,6 +53,7 @@ build = {
         "engine/expire.c",
         "engine/findings.c",
         "engine/folder.c",
+        "engine/follow.c",
         "engine/gather.c",
         "engine/hint.c",
         "engine/hintcheck.c",

@@ -18,7 +18,7 @@ local LAYERS = {
   { "recovery", "adopt", "intake", "hintwriter", "checkpointer", "hintcheck", "sorted", "audit", "builder", "salvage" },
   { "iterator", "reader", "repair" },
   { "store", "bootstrap", "read", "write", "expire", "report", "maintain", "rewrite", "swap", "lower",
-    "commit", "transaction", "outputs", "load" },
+    "commit", "transaction", "outputs", "load", "follow" },
   { "verify", "backup" },
 }
 

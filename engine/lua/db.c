@@ -158,6 +158,15 @@ static int db_rotate(lua_State *L) {
   return 0;
 }
 
+static int db_refresh(lua_State *L) {
+  freyja_error error;
+  bool changed = false;
+  if (freyja_refresh(fjl_check_store(L), &changed, &error) != FREYJA_OK)
+    return fjl_raise(L, &error);
+  lua_pushboolean(L, changed);
+  return 1;
+}
+
 static int db_checkpoint(lua_State *L) {
   freyja_error error;
   if (freyja_checkpoint(fjl_check_store(L), &error) != FREYJA_OK) return fjl_raise(L, &error);
@@ -170,17 +179,29 @@ void fjl_create_store(lua_State *L) {
                                   {"__tostring", db_tostring},
                                   {"__len", db_len},
                                   {NULL, NULL}};
-  static const luaL_Reg methods[] = {{"put", fjl_put},         {"get", db_get},
-                                     {"delete", fjl_delete},   {"has", db_has},
-                                     {"ttl", db_ttl},          {"insert", fjl_insert},
-                                     {"cas", fjl_cas},         {"get_many", fjl_get_many},
-                                     {"each", fjl_each},       {"keys", fjl_keys},
-                                     {"count", fjl_count},     {"sync", db_sync},
-                                     {"rotate", db_rotate},    {"checkpoint", db_checkpoint},
-                                     {"stats", fjl_stats},     {"segments", fjl_segments},
-                                     {"verify", fjl_verify},   {"backup", fjl_backup},
-                                     {"rewrite", fjl_rewrite}, {"begin", fjl_begin},
-                                     {"close", db_close},      {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"put", fjl_put},
+                                     {"get", db_get},
+                                     {"delete", fjl_delete},
+                                     {"has", db_has},
+                                     {"ttl", db_ttl},
+                                     {"insert", fjl_insert},
+                                     {"cas", fjl_cas},
+                                     {"get_many", fjl_get_many},
+                                     {"each", fjl_each},
+                                     {"keys", fjl_keys},
+                                     {"count", fjl_count},
+                                     {"sync", db_sync},
+                                     {"rotate", db_rotate},
+                                     {"checkpoint", db_checkpoint},
+                                     {"refresh", db_refresh},
+                                     {"stats", fjl_stats},
+                                     {"segments", fjl_segments},
+                                     {"verify", fjl_verify},
+                                     {"backup", fjl_backup},
+                                     {"rewrite", fjl_rewrite},
+                                     {"begin", fjl_begin},
+                                     {"close", db_close},
+                                     {NULL, NULL}};
   (void)luaL_newmetatable(L, fjl_store_kind);
   luaL_setfuncs(L, meta, 0);
   luaL_newlib(L, methods);

@@ -217,6 +217,13 @@ function store:sync() end
 ---Seals the data file being written and begins another.
 function store:rotate() end
 
+---Of a store that was opened with `readonly`: shows what a writer in this process or another has written since, all
+---that it had committed at some moment. Time in proportion to that. Of others does nothing. Iterators go on as they
+---were; with `io = "syscall"`, and where damage is met, they may raise `closed`. Raises io, memory, limit, corrupt,
+---format, forked, closed; then reading may raise the same until another refresh succeeds.
+---@return boolean changed  whether there was anything
+function store:refresh() end
+
 ---Syncs, and writes the index to the file KEYDIR, which the next open takes over in constant time. Time in
 ---proportion to the keys, and 20 to 25 bytes of disk for each. Raises, changing nothing: corrupt (a data file is
 ---damaged), limit (very many segments were merged since the open), io, full, readonly, poisoned, forked, closed,

@@ -21,8 +21,10 @@ bug("a_folder_that_is_no_store_gets_a_lock", "open",
   [[if (status == FREYJA_OK) status = check_presence(db, error);]], "")
 
 bug("the_hash_s_width_is_forgotten", "collision",
-  [[db->options.readonly, db->manifest.hash_bits);]],
-  [[db->options.readonly, db->options.hash_bits);]])
+  [[fj_index_create(&db->index, &db->dir, &db->manifest.identity, db->options.io, false,
+  db->manifest.hash_bits);]],
+  [[fj_index_create(&db->index, &db->dir, &db->manifest.identity, db->options.io, false,
+  db->options.hash_bits);]])
 
 bug("a_failed_open_leaks", "faults", [[(void)freyja_close(db, NULL);]], "")
 
@@ -90,7 +92,7 @@ bug("an_empty_segment_is_rotated", "api",
 in_file "engine/store.h"
 
 bug("a_fork_is_not_noticed", "capi",
-  [[if (db->fork_guard != NULL) return *db->fork_guard == 1;]], [[return true;]])
+  [[if (db->gate != NULL) return *db->gate == 1;]], [[return true;]])
 
 -- Writing ------------------------------------------------------------------------------------------------
 

@@ -41,12 +41,18 @@
 #define LARGE_SAMPLE 4  /* disks at a moment, where files are large */
 #define LARGE_SAMPLES 8 /* of all of them, each other disks, for --all */
 
-/* Of the written workloads, one of so many is run without --all; in builds that are slow,
- * which are there for what their checks find, fewer. */
+/* Without --all: of the written workloads one of so many is run, and the others of so many
+ * operations in two modes. In builds that are slow, which are there for what their checks find,
+ * fewer. */
 #ifdef NDEBUG
 #define STEP 2
+#define LONGEST 2
+#elif defined __SANITIZE_ADDRESS__
+#define STEP 32
+#define LONGEST 1
 #else
 #define STEP 8
+#define LONGEST 2
 #endif
 
 static const char operations[] = "podsrclkt";
@@ -148,7 +154,7 @@ static bool run_mode(size_t i, bool all) {
   if (samples > 0) return report(&modes[i], right);
   size_t most =
       modes[i].segment_size > FREYJA_SEGMENT_SIZE_MIN ? 3 : 4; /* as others, in pages */
-  size_t longest = all ? most : i < 2 ? 2 : 1;
+  size_t longest = all ? most : i < 2 ? LONGEST : 1;
   for (size_t length = 0; right && length <= longest; length++)
     right = run_all(&modes[i], length, 1 + i);
   if (right && all) right = run_written(&modes[i], 0, 1, 1 + i);

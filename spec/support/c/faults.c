@@ -32,7 +32,9 @@ typedef struct effort {
 
 #ifdef NDEBUG
 static const effort quick = {16, 1, 4, 4000, 1500, 13};
-#else /* a slow build, which is there for what its own checks find */
+#elif defined __SANITIZE_ADDRESS__ /* a slow build, for what its own checks find */
+static const effort quick = {64, 23, 1, 16000, 6000, 53};
+#else
 static const effort quick = {16, 5, 4, 4000, 1500, 13};
 #endif
 static const effort full = {1, 1, 60, 600, 300, 7};

@@ -13,7 +13,7 @@ local function describe(s)
       put = "db text text writing", get = "db text", delete = "db text", has = "db text", ttl = "db text",
       insert = "db text text writing", cas = "db text nilable nilable writing", get_many = "db list",
       each = "db choice", keys = "db choice",
-      count = "db optional", sync = "db", rotate = "db", stats = "db", segments = "db", close = "db",
+      count = "db optional", sync = "db", rotate = "db", refresh = "db", stats = "db", segments = "db", close = "db",
       verify = "db", backup = "db text options", rewrite = "db list", hint = "db id", checkpoint = "db",
       merge = "db list",
       maintain = "db policy", transaction = "db callable transacting", begin = "db beginning",

@@ -40,12 +40,16 @@ int sim_handle_new(sim_disk *disk, uint32_t node, unsigned flags, int *out) {
   return 0;
 }
 
-void sim_drop_lock(sim_disk *disk, sim_handle *handle) {
-  sim_node *node = &disk->nodes[handle->node];
-  if (handle->lock == SIM_SHARED) node->readers--;
-  if (handle->lock == SIM_EXCLUSIVE) node->owned = false;
-  if (handle->lock != SIM_UNLOCKED) disk->locks_held--;
-  handle->lock = SIM_UNLOCKED;
+void sim_drop_lock(sim_disk *disk, sim_handle *handle, unsigned kind) {
+  sim_locks *locks = &disk->nodes[handle->node].locks[kind];
+  if (handle->locks[kind] == SIM_SHARED) locks->readers--;
+  if (handle->locks[kind] == SIM_EXCLUSIVE) locks->owned = false;
+  if (handle->locks[kind] != SIM_UNLOCKED) disk->locks_held--;
+  handle->locks[kind] = SIM_UNLOCKED;
+}
+
+void sim_drop_locks(sim_disk *disk, sim_handle *handle) {
+  for (unsigned kind = 0; kind < SIM_LOCKS; kind++) sim_drop_lock(disk, handle, kind);
 }
 
 /* ---- the table ------------------------------------------------------- */
@@ -53,7 +57,7 @@ void sim_drop_lock(sim_disk *disk, sim_handle *handle) {
 void sim_disk_kill(sim_disk *disk) {
   sim_disk_look(disk);
   for (uint32_t i = 0; i < disk->handle_count; i++) {
-    if (disk->handles[i].used) sim_drop_lock(disk, &disk->handles[i]);
+    if (disk->handles[i].used) sim_drop_locks(disk, &disk->handles[i]);
     disk->handles[i].used = false;
   }
   for (uint32_t i = 0; i < disk->node_count; i++) {

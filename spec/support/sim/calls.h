@@ -23,7 +23,8 @@ sim_node *sim_node_of(sim_disk *disk, int file);
 /* A descriptor for the node; -EMFILE if there is none. */
 int sim_handle_new(sim_disk *disk, uint32_t node, unsigned flags, int *out);
 
-void sim_drop_lock(sim_disk *disk, sim_handle *handle);
+void sim_drop_lock(sim_disk *disk, sim_handle *handle, unsigned kind);
+void sim_drop_locks(sim_disk *disk, sim_handle *handle);
 
 /* The node of a directory's descriptor; -1: the root. */
 uint32_t sim_directory_of(sim_disk *disk, int dir);

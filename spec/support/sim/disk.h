@@ -50,6 +50,14 @@ typedef struct sim_bytes {
   uint64_t size, room;
 } sim_bytes;
 
+/* The two kinds of locks, which know nothing of each other: fj_os.lock and fj_os.lock_dir. */
+enum { SIM_LOCK, SIM_LOCK_DIR, SIM_LOCKS };
+
+typedef struct sim_locks {
+  uint32_t readers; /* holders of a shared lock */
+  bool owned;       /* held by an exclusive one */
+} sim_locks;
+
 typedef struct sim_node {
   sim_type type;
   uint32_t parent;     /* of a directory */
@@ -61,8 +69,7 @@ typedef struct sim_node {
   bool lossy;          /* a sync failed and its pages were taken for clean */
   uint32_t maps;       /* mappings of it */
   uint32_t writers;    /* those that may be written to */
-  uint32_t readers;    /* holders of a shared lock */
-  bool owned;          /* held by an exclusive one */
+  sim_locks locks[SIM_LOCKS];
   uint64_t bad_from, bad_end; /* bytes that cannot be read (EIO), but by mappings */
   sim_entries entries, durable;
 } sim_node;
@@ -92,7 +99,7 @@ typedef struct sim_handle {
   bool used;
   uint32_t node;
   unsigned flags; /* of fj_os.open */
-  enum { SIM_UNLOCKED, SIM_SHARED, SIM_EXCLUSIVE } lock;
+  enum { SIM_UNLOCKED, SIM_SHARED, SIM_EXCLUSIVE } locks[SIM_LOCKS];
 } sim_handle;
 
 /* What becomes of the pages when a sync fails. */

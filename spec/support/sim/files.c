@@ -44,7 +44,7 @@ static int s_close(void *context, int file) {
   sim_disk *disk = context;
   sim_handle *handle = sim_handle_of(disk, file);
   int code = sim_fails(disk, "close", handle->node, NULL);
-  sim_drop_lock(disk, handle);
+  sim_drop_locks(disk, handle);
   handle->used = false;
   disk->handles_held--;
   return -code; /* the descriptor is gone all the same, as on Linux */
@@ -277,19 +277,37 @@ static void s_write_back(void *context, int file, uint64_t offset, uint64_t size
   (void)context, (void)file, (void)offset, (void)size; /* a hint promises nothing */
 }
 
-static int s_lock(void *context, int file, bool exclusive) {
-  sim_disk *disk = context;
+static int take_lock(sim_disk *disk, int file, bool exclusive, unsigned kind) {
   sim_handle *handle = sim_handle_of(disk, file);
   int code = sim_fails(disk, "lock", handle->node, NULL);
   if (code != 0) return -code;
-  sim_node *node = &disk->nodes[handle->node];
-  sim_drop_lock(disk, handle);
-  if (node->owned || (exclusive && node->readers > 0)) return -EAGAIN;
-  if (exclusive) node->owned = true;
-  else node->readers++;
-  handle->lock = exclusive ? SIM_EXCLUSIVE : SIM_SHARED;
+  sim_locks *locks = &disk->nodes[handle->node].locks[kind];
+  sim_drop_lock(disk, handle, kind);
+  if (locks->owned || (exclusive && locks->readers > 0)) return -EAGAIN;
+  if (exclusive) locks->owned = true;
+  else locks->readers++;
+  handle->locks[kind] = exclusive ? SIM_EXCLUSIVE : SIM_SHARED;
   disk->locks_held++;
   return 0;
+}
+
+static int s_lock(void *context, int file, bool exclusive) {
+  return take_lock(context, file, exclusive, SIM_LOCK);
+}
+
+static int s_lock_dir(void *context, int dir, bool exclusive) {
+  return take_lock(context, dir, exclusive, SIM_LOCK_DIR);
+}
+
+static int s_is_locked(void *context, int file, bool exclusive) {
+  sim_disk *disk = context;
+  sim_handle *handle = sim_handle_of(disk, file);
+  int code = sim_fails(disk, "is_locked", handle->node, NULL);
+  if (code != 0) return -code;
+  const sim_locks *locks = &disk->nodes[handle->node].locks[SIM_LOCK];
+  uint32_t own = handle->locks[SIM_LOCK] == SIM_SHARED;
+  if (locks->owned) return handle->locks[SIM_LOCK] != SIM_EXCLUSIVE;
+  return exclusive && locks->readers > own;
 }
 
 void sim_files_fill(fj_os *os) {
@@ -304,5 +322,6 @@ void sim_files_fill(fj_os *os) {
   os->reserve = s_reserve;
   os->write_back = s_write_back;
   os->lock = s_lock;
-  os->lock_dir = s_lock;
+  os->lock_dir = s_lock_dir;
+  os->is_locked = s_is_locked;
 }

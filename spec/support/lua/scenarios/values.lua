@@ -166,6 +166,22 @@ scenario("stats and segments", {
   end,
 })
 
+scenario("follow and refresh", {
+  before = function(s)
+    s.begin "s1"
+    s.allow("s1", 2)
+  end,
+  run = function(s)
+    local reader <close> = s.open { readonly = true }
+    s.db:put("s1", s.value("s1", 2))
+    reader:refresh()
+    s.db:rotate()
+    s.db:merge { 1 }
+    reader:refresh()
+    if reader:get "s1" ~= s.value("s1", 2) then error "a follower shows another value" end
+  end,
+})
+
 scenario("sync and rotate", {
   before = function(s)
     s.begin "s1"
