@@ -42,8 +42,8 @@
 #define LARGE_SAMPLES 8 /* of all of them, each other disks, for --all */
 
 /* Without --all: of the written workloads one of so many is run, and the others of so many
- * operations in two modes. In builds that are slow, which are there for what their checks find,
- * fewer. */
+ * operations in two modes. In builds that are slow, which are there for what their checks
+ * find, fewer. */
 #ifdef NDEBUG
 #define STEP 2
 #define LONGEST 2

@@ -1,12 +1,22 @@
 /* faults.c - each call that the engine makes to its disk fails in turn, and each allocation,
  * once and from then on, in every scenario of sim/scenarios.c.
  *
- *   faults            every scenario, in seconds: EIO at every call, others at some
+ *   faults
+ *
+ * every scenario, in seconds: EIO at every call, others at some
+ *
  *   faults --all [SHARE [TURN]]
- *                     every errno at every call, more losses of power, more second faults;
- * with a SHARE one of so many scenarios in each I/O mode, which ones goes by TURN faults
- * SCENARIO   one of them, and more still faults SCENARIO IO WHAT HOW AT WAY ENDING SECOND one
- * fault, as a failure names it
+ *
+ * every errno at every call, more losses of power, more second faults; with a SHARE one of so
+ * many scenarios in each I/O mode, which ones goes by TURN
+ *
+ *   faults SCENARIO
+ *
+ * one of them, and more still
+ *
+ *   faults SCENARIO IO WHAT HOW AT WAY ENDING SECOND
+ *
+ * one fault, as a failure names it
  *
  * What must hold is in sim/trial.h. Of the faults some are followed by every disk that a loss
  * of power may leave then, and some by a second fault: each call of the session that opens
