@@ -30,23 +30,27 @@ static bool is_replaced(const freyja *db, const fj_manifest *of) {
   return replaced;
 }
 
-/* Where the records behind `from`, which is the place of one, end in a file that grows. */
+/* Where the whole records of a file that grows end, of transactions all: behind `from`, which
+ * is the place of one, and its mark, before which all is complete, or damage. */
 static freyja_status find_end(fj_segment *segment, uint64_t from, uint64_t *end,
                               freyja_error *error) {
   fj_scan scan;
-  fj_record record;
-  uint64_t hash = 0;
-  fj_scan_found found = FJ_SCAN_RECORD;
   segment->pool->log_end = 0;
   freyja_status status = fj_segment_measure(segment, error);
-  *end = from;
-  if (status != FREYJA_OK || segment->reserved <= from) return status;
-  fj_scan_open(&scan, segment, from, segment->reserved & ~(uint64_t)(FJ_RECORD_ALIGN - 1));
-  while (status == FREYJA_OK && found == FJ_SCAN_RECORD) {
+  *end = from > segment->mark ? from : segment->mark;
+  if (status != FREYJA_OK || segment->reserved <= *end) return status;
+  fj_scan_open(&scan, segment, *end, segment->reserved & ~(uint64_t)(FJ_RECORD_ALIGN - 1));
+  for (;;) {
+    fj_scan_found found = FJ_SCAN_BAD;
+    fj_record record;
+    uint64_t hash = 0;
+    bool whole = false;
     status = fj_scan_next(&scan, &found, &record, &hash, error);
     if (status != FREYJA_OK || found != FJ_SCAN_RECORD) break;
+    status = fj_scan_value(&scan, &record, &whole, error);
+    if (status != FREYJA_OK || !whole || !fj_record_is_padded(&record)) break;
     fj_scan_skip(&scan, &record);
-    if ((record.flags & FJ_FLAG_MORE) == 0) *end = scan.offset; /* not within a transaction */
+    if ((record.flags & FJ_FLAG_MORE) == 0) *end = scan.offset;
   }
   fj_scan_close(&scan);
   return status;
@@ -95,8 +99,8 @@ static freyja_status read_once(freyja *db, bool live, bool *stands, freyja_error
   if (status == FREYJA_OK && !live) status = fj_leftovers_check(&db->dir, manifest, error);
   if (status != FREYJA_OK) return status;
   uint64_t end = 0;
-  if (live) status = find_log_end(db, manifest, NULL, &end, error);
-  *stands = !live || !is_replaced(db, manifest);
+  status = find_log_end(db, manifest, NULL, &end, error);
+  *stands = !is_replaced(db, manifest);
   if (status != FREYJA_OK || !*stands) return status;
   fj_index_empty(index, manifest);
   index->pool.live = live;
@@ -223,27 +227,10 @@ static void remember(freyja *db, const fj_scan *scan, const fj_record *record) {
   memcpy(db->last.header, fj_record_start(record), FJ_RECORD_HEADER);
 }
 
-/* Whether the record at the scan is there, with its value and, where the log may end, the
- * others of its transaction: until *whole_until they have been seen. */
-static freyja_status is_whole(fj_scan *scan, fj_record *record, uint64_t *whole_until,
-                              bool *whole, freyja_error *error) {
-  uint64_t end = scan->end;
-  freyja_status status = fj_scan_value(scan, record, whole, error);
-  if (status != FREYJA_OK || !*whole) return status;
-  *whole = fj_record_is_padded(record);
-  bool first = (record->flags & FJ_FLAG_MORE) != 0 && scan->offset >= *whole_until;
-  if (!*whole || !first || scan->segment->sealed) return FREYJA_OK;
-  status = fj_scan_transaction(scan->segment, scan->offset, &end, whole, error);
-  if (*whole) *whole_until = end;
-  fj_scan_look_again(scan); /* the others may have come since it read ahead */
-  return status;
-}
-
-/* Applies what is behind the segment's tail, which moves. */
+/* Applies what is behind the segment's tail, which moves: all is whole (F3), or damage. */
 static freyja_status read_on(fj_follow *follow, fj_segment *segment, freyja_error *error) {
   uint64_t end = (segment->sealed ? segment->limit : segment->reserved) &
                  ~(uint64_t)(FJ_RECORD_ALIGN - 1);
-  uint64_t whole_until = 0;
   freyja_status status = FREYJA_OK;
   fj_scan scan;
   fj_scan_open(&scan, segment, segment->tail, end);
@@ -254,7 +241,7 @@ static freyja_status read_on(fj_follow *follow, fj_segment *segment, freyja_erro
     bool whole = false;
     status = fj_scan_next(&scan, &found, &record, &hash, error);
     if (status != FREYJA_OK || found != FJ_SCAN_RECORD) break;
-    status = is_whole(&scan, &record, &whole_until, &whole, error);
+    status = fj_scan_value(&scan, &record, &whole, error);
     if (status != FREYJA_OK || !whole) break;
     segment->tail = scan.offset + record.size; /* before the slot: D1 */
     status = apply(follow, &scan, &record, hash, error);
@@ -267,9 +254,7 @@ static freyja_status read_on(fj_follow *follow, fj_segment *segment, freyja_erro
   }
   fj_scan_close(&scan);
   if (status != FREYJA_OK || follow->anew) return status;
-  /* Where no log ends there is damage. */
-  bool ends = segment->sealed ? segment->tail == end : segment->tail >= segment->mark;
-  return ends ? FREYJA_OK : read_anew(follow);
+  return segment->tail == end && end >= segment->mark ? FREYJA_OK : read_anew(follow);
 }
 
 /* ---- the segments ----------------------------------------------------------------- */
@@ -485,7 +470,10 @@ static freyja_status read_all(freyja *db, freyja_error *error) {
   db->alterations++;
   db->sweep.open = false;
   freyja_error fault;
+  uint64_t count = db->index.keydir.count;
   freyja_status status = fj_follow_read(db, &fault);
+  /* The keys are not there, but how many there are is known as before. */
+  if (status != FREYJA_OK) db->index.keydir.count = count;
   fj_store_set_stale(db, status == FREYJA_OK ? NULL : &fault);
   if (status != FREYJA_OK && error != NULL) *error = fault;
   return status;

@@ -131,7 +131,8 @@ FREYJA_API void freyja_options_init(freyja_options *options);
  * (the MANIFEST is damaged, missing, or not the data's: freyja_repair reads such a store),
  * LOCKED, FORMAT, LIMIT (an option), MEMORY, FULL (a torn tail needs room in lost/). Opening
  * read-only or without `create` what does not exist is IO (ENOENT). Damage within data files
- * does not prevent opening: see freyja_recovery and FREYJA_CORRUPT. */
+ * does not prevent opening: see freyja_recovery and FREYJA_CORRUPT. Read-only also CONFLICT,
+ * as freyja_refresh. */
 FREYJA_API freyja_status freyja_open(const char *path, const freyja_options *options,
                                      freyja **out, freyja_error *error);
 
@@ -244,7 +245,8 @@ FREYJA_API void freyja_view_release(freyja_view *view);
  * under FREYJA_IO_SYSCALL all is read anew when segments were merged, as it is where damage is
  * met. Then iterators end (CLOSED); otherwise they go on, and show what they did. Of a store
  * that is open for writing does nothing. Between a merge and the next refresh a get under
- * FREYJA_IO_SYSCALL may be IO (ENOENT). Faults: IO, MEMORY, LIMIT, CORRUPT, FORMAT, FORKED;
+ * FREYJA_IO_SYSCALL may be IO (ENOENT). Faults: IO, MEMORY, LIMIT, CORRUPT, FORMAT, FORKED,
+ * CONFLICT (a writer merges or rotates faster than that can be followed);
  * after some of them nothing can be read, by the same fault, until another refresh is OK. */
 FREYJA_API freyja_status freyja_refresh(freyja *db, bool *changed, freyja_error *error);
 

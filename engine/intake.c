@@ -59,8 +59,8 @@ static freyja_status take_fault(fj_index *index, fj_scan *scan, freyja_error *wh
 
 /* Whether the log ends with the record at the scan's offset, where it may be torn: because its
  * transaction is not whole (N2). */
-static freyja_status ends_within(fj_intake *intake, fj_scan *scan, const fj_record *record,
-                                 bool *ends, freyja_error *error) {
+static freyja_status ends_within(fj_intake *intake, const fj_scan *scan,
+                                 const fj_record *record, bool *ends, freyja_error *error) {
   bool whole = true;
   uint64_t end = scan->end;
   bool first = (record->flags & FJ_FLAG_MORE) != 0 && scan->offset >= intake->whole_until;
@@ -68,7 +68,6 @@ static freyja_status ends_within(fj_intake *intake, fj_scan *scan, const fj_reco
   if (!first) return FREYJA_OK;
   freyja_status status = fj_scan_transaction(scan->segment, scan->offset, &end, &whole, error);
   if (whole) intake->whole_until = end;
-  fj_scan_look_again(scan); /* beside a writer the others may have come since it read ahead */
   *ends = !whole;
   return status;
 }

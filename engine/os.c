@@ -224,12 +224,17 @@ static void os_write_back(void *context, int file, uint64_t offset, uint64_t siz
   (void)sync_file_range(file, (off_t)offset, (off_t)size, SYNC_FILE_RANGE_WRITE);
 }
 
-static int os_lock(void *context, int file, bool exclusive) {
-  (void)context;
+static struct flock lock_of_all(bool exclusive) {
   struct flock lock;
   memset(&lock, 0, sizeof lock);
   lock.l_type = exclusive ? F_WRLCK : F_RDLCK;
   lock.l_whence = SEEK_SET;
+  return lock;
+}
+
+static int os_lock(void *context, int file, bool exclusive) {
+  (void)context;
+  struct flock lock = lock_of_all(exclusive);
   /* Of the open file, not of the process: another open in this process is refused
    * too, and closing an unrelated descriptor of the file does not drop it. */
   int code = 0;
@@ -239,10 +244,7 @@ static int os_lock(void *context, int file, bool exclusive) {
 
 static int os_is_locked(void *context, int file, bool exclusive) {
   (void)context;
-  struct flock lock;
-  memset(&lock, 0, sizeof lock);
-  lock.l_type = exclusive ? F_WRLCK : F_RDLCK;
-  lock.l_whence = SEEK_SET;
+  struct flock lock = lock_of_all(exclusive);
   int code = 0;
   UNINTERRUPTED(code, fcntl(file, F_OFD_GETLK, &lock));
   return code == 0 ? lock.l_type != F_UNLCK : code;

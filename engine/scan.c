@@ -159,6 +159,7 @@ freyja_status fj_scan_transaction(fj_segment *segment, uint64_t offset, uint64_t
   bool more = true;
   *whole = true;
   fj_scan_open(&scan, segment, offset, *end);
+  scan.careful = *end; /* a buffer full for each small transaction would be read in vain */
   while (more && *whole && status == FREYJA_OK) {
     fj_scan_found found = FJ_SCAN_BAD;
     fj_record record;

@@ -56,10 +56,6 @@ bool fj_scan_peek(const fj_scan *scan, uint64_t *offset, uint64_t *key_hash);
 freyja_status fj_scan_transaction(fj_segment *segment, uint64_t offset, uint64_t *end,
                                   bool *whole, freyja_error *error);
 
-/* What comes next is read from the file as it is by then, not as it was when more of it was
- * read than was needed. What was told of borrows from the scan as before. */
-static inline void fj_scan_look_again(fj_scan *scan) { scan->filled = 0; }
-
 /* Moves behind the record. */
 static inline void fj_scan_skip(fj_scan *scan, const fj_record *record) {
   scan->offset += record->size;

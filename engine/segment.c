@@ -446,14 +446,20 @@ freyja_status fj_segment_open(fj_pool *pool, uint64_t id, uint64_t sealed_size, 
 
 freyja_status fj_segment_measure(fj_segment *segment, freyja_error *error) {
   fj_os_stat st;
-  int code = segment->os->stat(segment->os->context, segment->file, &st);
-  if (code == 0) {
-    segment->reserved = end_for(segment->pool, st.size);
-    return FREYJA_OK;
-  }
+  uint8_t header[FJ_SEGMENT_HEADER];
+  size_t count = 0;
   char name[FJ_NAME_MAX];
+  freyja_status status = fj_segment_read(segment, header, sizeof header, 0, &count, error);
+  if (status != FREYJA_OK) return status;
+  int code = segment->os->stat(segment->os->context, segment->file, &st);
   fj_segment_name(name, segment->id);
-  return fj_fail_os(error, code, segment->pool->dir, name, "examine");
+  if (code != 0) return fj_fail_os(error, code, segment->pool->dir, name, "examine");
+  uint64_t mark = segment->mark;
+  if (count == sizeof header && !segment->unmarked) decode_marks(segment, header);
+  if (segment->mark < mark) segment->mark = mark;
+  segment->mark = end_for(segment->pool, segment->mark);
+  segment->reserved = end_for(segment->pool, st.size);
+  return FREYJA_OK;
 }
 
 /* Makes segment->file usable. */

@@ -93,9 +93,8 @@ struct fj_pool {
   fj_identity identity;
   freyja_io io;
   bool readonly;
-  bool live; /* read-only, and a writer may be at work */
-  uint64_t
-      log_end; /* read-only: where the active segment ends, for now; 0: at its file's end */
+  bool live;        /* read-only, and a writer may be at work */
+  uint64_t log_end; /* read-only: no more of the active segment is read; 0: all */
   uint32_t open_files;
   uint32_t maps;               /* of segments: bounded */
   fj_segment *newest, *oldest; /* open sealed files, by last use */
@@ -157,8 +156,8 @@ freyja_status fj_segment_assume(fj_pool *pool, uint64_t id, uint64_t written_as,
 freyja_status fj_segment_adopt(fj_segment *segment, const uint8_t *header, size_t size,
                                freyja_error *error);
 
-/* Finds out how far the file of a segment that is not sealed reaches by now, or, if that is
- * less, where its pool says that it ends: `reserved`. Faults: IO. */
+/* Finds out how far the file of a followed segment reaches by now, `reserved`, and its mark;
+ * neither is behind where its pool says that it ends. Faults: IO. */
 freyja_status fj_segment_measure(fj_segment *segment, freyja_error *error);
 
 /* Takes the segment from its pool and closes its file; what still refers to it

@@ -73,6 +73,27 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       assert.equal(#db:segments(), #reader:segments())
     end)
 
+    it("tells of damage, whether it opens then or is refreshed", function()
+      for _, key in ipairs { "a", "b", "c" } do db:put(key, ("x"):rep(40)) end
+      db:sync()
+      db:put("behind", "1")
+      local file = path .. "/1.data"
+      local bytes = tmp.read(file)
+      local at = assert(bytes:find("b" .. ("x"):rep(40), 1, true))
+      local handle <close> = assert(io.open(file, "r+"))
+      handle:seek("set", at)
+      handle:write "y"
+      handle:flush()
+      assert.is_true(reader:refresh())
+      local other <close> = open { readonly = true }
+      for _, follower in ipairs { reader, other } do
+        assert.equal("corrupt", error_of(follower.get, follower, "b").code)
+        assert.equal(("x"):rep(40), follower:get "c")
+        assert.equal("1", follower:get "behind")
+        assert.equal(1, follower:stats().recovery.damaged)
+      end
+    end)
+
     it("lets values expire", function()
       db:put("soon", "x", { ttl = 1e-6 })
       db:put("later", "x", { ttl = 1000 })

@@ -220,7 +220,8 @@ function store:rotate() end
 ---Of a store that was opened with `readonly`: shows what a writer in this process or another has written since, all
 ---that it had committed at some moment. Time in proportion to that. Of others does nothing. Iterators go on as they
 ---were; with `io = "syscall"`, and where damage is met, they may raise `closed`. Raises io, memory, limit, corrupt,
----format, forked, closed; then reading may raise the same until another refresh succeeds.
+---format, forked, closed, conflict (the writer is too fast); then reading may raise the same until another refresh
+---succeeds.
 ---@return boolean changed  whether there was anything
 function store:refresh() end
 
