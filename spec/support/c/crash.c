@@ -2,10 +2,12 @@
  * disk that this may leave is opened.
  *
  *   crash                       a fixed set, in seconds
- *   crash --all [SHARE [PART]]  every workload of up to four operations, three in modes with
+ *   crash --all [SHARE [PART [DAYS DAY]]]
+ *                               every workload of up to four operations, three in modes with
  *                               larger records, and the written ones; with a SHARE kills at
  *                               every so many moments only, with a PART recovery is
- *                               interrupted so many times less often
+ *                               interrupted so many times less often; in DAYS days all
+ *                               workloads of four, and the written ones, have their turn
  *   crash MODE WORKLOAD [SEED]  one, as a failure prints it
  *
  * A workload is a string of operations: p put, o overwrite, d delete, s sync, r rotate,
@@ -50,9 +52,14 @@
 #elif defined __SANITIZE_ADDRESS__
 #define STEP 32
 #define LONGEST 1
+#define EVERY 3 /* of the modes */
 #else
 #define STEP 8
 #define LONGEST 2
+#endif
+
+#ifndef EVERY
+#define EVERY 1
 #endif
 
 static const char operations[] = "podsrclkt";
@@ -110,6 +117,14 @@ static const char *const large_written[] = {"ll2ps", "plpBlB", "llk3lrB", "lplll
 
 /* ---- sets of workloads ------------------------------------------------ */
 
+static long days = 1, day; /* of those many each has its own workloads */
+
+/* Whether it is the next workload's day. */
+static bool is_due(void) {
+  static long workloads;
+  return (workloads++ + day) % days == 0;
+}
+
 /* All workloads of `length` operations. */
 static bool run_all(const mode *m, size_t length, uint64_t seed) {
   char workload[8] = "";
@@ -118,7 +133,7 @@ static bool run_all(const mode *m, size_t length, uint64_t seed) {
   for (;;) {
     for (size_t i = 0; i < length; i++) workload[i] = operations[digits[i]];
     workload[length] = '\0';
-    if (!run_workload(m, workload, length, seed)) return false;
+    if ((length < 4 || is_due()) && !run_workload(m, workload, length, seed)) return false;
     size_t i = 0;
     while (i < length && ++digits[i] == base) digits[i++] = 0;
     if (i == length) return true;
@@ -127,7 +142,7 @@ static bool run_all(const mode *m, size_t length, uint64_t seed) {
 
 static bool run_written(const mode *m, size_t from, size_t step, uint64_t seed) {
   for (size_t i = from; i < sizeof written / sizeof *written; i += step)
-    if (!run_workload(m, written[i], 1, seed)) return false;
+    if (is_due() && !run_workload(m, written[i], 1, seed)) return false;
   return true;
 }
 
@@ -173,7 +188,7 @@ static bool await(void) {
 static bool run_modes(bool all) {
   bool right = true;
   long running = 0, most = sysconf(_SC_NPROCESSORS_ONLN);
-  for (size_t i = 0; i < MODES; i++, running++) {
+  for (size_t i = 0; i < MODES; i += all ? 1 : EVERY, running++) {
     if (running >= most) {
       right = await() && right;
       running--;
@@ -201,7 +216,11 @@ int main(int count, char **arguments) {
   bool all = count > 1 && strcmp(arguments[1], "--all") == 0;
   if (all && count > 2) kill_share = strtol(arguments[2], NULL, 10);
   if (all && count > 3) nested_share = strtol(arguments[3], NULL, 10);
-  if (kill_share < 1 || nested_share < 1) return 2;
+  if (all && count > 5) {
+    days = strtol(arguments[4], NULL, 10);
+    day = strtol(arguments[5], NULL, 10);
+  }
+  if (kill_share < 1 || nested_share < 1 || days < 1 || day < 0) return 2;
   if (all || count < 3) return run_modes(all) ? 0 : 1;
   const mode *m = find_mode(arguments[1]);
   uint64_t seed = count > 3 ? strtoull(arguments[3], NULL, 10) : 1;

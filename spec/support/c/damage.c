@@ -133,6 +133,13 @@ static bool run_one(const image *img, const mode *m, const spl_class *spoil, uin
 
 static uint64_t share = 1, share_turn; /* of what --all tries */
 
+/* Of the few: a build that is slow is there for what its checks find. */
+#ifdef __SANITIZE_ADDRESS__
+#define THIN 3u
+#else
+#define THIN 1u
+#endif
+
 /* All damages of a class to a store, or some. */
 static bool run_class(const image *img, const mode *m, const spl_class *spoil, bool all,
                       long *count) {
@@ -140,6 +147,7 @@ static bool run_class(const image *img, const mode *m, const spl_class *spoil, b
   uint64_t step = all ? 1 : s->few;
   if (all) step = m->readonly || m->live ? s->all_rest : share;
   if (!all && m->readonly) step = s->few_readonly;
+  if (!all) step *= THIN;
   uint64_t end = spoil->count(img, spoil->size);
   if (end < SMALL) step = 1;
   uint64_t turn = 0, first = step / 2;

@@ -28,8 +28,9 @@ typedef struct histories {
 
 /* How far a run has come. */
 typedef struct tally {
-  uint64_t share; /* every so-manieth pattern is tried */
-  uint64_t patterns, plans;
+  uint64_t share; /* every so-manieth pattern is tried, */
+  uint64_t day;   /* from this one on */
+  uint64_t patterns, stores, plans;
 } tally;
 
 /* ---- patterns ------------------------------------------------------------------- */
@@ -96,7 +97,8 @@ static bool try_pattern(tally *t, pattern *p) {
   if (has_gap(p)) return true;
   p->salt = t->patterns++;
   p->hash_bits = bits[p->salt % 3];
-  if (p->salt % t->share != 0) return true;
+  if ((p->salt + t->day) % t->share != 0) return true;
+  t->stores++;
   t->plans += most;
   return try_plans(p, 1, most);
 }
@@ -179,11 +181,14 @@ static bool try_rare(void) {
 }
 
 int main(int count, char **words) {
-  bool all = count == 2 && strcmp(words[1], "--all") == 0;
+  bool all = count > 1 && count <= 4 && strcmp(words[1], "--all") == 0;
   tally t = {.share = all ? 1 : SHARE};
+  if (all && count > 2) t.share = strtoull(words[2], NULL, 10);
+  if (all && count > 3) t.day = strtoull(words[3], NULL, 10);
+  if (t.share == 0) return 2;
   if (count == 6) return try_again((const char *const *)words + 1);
   if (!try_rare() || !try_all(&t)) return 1;
   printf("ok plans: %llu plans of %llu stores\n", (unsigned long long)t.plans,
-         (unsigned long long)((t.patterns + t.share - 1) / t.share));
+         (unsigned long long)t.stores);
   return 0;
 }
