@@ -49,7 +49,9 @@ static freyja_status take_shard(fj_index *index, uint32_t number, freyja_error *
   if (status != FREYJA_OK) return status;
   const char *wrong = fj_keydir_admit(&index->keydir, number, check_word, &words);
   if (wrong == NULL && !words.possible) wrong = "a slot points to what cannot be a record";
-  return wrong == NULL ? FREYJA_OK : fj_checkpoint_refuse(index->dir, fault, wrong, 0);
+  if (wrong != NULL) return fj_checkpoint_refuse(index->dir, fault, wrong, 0);
+  fj_keydir_show(&index->keydir, number);
+  return FREYJA_OK;
 }
 
 /* Brings a shard. When it cannot be had, reading the log brings all; while the store is being
@@ -62,15 +64,19 @@ static freyja_status bring(void *source, uint32_t number, freyja_error *error) {
     if (status != FREYJA_OK || index->keydir.absent == 0) close_checkpoint(index);
     if (status == FREYJA_OK) return status;
     index->checkpoint_fault = fault;
+    fj_index_bar(index, FJ_BAR_ANEW);
+    fj_guard_wait(index->guard);
     fj_keydir_forget(&index->keydir);
     index->covered_id = 0;
   }
-  if (!index->recovered) {
+  if (!index->recovered) { /* it is opened: nobody reads it yet */
+    fj_index_unbar(index, FJ_BAR_ANEW);
     if (error != NULL) *error = index->checkpoint_fault;
     return index->checkpoint_fault.status;
   }
   freyja_status status = fj_recover_again(index, error);
   if (status != FREYJA_OK) fj_keydir_forget(&index->keydir);
+  fj_index_unbar(index, FJ_BAR_ANEW);
   return status;
 }
 

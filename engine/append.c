@@ -192,7 +192,7 @@ static void write_back(fj_segment *segment) {
 }
 
 void fj_segment_publish(fj_segment *segment, const fj_draft *draft, uint64_t size) {
-  segment->tail += size;
+  fj_publish(&segment->tail, segment->tail + size);
   fj_segment_count(segment, draft->kind, draft->timestamp, draft->expiry);
   if (segment->tail - segment->written_back >= WRITE_BACK_STEP) write_back(segment);
 }

@@ -60,7 +60,7 @@ freyja_status fj_audit_create(fj_audit *audit, const fj_index *index,
   if (count > 0) memset(audit->tallies, 0, count * sizeof *audit->tallies);
   for (uint32_t i = 0; i < index->count; i++) audit->ends += count_ends(index->ranks[i]);
   audit->passes = (uint32_t)(audit->ends / PENDING_MAX) + 1;
-  audit->time = index->clock.time;
+  audit->time = fj_clock_told(&index->clock);
   audit->hides = index->has_unknown;
   check_keydir(audit);
   return FREYJA_OK;

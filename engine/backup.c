@@ -2,18 +2,19 @@
  * where that can be (S3), else copied, and likewise their hint files, which are replaced but
  * never written to; of the active file what is published. The MANIFEST comes last (folder.h).
  */
+#include "backup.h"
+
 #include <errno.h>
 #include <string.h>
 
 #include "folder.h"
 #include "follow.h"
 #include "hint.h"
-#include "store.h"
 
 #define CHUNK (256u << 10) /* bytes copied at a time */
 
 typedef struct fj_backup {
-  freyja *db;
+  fj_store *db;
   fj_folder folder;
   uint8_t *chunk;
   bool links;
@@ -157,7 +158,7 @@ static freyja_status take_file(const fj_backup *backup, fj_segment *segment, uin
  * backup and the store go different ways from here: no file of the one must be taken for one
  * of the other, so that each gets ids and generations of its own, by steps that are random. */
 static freyja_status branch(const fj_backup *backup, fj_manifest *made, freyja_error *error) {
-  const freyja *db = backup->db;
+  const fj_store *db = backup->db;
   const fj_os *os = db->dir.os;
   uint32_t steps[2];
   *made = db->manifest;
@@ -184,7 +185,7 @@ static uint64_t sealed_size(const fj_manifest_entry *entry, const fj_segment *se
 /* `made` is the MANIFEST of what is in the folder already. All its files are sealed: the
  * backup, when it is opened, begins one of its own. */
 static freyja_status fill(const fj_backup *backup, fj_manifest *made, freyja_error *error) {
-  const freyja *db = backup->db;
+  const fj_store *db = backup->db;
   freyja_status status = FREYJA_OK;
   for (uint32_t i = 0; i < db->manifest.count && status == FREYJA_OK; i++) {
     fj_segment *segment = db->index.ranks[i];
@@ -213,8 +214,8 @@ static freyja_status back_up(fj_backup *backup, fj_manifest *made, const char *p
   return status;
 }
 
-freyja_status freyja_backup(freyja *db, const char *path, const freyja_backup_options *options,
-                            freyja_error *error) {
+freyja_status fj_store_backup(fj_store *db, const char *path,
+                              const freyja_backup_options *options, freyja_error *error) {
   const fj_os *os = db->dir.os;
   fj_manifest made;
   freyja_status status = fj_store_check_process(db, error);

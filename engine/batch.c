@@ -47,8 +47,8 @@ static freyja_status make_room(fj_batch *batch, freyja_error *error) {
  * been opened is not before that of the newest record. */
 static bool is_over(fj_index *index, const fj_record *record) {
   if (fj_record_is_due(record, index->last_timestamp)) return true;
-  bool due = fj_record_is_due(record, index->clock.time);
-  if (due) index->swept = index->clock.time;
+  bool due = fj_record_is_due(record, fj_clock_told(&index->clock));
+  if (due) index->swept = fj_clock_told(&index->clock);
   return due;
 }
 

@@ -14,10 +14,9 @@
 void freyja_options_init(freyja_options *options) {
   memset(options, 0, sizeof *options);
   options->create = true;
-  options->sync_mode = FREYJA_SYNC_INTERVAL;
+  options->sync_mode = FREYJA_SYNC_DEFAULT;
   options->sync_ms = FREYJA_SYNC_MS_DEFAULT;
-  options->segment_size = FREYJA_SEGMENT_SIZE_DEFAULT;
-  options->io = FREYJA_IO_MMAP;
+  options->io = FREYJA_IO_DEFAULT;
   options->hash_bits = 64;
 }
 
@@ -45,7 +44,7 @@ static freyja_status check_options(const freyja_options *o, freyja_error *error)
 
 /* ---- the directory -------------------------------------------------------- */
 
-static freyja_status open_directory(freyja *db, bool *made, freyja_error *error) {
+static freyja_status open_directory(fj_store *db, bool *made, freyja_error *error) {
   const fj_os *os = db->dir.os;
   int code = os->open_dir(os->context, -1, db->dir.path, &db->dir.fd);
   if (code == -ENOENT && db->options.create && !db->options.readonly) {
@@ -65,7 +64,7 @@ static freyja_status open_directory(freyja *db, bool *made, freyja_error *error)
 /* ---- the MANIFEST --------------------------------------------------------- */
 
 /* Whether the folder, which has no MANIFEST, may become a store. */
-static freyja_status check_creation(freyja *db, freyja_error *error) {
+static freyja_status check_creation(fj_store *db, freyja_error *error) {
   bool has_data = false;
   freyja_status status = fj_leftovers_has_data(&db->dir, &has_data, error);
   if (status != FREYJA_OK) return status;
@@ -78,13 +77,13 @@ static freyja_status check_creation(freyja *db, freyja_error *error) {
 }
 
 /* A folder that is no store and is not to become one gets no LOCK either. */
-static freyja_status check_presence(freyja *db, freyja_error *error) {
+static freyja_status check_presence(fj_store *db, freyja_error *error) {
   if (!db->options.readonly && db->options.create) return FREYJA_OK;
   return fj_manifest_is_missing(&db->dir) ? check_creation(db, error) : FREYJA_OK;
 }
 
 /* A store without a segment; the first one comes by rotation. */
-static freyja_status create_store(freyja *db, bool made, freyja_error *error) {
+static freyja_status create_store(fj_store *db, bool made, freyja_error *error) {
   const fj_os *os = db->dir.os;
   fj_manifest *manifest = &db->manifest;
   freyja_status status = check_creation(db, error);
@@ -106,13 +105,13 @@ static freyja_status create_store(freyja *db, bool made, freyja_error *error) {
 /* Makes what was read of the MANIFEST durable: a process that was killed may have renamed it
  * and not synced the directory. Only then may its segments be written to, and files go
  * that it does not name. */
-static freyja_status settle_manifest(freyja *db, freyja_error *error) {
+static freyja_status settle_manifest(fj_store *db, freyja_error *error) {
   int code = fj_sync_dir(db->dir.os, db->dir.fd);
   if (code != 0) return fj_fail_os(error, code, &db->dir, NULL, "sync");
   return fj_leftovers_clean(&db->dir, &db->manifest, error);
 }
 
-static freyja_status load_manifest(freyja *db, bool made, freyja_error *error) {
+static freyja_status load_manifest(fj_store *db, bool made, freyja_error *error) {
   bool found = false;
   freyja_status status = fj_manifest_read(&db->dir, &db->manifest, &found, error);
   if (status == FREYJA_OK && !found) status = create_store(db, made, error);
@@ -125,7 +124,7 @@ static freyja_status load_manifest(freyja *db, bool made, freyja_error *error) {
  * that failed, in whatever process, may have left an entry that can be read, that is not on
  * the disk, and that the system takes for clean: then the next sync does not write it. But
  * where the active segment has records, the MANIFEST that names it was durable before them. */
-static freyja_status renew_manifest(freyja *db, freyja_error *error) {
+static freyja_status renew_manifest(fj_store *db, freyja_error *error) {
   bool replaced = false;
   if (db->active->tail > FJ_SEGMENT_HEADER) return FREYJA_OK;
   return fj_manifest_write(&db->dir, &db->manifest, &replaced, error);
@@ -133,13 +132,13 @@ static freyja_status renew_manifest(freyja *db, freyja_error *error) {
 
 /* ---- opening -------------------------------------------------------------- */
 
-static freyja_status follow(freyja *db, freyja_error *error) {
+static freyja_status follow(fj_store *db, freyja_error *error) {
   freyja_status status = fj_lock_follow(&db->dir, error);
   return status == FREYJA_OK ? fj_follow_read(db, error) : status;
 }
 
 /* The store is this handle's from now on. */
-static freyja_status take_over(freyja *db, bool made, freyja_error *error) {
+static freyja_status take_over(fj_store *db, bool made, freyja_error *error) {
   freyja_status status = fj_lock_take(&db->dir, true, db->process, &db->lock_file, error);
   if (status == FREYJA_OK) status = load_manifest(db, made, error);
   if (status != FREYJA_OK) return status;
@@ -150,24 +149,22 @@ static freyja_status take_over(freyja *db, bool made, freyja_error *error) {
                       &db->recovery, error);
   if (status != FREYJA_OK) return status;
   fj_clock_raise(&db->index.clock, db->index.last_timestamp);
-  return db->active == NULL ? fj_store_rotate(db, error) : renew_manifest(db, error);
+  return db->active == NULL ? fj_store_begin_segment(db, error) : renew_manifest(db, error);
 }
 
-static freyja_status open_store(freyja *db, freyja_error *error) {
+freyja_status fj_store_start(fj_store *db, freyja_error *error) {
   const fj_os *os = db->dir.os;
   uint64_t start = os->timer(os->context);
-  bool made = false;
-  freyja_status status = open_directory(db, &made, error);
-  if (status == FREYJA_OK) status = check_presence(db, error);
+  freyja_status status = check_presence(db, error);
   if (status == FREYJA_OK)
-    status = db->options.readonly ? follow(db, error) : take_over(db, made, error);
+    status = db->options.readonly ? follow(db, error) : take_over(db, db->made, error);
   db->recovery.milliseconds = (double)(os->timer(os->context) - start) / 1000.0;
   return status;
 }
 
-static freyja *store_new(const char *path, const freyja_options *options) {
+static fj_store *store_new(const char *path, const freyja_options *options) {
   const fj_os *os = options->os;
-  freyja *db = os->allocate(os->context, sizeof *db);
+  fj_store *db = os->allocate(os->context, sizeof *db);
   if (db == NULL) return NULL;
   memset(db, 0, sizeof *db);
   if (fj_dir_name(&db->dir, os, path, "open a store", NULL) != FREYJA_OK) {
@@ -183,23 +180,30 @@ static freyja *store_new(const char *path, const freyja_options *options) {
   return db;
 }
 
-freyja_status freyja_open(const char *path, const freyja_options *options, freyja **out,
-                          freyja_error *error) {
+freyja_status fj_store_create(const char *path, const freyja_options *options, fj_store **out,
+                              freyja_error *error) {
   freyja_options chosen;
   freyja_options_init(&chosen);
   if (options != NULL) chosen = *options;
   if (chosen.os == NULL) chosen.os = fj_os_real();
+  if (chosen.segment_size == 0) chosen.segment_size = FREYJA_SEGMENT_SIZE_DEFAULT;
+  if (chosen.io == FREYJA_IO_DEFAULT) chosen.io = FREYJA_IO_MMAP;
+  if (chosen.sync_mode == FREYJA_SYNC_DEFAULT) {
+    chosen.sync_mode = FREYJA_SYNC_INTERVAL;
+    chosen.sync_ms = FREYJA_SYNC_MS_DEFAULT;
+  }
   *out = NULL;
   freyja_status status = check_options(&chosen, error);
   if (status != FREYJA_OK) return status;
-  freyja *db = store_new(path, &chosen);
+  fj_store *db = store_new(path, &chosen);
   if (db == NULL) return fj_fail_memory(error, "open a store");
-  status = open_store(db, error);
-  if (status == FREYJA_OK) {
-    *out = db;
-    return FREYJA_OK;
-  }
-  db->poisoned = true; /* closing must not write */
-  (void)freyja_close(db, NULL);
+  status = open_directory(db, &db->made, error);
+  if (status == FREYJA_OK) *out = db;
+  else fj_store_discard(db);
   return status;
+}
+
+void fj_store_discard(fj_store *db) {
+  db->poisoned = true; /* closing must not write */
+  (void)fj_store_close(db, NULL);
 }

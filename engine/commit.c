@@ -9,7 +9,7 @@
 
 /* The records of a commit, as they will lie in the active segment. */
 typedef struct fj_group {
-  freyja *db;
+  fj_store *db;
   fj_local *local;
   uint64_t records, bytes;
   uint64_t replaced; /* of the records, those whose keys have slots */
@@ -81,7 +81,7 @@ static freyja_status look_all_up(fj_group *group, freyja_error *error) {
 
 /* Timestamps, each larger than the one before, and expiries from now on. */
 static freyja_status set_times(fj_group *group, freyja_error *error) {
-  freyja *db = group->db;
+  fj_store *db = group->db;
   uint64_t last = db->index.last_timestamp;
   uint64_t now = fj_clock_now(&db->index.clock);
   uint64_t stamp = now > last ? now - 1 : last; /* the one before the first */
@@ -98,10 +98,10 @@ static freyja_status set_times(fj_group *group, freyja_error *error) {
 
 /* Makes sure of a segment with room for all, and of the room. */
 static freyja_status find_room(fj_group *group, freyja_error *error) {
-  freyja *db = group->db;
+  fj_store *db = group->db;
   freyja_status status = fj_store_sync_if_due(db, error);
   if (status == FREYJA_OK && !fj_segment_fits(db->active, group->bytes))
-    status = fj_store_rotate(db, error);
+    status = fj_store_begin_segment(db, error);
   if (status == FREYJA_OK && db->active->unsettled) status = fj_store_sync(db, error);
   if (status != FREYJA_OK) return status;
   assert(fj_segment_fits(db->active, group->bytes));
@@ -195,7 +195,7 @@ static freyja_status write_records(fj_group *group, freyja_error *error) {
 }
 
 /* Makes one of the records visible. */
-static void publish(freyja *db, fj_edit *edit) {
+static void publish(fj_store *db, fj_edit *edit) {
   fj_index *index = &db->index;
   fj_draft draft = make_draft(edit);
   fj_place place;
@@ -247,7 +247,7 @@ static freyja_status plan_surely(fj_group *group, freyja_error *error) {
 }
 
 static freyja_status write_all(fj_group *group, freyja_error *error) {
-  freyja *db = group->db;
+  fj_store *db = group->db;
   freyja_status status = FREYJA_OK;
   if (db->iterators.first != NULL)
     status = fj_iterators_reserve(&db->iterators, group->replaced, error);
@@ -261,17 +261,26 @@ static freyja_status write_all(fj_group *group, freyja_error *error) {
   return status;
 }
 
-freyja_status fj_commit(freyja *db, fj_local *local, freyja_error *error) {
-  fj_group group = {.db = db, .local = local};
-  freyja_status status = plan_surely(&group, error);
-  if (status != FREYJA_OK || group.records == 0) return status;
-  status = write_all(&group, error);
-  if (status != FREYJA_OK) return status;
+static void publish_all(const fj_group *group) {
+  fj_store *db = group->db;
   fj_edit *edit = NULL;
-  for (uint32_t at = 0; (edit = next_edit(&group, &at)) != NULL;) {
+  if (group->records > 1) fj_index_bar(&db->index, FJ_BAR_COMMIT);
+  for (uint32_t at = 0; (edit = next_edit(group, &at)) != NULL;) {
     freyja_slice key = fj_edit_key(edit);
     publish(db, edit);
     if (db->watches > 0) fj_store_tell_watches(db, key.data, key.size);
   }
-  return FREYJA_OK;
+  fj_index_unbar(&db->index, FJ_BAR_COMMIT);
+}
+
+freyja_status fj_commit(fj_store *db, fj_local *local, freyja_error *error) {
+  fj_group group = {.db = db, .local = local};
+  fj_note(&db->index.placing, true);
+  freyja_status status = plan_surely(&group, error);
+  if (status == FREYJA_OK && group.records > 0) {
+    status = write_all(&group, error);
+    if (status == FREYJA_OK) publish_all(&group);
+  }
+  fj_publish(&db->index.placing, false);
+  return status;
 }

@@ -13,6 +13,6 @@
 
 /* Writes the newest edits; changes what only a commit uses of them. Faults: as the writing
  * calls; then nothing has changed, but poisoned the store may be. */
-freyja_status fj_commit(freyja *db, fj_local *local, freyja_error *error);
+freyja_status fj_commit(fj_store *db, fj_local *local, freyja_error *error);
 
 #endif

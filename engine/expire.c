@@ -8,7 +8,7 @@ static void expect(fj_sweep *sweep, uint64_t expiry) {
 
 /* Whether the slot, of a record that expires, is to go: it has expired, and the iterators have
  * been told. */
-static bool is_to_go(freyja *db, fj_sweep *sweep, const fj_slot *slot) {
+static bool is_to_go(fj_store *db, fj_sweep *sweep, const fj_slot *slot) {
   fj_found found;
   uint64_t expiry = 0;
   freyja_status status = fj_index_look(&db->index, slot->word, &found, NULL);
@@ -30,7 +30,7 @@ static bool is_to_go(freyja *db, fj_sweep *sweep, const fj_slot *slot) {
   return true;
 }
 
-static void sweep_shard(freyja *db, fj_sweep *sweep, fj_shard *shard) {
+static void sweep_shard(fj_store *db, fj_sweep *sweep, fj_shard *shard) {
   if (shard->slots == NULL) return;
   fj_slot *slot = shard->slots;
   while (slot < shard->slots + shard->limit) {
@@ -41,12 +41,12 @@ static void sweep_shard(freyja *db, fj_sweep *sweep, fj_shard *shard) {
   }
 }
 
-static void begin_sweep(freyja *db, fj_sweep *sweep) {
+static void begin_sweep(fj_store *db, fj_sweep *sweep) {
   *sweep = (fj_sweep){.now = fj_clock_now(&db->index.clock), .soonest = UINT64_MAX};
   db->index.expected = UINT64_MAX;
 }
 
-uint64_t fj_store_expire(freyja *db) {
+uint64_t fj_store_expire(fj_store *db) {
   fj_index *index = &db->index;
   fj_sweep sweep;
   if (index->soonest == UINT64_MAX || !fj_store_is_process(db)) return 0;
@@ -61,7 +61,7 @@ uint64_t fj_store_expire(freyja *db) {
 }
 
 /* What came since the search began, into shards that it had passed perhaps, counts too. */
-static void end_sweep(freyja *db) {
+static void end_sweep(fj_store *db) {
   fj_index *index = &db->index;
   fj_sweep *sweep = &db->sweep;
   sweep->open = false;
@@ -81,7 +81,7 @@ static freyja_status bring_some(fj_keydir *keydir, uint64_t slots, uint64_t *loo
   return status;
 }
 
-freyja_status freyja_expire(freyja *db, uint64_t slots, freyja_error *error) {
+freyja_status fj_store_expire_some(fj_store *db, uint64_t slots, freyja_error *error) {
   fj_index *index = &db->index;
   fj_sweep *sweep = &db->sweep;
   uint64_t looked = 0;

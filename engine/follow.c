@@ -14,7 +14,7 @@
 
 /* ---- all of it ---------------------------------------------------------------- */
 
-static freyja_status read_manifest(const freyja *db, fj_manifest *out, freyja_error *error) {
+static freyja_status read_manifest(const fj_store *db, fj_manifest *out, freyja_error *error) {
   bool found = false;
   freyja_status status = fj_manifest_read(&db->dir, out, &found, error);
   if (status != FREYJA_OK || found) return status;
@@ -22,7 +22,7 @@ static freyja_status read_manifest(const freyja *db, fj_manifest *out, freyja_er
 }
 
 /* Whether the MANIFEST is another by now than `of`; not where that cannot be told. */
-static bool is_replaced(const freyja *db, const fj_manifest *of) {
+static bool is_replaced(const fj_store *db, const fj_manifest *of) {
   fj_manifest manifest;
   if (read_manifest(db, &manifest, NULL) != FREYJA_OK) return false;
   bool replaced = manifest.generation != of->generation;
@@ -58,7 +58,7 @@ static freyja_status find_end(fj_segment *segment, uint64_t from, uint64_t *end,
 
 /* Where the log of the manifest ends by now, in its last segment: `own`, if that is the one,
  * is known as far as its tail. 0: at that file's end, whatever that is. */
-static freyja_status find_log_end(freyja *db, const fj_manifest *manifest, fj_segment *own,
+static freyja_status find_log_end(fj_store *db, const fj_manifest *manifest, fj_segment *own,
                                   uint64_t *end, freyja_error *error) {
   fj_pool pool = {.dir = &db->dir,
                   .identity = manifest->identity,
@@ -80,14 +80,14 @@ static freyja_status find_log_end(freyja *db, const fj_manifest *manifest, fj_se
   return status;
 }
 
-static void make_empty(freyja *db) {
+static void make_empty(fj_store *db) {
   fj_index_destroy(&db->index);
   fj_index_create(&db->index, &db->dir, &db->manifest.identity, db->options.io, true, 64);
 }
 
 /* Reads the store as it is now, with a writer at work or not; nothing of it where the MANIFEST
  * does not stand even until the log's end is found. */
-static freyja_status read_once(freyja *db, bool live, bool *stands, freyja_error *error) {
+static freyja_status read_once(fj_store *db, bool live, bool *stands, freyja_error *error) {
   fj_index *index = &db->index;
   fj_manifest *manifest = &db->manifest;
   fj_segment *active = NULL;
@@ -111,12 +111,12 @@ static freyja_status read_once(freyja *db, bool live, bool *stands, freyja_error
   return status;
 }
 
-static freyja_status fail_hasty(const freyja *db, freyja_error *error) {
+static freyja_status fail_hasty(const fj_store *db, freyja_error *error) {
   return fj_fail_at(error, FREYJA_CONFLICT, &db->dir, "MANIFEST",
                     "a writer has replaced it %u times while it was read", TRIES_MAX);
 }
 
-freyja_status fj_follow_read(freyja *db, freyja_error *error) {
+freyja_status fj_follow_read(fj_store *db, freyja_error *error) {
   freyja_status status = FREYJA_OK;
   bool live = false, settled = false;
   for (unsigned tries = 0; !settled && tries < TRIES_MAX; tries++) {
@@ -139,7 +139,7 @@ freyja_status fj_follow_read(freyja *db, freyja_error *error) {
 
 /* A refresh under way. */
 typedef struct fj_follow {
-  freyja *db;
+  fj_store *db;
   fj_manifest manifest; /* as it is now */
   fj_segment **order;   /* its segments */
   bool *is_new;         /* of each: opened just now, and not of the index yet */
@@ -157,7 +157,7 @@ static freyja_status read_anew(fj_follow *follow) {
 }
 
 /* Whether the slot of a key is to lead to another record, or to go; tells the iterators. */
-static freyja_status lose(freyja *db, const fj_found *found, freyja_error *error) {
+static freyja_status lose(fj_store *db, const fj_found *found, freyja_error *error) {
   if (db->iterators.first == NULL) return FREYJA_OK;
   freyja_status status = fj_iterators_reserve(&db->iterators, 1, error);
   if (status == FREYJA_OK)
@@ -166,7 +166,7 @@ static freyja_status lose(freyja *db, const fj_found *found, freyja_error *error
 }
 
 /* A record that is not later than the horizon (F2). */
-static freyja_status apply_copy(freyja *db, const fj_found *found, bool is_there,
+static freyja_status apply_copy(fj_store *db, const fj_found *found, bool is_there,
                                 const fj_record *record, uint64_t word, freyja_error *error) {
   if (!is_there || found->record.timestamp != record->timestamp) return FREYJA_OK;
   if (record->kind == FJ_KIND_PUT) {
@@ -178,7 +178,7 @@ static freyja_status apply_copy(freyja *db, const fj_found *found, bool is_there
   return status;
 }
 
-static freyja_status apply_new(freyja *db, fj_found *found, bool is_there,
+static freyja_status apply_new(fj_store *db, fj_found *found, bool is_there,
                                const fj_record *record, uint64_t hash, uint64_t word,
                                freyja_error *error) {
   fj_index *index = &db->index;
@@ -202,7 +202,7 @@ static freyja_status apply_new(freyja *db, fj_found *found, bool is_there,
 
 static freyja_status apply(fj_follow *follow, const fj_scan *scan, const fj_record *record,
                            uint64_t hash, freyja_error *error) {
-  freyja *db = follow->db;
+  fj_store *db = follow->db;
   fj_found found;
   uint64_t readings = db->index.readings;
   uint64_t word = fj_word_make(scan->segment->slot, scan->offset, record->size, record->flags);
@@ -221,7 +221,7 @@ static freyja_status apply(fj_follow *follow, const fj_scan *scan, const fj_reco
 }
 
 /* Remembers the record, the last of a log that goes on. */
-static void remember(freyja *db, const fj_scan *scan, const fj_record *record) {
+static void remember(fj_store *db, const fj_scan *scan, const fj_record *record) {
   db->last.id = scan->segment->id;
   db->last.offset = scan->offset;
   memcpy(db->last.header, fj_record_start(record), FJ_RECORD_HEADER);
@@ -262,7 +262,7 @@ static freyja_status read_on(fj_follow *follow, fj_segment *segment, freyja_erro
 /* Opens a segment of the new MANIFEST. *gone: its file is not there any more. */
 static freyja_status open_segment(fj_follow *follow, const fj_manifest_entry *entry,
                                   fj_segment **out, bool *gone, freyja_error *error) {
-  freyja *db = follow->db;
+  fj_store *db = follow->db;
   freyja_error why;
   freyja_status status = fj_segment_open(&db->index.pool, entry->id, entry->size,
                                          db->options.segment_size, out, &why, error);
@@ -317,7 +317,7 @@ static void renew(fj_follow *follow) {
 
 /* Slots that lead to retired segments still, when all copies have theirs, are of records that
  * a merge has dropped, as a filter asked for or because they had expired. */
-static freyja_status drop_slots(freyja *db, freyja_error *error) {
+static freyja_status drop_slots(fj_store *db, freyja_error *error) {
   fj_index *index = &db->index;
   uint64_t left = 0;
   for (uint32_t i = 0; i < index->slot_count; i++)
@@ -363,7 +363,7 @@ static freyja_status apply_all(fj_follow *follow, freyja_error *error) {
 /* Goes on with another MANIFEST. *gone: a file that it names was removed meanwhile, and
  * nothing has changed. */
 static freyja_status reconcile(fj_follow *follow, bool *gone, freyja_error *error) {
-  freyja *db = follow->db;
+  fj_store *db = follow->db;
   fj_index *index = &db->index;
   const fj_os *os = db->dir.os;
   uint32_t count = follow->manifest.count;
@@ -394,7 +394,7 @@ static freyja_status reconcile(fj_follow *follow, bool *gone, freyja_error *erro
 
 /* Whether the record that was the last is there still: one that a writer could not write to
  * its end, and took back, may have been seen before. */
-static freyja_status check_last(const freyja *db, fj_segment *active, bool *same,
+static freyja_status check_last(const fj_store *db, fj_segment *active, bool *same,
                                 freyja_error *error) {
   uint8_t header[FJ_RECORD_HEADER];
   size_t count = 0;
@@ -414,7 +414,7 @@ static fj_segment *active_of(const fj_index *index) {
 
 /* Reads the MANIFEST, and finds out where its log ends (F3). *settled: it still is the one. */
 static freyja_status look(fj_follow *follow, bool *settled, freyja_error *error) {
-  freyja *db = follow->db;
+  fj_store *db = follow->db;
   fj_segment *active = active_of(&db->index);
   uint64_t end = 0;
   bool same = true;
@@ -431,7 +431,7 @@ static freyja_status look(fj_follow *follow, bool *settled, freyja_error *error)
 
 /* Takes over what the MANIFEST that was read says. */
 static freyja_status take_over(fj_follow *follow, bool *gone, freyja_error *error) {
-  freyja *db = follow->db;
+  fj_store *db = follow->db;
   const fj_manifest *now = &follow->manifest;
   fj_segment *active = active_of(&db->index);
   if (memcmp(&now->identity, &db->manifest.identity, sizeof now->identity) != 0)
@@ -464,7 +464,7 @@ static freyja_status go_on(fj_follow *follow, freyja_error *error) {
 }
 
 /* All is read anew, if that has to be; iterators do not outlive it. */
-static freyja_status read_all(freyja *db, freyja_error *error) {
+static freyja_status read_all(fj_store *db, freyja_error *error) {
   fj_iterators_detach(&db->iterators);
   if (db->watches > 0) fj_store_break_watches(db);
   db->alterations++;
@@ -479,7 +479,7 @@ static freyja_status read_all(freyja *db, freyja_error *error) {
   return status;
 }
 
-freyja_status freyja_refresh(freyja *db, bool *changed, freyja_error *error) {
+freyja_status fj_store_refresh(fj_store *db, bool *changed, freyja_error *error) {
   *changed = false;
   freyja_status status = fj_store_check_owner(db, error);
   if (status != FREYJA_OK || !db->options.readonly) return status;
@@ -503,7 +503,7 @@ freyja_status freyja_refresh(freyja *db, bool *changed, freyja_error *error) {
   return read_all(db, error);
 }
 
-freyja_status fj_follow_check_alone(const freyja *db, freyja_error *error) {
+freyja_status fj_follow_check_alone(const fj_store *db, freyja_error *error) {
   bool held = false;
   if (!db->options.readonly) return FREYJA_OK;
   freyja_status status = fj_lock_is_held(&db->dir, &held, error);

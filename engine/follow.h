@@ -20,10 +20,13 @@
 /* Reads the store, which is read-only, from its MANIFEST on; once more where a writer has
  * changed meanwhile what was to be read. Faults: those of freyja_open; then there is nothing
  * in the index. */
-freyja_status fj_follow_read(freyja *db, freyja_error *error);
+freyja_status fj_follow_read(fj_store *db, freyja_error *error);
+
+/* freyja_refresh */
+freyja_status fj_store_refresh(fj_store *db, bool *changed, freyja_error *error);
 
 /* OK, or CONFLICT for a read-only store beside a writer: for what goes through all files,
  * which that may change meanwhile. Faults: IO. */
-freyja_status fj_follow_check_alone(const freyja *db, freyja_error *error);
+freyja_status fj_follow_check_alone(const fj_store *db, freyja_error *error);
 
 #endif

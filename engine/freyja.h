@@ -49,13 +49,13 @@ typedef enum freyja_status {
   FREYJA_CORRUPT,  /* bytes on disk fail verification; error.path is the file, and the message
                       names the offset where it is not about the file as a whole */
   FREYJA_FULL,     /* no space, quota or file size left; nothing was written */
-  FREYJA_LOCKED,   /* another handle holds the store, in this process or another */
+  FREYJA_LOCKED,   /* another process has the store open for writing */
   FREYJA_READONLY, /* a write to a store opened read-only */
   FREYJA_POISONED, /* an earlier sync failed: no more writes until it is reopened */
   FREYJA_FORKED,   /* the handle belongs to the parent process */
   FREYJA_CLOSED,   /* the handle, or the store of an iterator, is closed */
   FREYJA_CONFLICT, /* a rewrite is under way, or a bulk load; what a serializable transaction
-                    * has read was changed
+                    * has read was changed; this process has the store open with other options
                     */
   FREYJA_LIMIT,    /* a key, value or setting is outside its limits; nothing was written */
   FREYJA_MEMORY,   /* no memory; nothing was written */
@@ -85,19 +85,24 @@ FREYJA_API bool freyja_is_fault(freyja_status status);
 
 /* ---- opening ---------------------------------------------------------- */
 
-typedef struct freyja freyja; /* an open store */
+/* What a thread has of an open store. A handle, and what was opened by it, are for one thread
+ * at a time; other threads open the store once more, and share it. */
+typedef struct freyja freyja;
 
 typedef enum freyja_io {
   FREYJA_IO_MMAP = 0, /* reads and appends through mapped files: fastest. A failing disk, or a
                          file that somebody else shortens, is a signal (SIGBUS). Takes
                          addresses: a segment_size for the file being written */
   FREYJA_IO_SYSCALL = 1, /* pread and pwrite: the same is an error */
+  FREYJA_IO_DEFAULT = 2, /* as the store is open in this process already, or else mapped */
 } freyja_io;
 
 typedef enum freyja_sync_mode {
   FREYJA_SYNC_INTERVAL = 0, /* at a write, when sync_ms have passed since the last sync */
   FREYJA_SYNC_NONE = 1,     /* at rotation, freyja_sync and freyja_close only */
   FREYJA_SYNC_ALWAYS = 2,   /* before each write returns */
+  FREYJA_SYNC_DEFAULT = 3,  /* as the store is open in this process already, or else the first,
+                               every FREYJA_SYNC_MS_DEFAULT */
 } freyja_sync_mode;
 
 struct fj_os;
@@ -110,12 +115,13 @@ typedef struct freyja_options {
                     not on the disk. A writer's open does */
   bool create;   /* true. Make the directory (the path's last level, mode 0700) and the store
                     (files: 0600) if missing. Any directory can become a store */
-  freyja_sync_mode sync_mode; /* FREYJA_SYNC_INTERVAL */
+  freyja_sync_mode sync_mode; /* FREYJA_SYNC_DEFAULT */
   uint32_t sync_ms;           /* FREYJA_SYNC_MS_DEFAULT; 1 to FREYJA_SYNC_MS_MAX */
-  uint32_t segment_size;      /* FREYJA_SEGMENT_SIZE_DEFAULT bytes; a segment, its header
+  uint32_t segment_size;      /* 0: as the store is open in this process already, or else
+                                 FREYJA_SEGMENT_SIZE_DEFAULT. Bytes; a segment, its header
                                  included, grows no larger; MIN to MAX above. May differ at
                                  each open; holds for segments begun from then on */
-  freyja_io io;               /* FREYJA_IO_MMAP */
+  freyja_io io;               /* FREYJA_IO_DEFAULT */
   uint32_t hash_bits;         /* 64. Top bits of the index's hash in use, 1 to 64; kept by the
                                  store from its creation on. Fewer only to test collisions: an
                                  open that finds too many of them (thousands of keys for
@@ -132,14 +138,19 @@ FREYJA_API void freyja_options_init(freyja_options *options);
  * LOCKED, FORMAT, LIMIT (an option), MEMORY, FULL (a torn tail needs room in lost/). Opening
  * read-only or without `create` what does not exist is IO (ENOENT). Damage within data files
  * does not prevent opening: see freyja_recovery and FREYJA_CORRUPT. Read-only also CONFLICT,
- * as freyja_refresh. */
+ * as freyja_refresh.
+ *
+ * A store that this process has open for writing is shared: the handles have one index and one
+ * log, whatever their paths are called, and calls of several threads take turns. CONFLICT if
+ * the options ask for another io, segment_size or sync than it has. What is opened read-only
+ * is a store of its own: see freyja_refresh. */
 FREYJA_API freyja_status freyja_open(const char *path, const freyja_options *options,
                                      freyja **out, freyja_error *error);
 
-/* Syncs and releases everything, even when it returns a fault (the first one
- * met; POISONED if an earlier sync failed). Iterators of the store turn inert; views stay
- * valid until released. NULL is allowed. In a forked child it releases without touching the
- * files. */
+/* Syncs, and releases everything with the last handle of a store, even when it returns a fault
+ * (the first one met; POISONED if an earlier sync failed). What was opened by this handle
+ * turns inert; views stay valid until released. NULL is allowed. In a forked child it releases
+ * without touching the files. */
 FREYJA_API freyja_status freyja_close(freyja *db, freyja_error *error);
 
 /* ---- reading and writing ---------------------------------------------- */
@@ -580,6 +591,10 @@ typedef struct freyja_pulse {
 } freyja_pulse;
 
 FREYJA_API void freyja_get_pulse(freyja *db, freyja_pulse *out);
+
+/* Whether it is this handle that is to maintain the store by itself, from now on: of those
+ * that ask, again and again, it is one. Another takes its place when it asks no more. */
+FREYJA_API bool freyja_take_charge(freyja *db);
 
 /* Microseconds from some moment on; never goes back. */
 FREYJA_API uint64_t freyja_timer(freyja *db);

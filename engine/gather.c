@@ -34,7 +34,7 @@ freyja_status fj_gather_open(fj_gather *g, fj_segment *segment, uint64_t capacit
   const fj_os *os = segment->os;
   uint64_t most = (segment->tail - FJ_SEGMENT_HEADER) / FJ_RECORD_HEADER;
   memset(g, 0, sizeof *g);
-  segment->references++;
+  fj_segment_retain(segment);
   g->segment = segment;
   g->capacity = most < capacity ? most + 1 : capacity; /* of no records, too, one */
   g->block = os->allocate(os->context, 2 * (size_t)g->capacity * sizeof *g->block);

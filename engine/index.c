@@ -33,7 +33,7 @@ void fj_index_destroy(fj_index *index) {
     fj_segment_detach(index->slots[i]);
     fj_segment_release(index->slots[i]);
   }
-  os->release(os->context, index->slots);
+  fj_index_free_table(index);
   os->release(os->context, index->ranks);
   os->release(os->context, index->damage);
   if (index->checkpoint != NULL) fj_checkpoint_close(index->checkpoint);
@@ -74,6 +74,7 @@ void fj_index_add_damage(fj_index *index, fj_segment *segment, uint64_t offset, 
   }
   if (!unknown) return;
   index->has_unknown = true;
+  fj_index_bar(index, FJ_BAR_UNKNOWN);
   index->unknown_rank = segment->rank;
   index->unknown_end = offset + size;
 }

@@ -26,9 +26,19 @@ typedef struct fj_damage {
   bool unknown; /* nobody can tell which keys it held */
 } fj_damage;
 
+/* Why nobody may read without a lock. */
+typedef enum fj_bar {
+  FJ_BAR_UNKNOWN = 1, /* whether a key is there depends on where damage is */
+  FJ_BAR_COMMIT = 2,  /* of what is committed as one a part can be seen */
+  FJ_BAR_ANEW = 4,    /* the keydir is made anew */
+} fj_bar;
+
 typedef struct fj_index {
   const fj_dir *dir;
   fj_pool pool;
+  fj_guard *guard; /* of those who read without a lock; NULL: nobody does */
+  uint32_t barred; /* fj_bar: why they must not, right now */
+  bool placing;    /* slots may lead behind the log's end: those of a commit that goes on */
   fj_keydir keydir;
   /* The segments by their number, which slots of the keydir tell, one reference each: those of
    * the log, and those that merges have retired and that are still read. A number whose
@@ -90,7 +100,18 @@ void fj_index_create(fj_index *index, const fj_dir *dir, const fj_identity *iden
 /* Releases all segments, of which views may keep some mapped. */
 void fj_index_destroy(fj_index *index);
 
+/* From now on who reads without a lock waits for the store; and no more. */
+static inline void fj_index_bar(fj_index *index, fj_bar why) {
+  fj_publish(&index->barred, index->barred | why);
+}
+static inline void fj_index_unbar(fj_index *index, fj_bar why) {
+  fj_publish(&index->barred, index->barred & ~(uint32_t)why);
+}
+
 /* ---- segments (segments.c) ---- */
+
+/* Frees the table of segments by their numbers. */
+void fj_index_free_table(fj_index *index);
 
 /* Makes room for so many more segments, so that adding them cannot fail. Faults: MEMORY,
  * LIMIT. */

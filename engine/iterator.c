@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "child.h"
 #include "detour.h"
 #include "positions.h"
 #include "sorted.h"
@@ -15,6 +16,7 @@ typedef struct fj_pin {
 } fj_pin;
 
 struct freyja_iterator {
+  fj_child child;
   fj_iterators *list; /* NULL once the store is closed */
   freyja_iterator *next, *previous;
   const fj_os *os;
@@ -70,13 +72,15 @@ static void let_go(freyja_iterator *it) {
   it->prefix = NULL;
 }
 
-void freyja_iterator_close(freyja_iterator *iterator) {
+void fj_iterator_close(freyja_iterator *iterator) {
   if (iterator == NULL) return;
   fj_index *index = iterator->list == NULL ? NULL : iterator->index;
   let_go(iterator);
   if (index != NULL && index->retired > 0) (void)fj_index_reap(index, true);
   iterator->os->release(iterator->os->context, iterator);
 }
+
+static void end(fj_child *child) { let_go((freyja_iterator *)child); }
 
 void fj_iterators_detach(fj_iterators *list) {
   while (list->first != NULL) let_go(list->first);
@@ -102,7 +106,7 @@ static freyja_status pin_segments(freyja_iterator *it, freyja_error *error) {
   for (uint32_t i = 0; i < index->count; i++) {
     fj_segment *segment = index->ranks[i];
     if (segment->missing) continue;
-    segment->references++;
+    fj_segment_retain(segment);
     segment->pins++;
     it->pins[it->pin_count].segment = segment;
     it->pins[it->pin_count++].end = segment->tail;
@@ -370,6 +374,7 @@ freyja_status fj_iterator_create(fj_iterators *list, fj_index *index,
     return fj_fail_memory(error, "iterate");
   }
   memset(it, 0, sizeof *it);
+  it->child.end = end;
   if (overlay != NULL) it->overlay = *overlay;
   it->os = os;
   it->index = index;
@@ -390,13 +395,13 @@ freyja_status fj_iterator_create(fj_iterators *list, fj_index *index,
   freyja_status status = copy_prefix(it, options->prefix, error);
   if (status == FREYJA_OK) status = pin_segments(it, error);
   if (status == FREYJA_OK && it->in_key_order) status = collect(it, error);
-  if (status != FREYJA_OK) freyja_iterator_close(it);
+  if (status != FREYJA_OK) fj_iterator_close(it);
   else *out = it;
   return status;
 }
 
-freyja_status freyja_iterator_next(freyja_iterator *iterator, freyja_entry *entry,
-                                   freyja_error *error) {
+freyja_status fj_iterator_next(freyja_iterator *iterator, freyja_entry *entry,
+                               freyja_error *error) {
   if (iterator->list == NULL) {
     if (iterator->told_closed) return FREYJA_END;
     iterator->told_closed = true;

@@ -41,6 +41,10 @@ freyja_status fj_iterator_create(fj_iterators *list, fj_index *index,
                                  const fj_overlay *overlay, freyja_iterator **out,
                                  freyja_error *error);
 
+freyja_status fj_iterator_next(freyja_iterator *iterator, freyja_entry *entry,
+                               freyja_error *error);
+void fj_iterator_close(freyja_iterator *iterator);
+
 /* Makes sure that the next so many fj_iterators_note cannot fail. Faults: MEMORY. */
 freyja_status fj_iterators_reserve(fj_iterators *list, uint64_t count, freyja_error *error);
 

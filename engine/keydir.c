@@ -21,9 +21,29 @@ static uint32_t overflow(uint32_t capacity) { return capacity < 512 ? 8 + capaci
 
 uint32_t fj_keydir_limit(uint32_t capacity) { return capacity + overflow(capacity); }
 
+/* The shard is there from now on: the one place that says so (K7). */
+static void set_shard(fj_shard *shard, fj_shard to) {
+  static const fj_slot empty; /* what other threads see of a shard that was never put into */
+  uint64_t version = shard->version + 1;
+  fj_view_of_shard *seen = &shard->seen[version & 1];
+  shard->slots = to.slots;
+  shard->capacity = to.capacity;
+  shard->limit = to.limit;
+  shard->count = to.count;
+  fj_publish(&seen->slots, to.capacity == 0 ? &empty : to.slots);
+  fj_publish(&seen->capacity, (uint64_t)to.capacity);
+  fj_publish(&shard->version, version);
+}
+
+static void clear_shards(fj_keydir *keydir) {
+  static const fj_shard none;
+  for (uint32_t i = 0; i < FJ_SHARDS; i++) set_shard(&keydir->shards[i], none);
+}
+
 void fj_keydir_create(fj_keydir *keydir, const fj_os *os, uint32_t hash_bits) {
   assert(hash_bits >= 1 && hash_bits <= 64);
   memset(keydir, 0, sizeof *keydir);
+  clear_shards(keydir);
   keydir->os = os;
   keydir->hash_mask = hash_bits == 64 ? UINT64_MAX : ~(UINT64_MAX >> hash_bits);
 }
@@ -33,10 +53,41 @@ static void region_destroy(const fj_os *os, fj_region *region) {
   memset(region, 0, sizeof *region);
 }
 
+/* Gives the addresses of retired regions back, where no reader is left in them. */
+static void reap(fj_keydir *keydir) {
+  for (uint32_t i = 0; i < FJ_RETIRED_MAX; i++)
+    if (keydir->retired[i].slots != NULL &&
+        fj_guard_is_past(keydir->guard, keydir->retired[i].retired))
+      region_destroy(keydir->os, &keydir->retired[i]);
+}
+
+/* The region, in which no shard is any more, goes: its pages at once, its addresses when
+ * nobody can be looking there. */
+static void retire(fj_keydir *keydir, fj_region *region) {
+  if (region->slots == NULL) return;
+  region->retired = fj_guard_advance(keydir->guard);
+  reap(keydir);
+  if (fj_guard_is_past(keydir->guard, region->retired)) {
+    region_destroy(keydir->os, region);
+    return;
+  }
+  uint32_t i = 0;
+  while (i < FJ_RETIRED_MAX && keydir->retired[i].slots != NULL) i++;
+  if (i == FJ_RETIRED_MAX) { /* a reader has slept while the keydir grew by so many steps */
+    fj_guard_wait(keydir->guard);
+    reap(keydir);
+    i = 0;
+  }
+  keydir->os->discard_pages(keydir->os->context, region->slots, region->bytes);
+  keydir->retired[i] = *region;
+  memset(region, 0, sizeof *region);
+}
+
 void fj_keydir_destroy(fj_keydir *keydir) {
-  region_destroy(keydir->os, &keydir->region);
-  region_destroy(keydir->os, &keydir->old);
-  memset(keydir->shards, 0, sizeof keydir->shards);
+  clear_shards(keydir);
+  retire(keydir, &keydir->region);
+  retire(keydir, &keydir->old);
+  reap(keydir);
   keydir->count = keydir->count_max = 0;
   keydir->absent = 0;
 }
@@ -79,7 +130,7 @@ static bool move_shard(fj_keydir *keydir, uint32_t number) {
     memset(target.slots, 0, target.limit * sizeof *target.slots);
     return false;
   }
-  *shard = target;
+  set_shard(shard, target);
   return true;
 }
 
@@ -99,7 +150,7 @@ static bool move_next(fj_keydir *keydir) {
   if (keydir->moved < FJ_SHARDS && !move_shard(keydir, keydir->moved)) return false;
   if (keydir->moved < FJ_SHARDS) keydir->moved++;
   discard_behind(keydir);
-  if (keydir->moved == FJ_SHARDS) region_destroy(keydir->os, &keydir->old);
+  if (keydir->moved == FJ_SHARDS) retire(keydir, &keydir->old);
   return true;
 }
 
@@ -148,13 +199,13 @@ static freyja_status rebuild(fj_keydir *keydir, uint64_t capacity, freyja_error 
              (keydir->shards[i].count == 0 || spread(&keydir->shards[i], &shards[i]));
     }
     if (fits) {
-      memcpy(keydir->shards, shards, sizeof shards);
+      for (uint32_t i = 0; i < FJ_SHARDS; i++) set_shard(&keydir->shards[i], shards[i]);
       break;
     }
     region_destroy(keydir->os, &grown);
   }
-  region_destroy(keydir->os, &keydir->old);
-  region_destroy(keydir->os, &keydir->region);
+  retire(keydir, &keydir->old);
+  retire(keydir, &keydir->region);
   keydir->region = grown;
   keydir->count_max = fill(grown.capacity);
   return FREYJA_OK;
@@ -173,7 +224,7 @@ static freyja_status grow(fj_keydir *keydir, uint32_t number, freyja_error *erro
     freyja_status status = begin_region(keydir, next_capacity(keydir->region.capacity), error);
     if (status != FREYJA_OK) return status;
     for (uint32_t i = 0; first && i < FJ_SHARDS; i++)
-      keydir->shards[i] = shard_in(&keydir->region, i, 0);
+      set_shard(&keydir->shards[i], shard_in(&keydir->region, i, 0));
   }
   if (keydir->old.slots == NULL) return FREYJA_OK;
   /* The shard of the insert needs the room first; then one in turn. */
@@ -222,7 +273,7 @@ void fj_keydir_expect(fj_keydir *keydir, uint64_t more) {
   while (fill((uint32_t)capacity) < keydir->count + more) capacity += capacity / 64 + 1;
   if (begin_region(keydir, capacity, NULL) != FREYJA_OK) return;
   for (uint32_t i = 0; first && i < FJ_SHARDS; i++)
-    keydir->shards[i] = shard_in(&keydir->region, i, 0);
+    set_shard(&keydir->shards[i], shard_in(&keydir->region, i, 0));
   while (keydir->old.slots != NULL)
     if (!move_next(keydir)) return;
 }
@@ -239,26 +290,39 @@ void fj_keydir_fit(fj_keydir *keydir) {
 
 /* ---- changing ------------------------------------------------------------ */
 
+/* K7 */
+static void set_slot(fj_slot *slot, uint64_t hash, uint64_t word) {
+  fj_publish(&slot->hash, hash);
+  fj_publish(&slot->word, word);
+}
+
 void fj_keydir_insert(fj_keydir *keydir, fj_place place, uint64_t hash, uint64_t word) {
   assert(word != 0);            /* K3 */
   assert(place.gap->word == 0); /* reserved, and nothing changed since */
-  fj_slot *slot = place.slot;
-  memmove(slot + 1, slot, (size_t)(place.gap - slot) * sizeof *slot); /* K1 */
-  slot->hash = hash;
-  slot->word = word;
+  for (fj_slot *slot = place.gap; slot != place.slot; slot--) /* K1 */
+    set_slot(slot, slot[-1].hash, slot[-1].word);
+  set_slot(place.slot, hash, word);
   place.shard->count++;
   keydir->count++;
+}
+
+/* Something goes to where a search may have passed already. */
+static void change_version(fj_shard *shard) {
+  fj_publish(&shard->version, shard->version + 2);
 }
 
 void fj_keydir_delete(fj_keydir *keydir, fj_place place) {
   fj_slot *slot = place.slot;
   assert(slot->word != 0);
   /* Pull back what was pushed, up to the first slot that is where it belongs (K2). */
-  fj_slot *end = slot + 1;
-  while (end->word != 0 && fj_shard_home(place.shard, end->hash) != end) end++;
-  memmove(slot, slot + 1, (size_t)(end - slot - 1) * sizeof *slot);
-  end[-1].hash = 0;
-  end[-1].word = 0;
+  while (slot[1].word != 0 && fj_shard_home(place.shard, slot[1].hash) != slot + 1) {
+    change_version(place.shard);
+    set_slot(slot, slot[1].hash, slot[1].word);
+    slot++;
+  }
+  change_version(place.shard);
+  fj_publish(&slot->word, 0);
+  fj_publish(&slot->hash, 0);
   place.shard->count--;
   keydir->count--;
 }
@@ -320,8 +384,9 @@ freyja_status fj_keydir_adopt(fj_keydir *keydir, uint32_t capacity,
   keydir->bring = bring;
   keydir->source = source;
   for (uint32_t i = 0; i < FJ_SHARDS; i++) {
-    keydir->shards[i] = shard_in(&keydir->region, i, counts[i]);
-    keydir->shards[i].slots = NULL;
+    fj_shard absent = shard_in(&keydir->region, i, counts[i]);
+    absent.slots = NULL;
+    set_shard(&keydir->shards[i], absent);
     keydir->count += counts[i];
   }
   keydir->absent = FJ_SHARDS;
@@ -338,14 +403,23 @@ const char *fj_keydir_admit(fj_keydir *keydir, uint32_t number, fj_visit_slot vi
   assert(shard->slots == NULL && keydir->absent > 0);
   shard->slots = fj_keydir_room(keydir, number);
   const char *wrong = check_shard(keydir, number, visit, argument);
-  if (wrong == NULL) keydir->absent--;
-  else shard->slots = NULL;
-  return wrong;
+  if (wrong != NULL) {
+    shard->slots = NULL;
+    return wrong;
+  }
+  keydir->absent--;
+  return NULL;
+}
+
+void fj_keydir_show(fj_keydir *keydir, uint32_t number) {
+  set_shard(&keydir->shards[number], keydir->shards[number]);
 }
 
 void fj_keydir_forget(fj_keydir *keydir) {
+  static const fj_shard unknown = {.capacity = 1};
   uint64_t count = keydir->count;
   fj_keydir_destroy(keydir);
+  for (uint32_t i = 0; i < FJ_SHARDS; i++) set_shard(&keydir->shards[i], unknown);
   keydir->count = count;
   keydir->absent = FJ_SHARDS;
 }

@@ -26,16 +26,26 @@
  * A keydir may be taken over from where it was written (fj_keydir_adopt). Its shards are then
  * absent until they are needed: `slots` is NULL, and a source brings them.
  *
+ * Other threads look for keys without a lock (fj_keydir_seek), while one changes the keydir:
+ *
+ * K7  Slots change one after the other, each by its hash first and then its word. What an
+ *     insert pushes is at its new place before it goes from the old one, so that a search,
+ *     which goes the same way, meets it. What a deletion pulls back it may miss, and what
+ * moves to another region: then the shard's version has changed, for it does before each such
+ *     step.
+ *
  * K6  Before a shard is looked at, fj_keydir_ready or fj_keydir_bring_all has said OK; after
  *     the latter none is absent any more. Nothing grows while one is. */
 #ifndef FJ_KEYDIR_H
 #define FJ_KEYDIR_H
 
 #include "error.h"
+#include "guard.h"
 #include "record.h"
 
 #define FJ_SHARD_BITS 8u
 #define FJ_SHARDS (1u << FJ_SHARD_BITS)
+#define FJ_RETIRED_MAX 16u                  /* regions that wait for their readers */
 #define FJ_CAPACITY_MAX (UINT32_C(1) << 30) /* places of a shard */
 
 /* A slot's word: flags, a coarse size and a position.
@@ -53,11 +63,19 @@ typedef struct fj_slot {
   uint64_t word; /* 0: empty */
 } fj_slot;
 
+/* Where a shard is, for other threads. */
+typedef struct fj_view_of_shard {
+  const fj_slot *slots; /* NULL: who is in the store has to look */
+  uint64_t capacity;
+} fj_view_of_shard;
+
 typedef struct fj_shard {
   fj_slot *slots;    /* limit of them; NULL while absent, or the keydir was never put into */
   uint32_t capacity; /* places that hashes belong to */
   uint32_t limit;    /* slots: capacity and room for what is pushed over the end */
   uint32_t count;    /* used slots */
+  uint64_t version;  /* K7; odd or even says which of the two is so */
+  fj_view_of_shard seen[2];
 } fj_shard;
 
 /* The memory of all shards: shard i begins at slot i * limit. */
@@ -65,6 +83,7 @@ typedef struct fj_region {
   fj_slot *slots;
   size_t bytes;
   size_t discarded;  /* bytes at its beginning that went back to the system */
+  uint64_t retired;  /* the epoch since which nobody comes to it any more (guard.h) */
   uint32_t capacity; /* of each shard */
   uint32_t limit;
 } fj_region;
@@ -75,13 +94,15 @@ typedef freyja_status (*fj_bring_shard)(void *source, uint32_t number, freyja_er
 
 typedef struct fj_keydir {
   const fj_os *os;
-  uint64_t hash_mask; /* bits of a key's hash that are in use */
-  uint64_t count;     /* used slots of all shards */
-  uint64_t count_max; /* count at which it grows */
-  fj_region region;   /* the newest */
-  fj_region old;      /* while shards move over; slots NULL otherwise */
-  uint32_t moved;     /* K5 */
-  uint32_t absent;    /* shards that are */
+  fj_guard *guard;                   /* of those who look without a lock; NULL: nobody does */
+  uint64_t hash_mask;                /* bits of a key's hash that are in use */
+  uint64_t count;                    /* used slots of all shards */
+  uint64_t count_max;                /* count at which it grows */
+  fj_region region;                  /* the newest */
+  fj_region old;                     /* while shards move over; slots NULL otherwise */
+  fj_region retired[FJ_RETIRED_MAX]; /* whose pages went back, and whose addresses have to */
+  uint32_t moved;                    /* K5 */
+  uint32_t absent;                   /* shards that are */
   fj_bring_shard bring;
   void *source; /* its first argument */
   fj_shard shards[FJ_SHARDS];
@@ -150,6 +171,47 @@ static inline fj_slot *fj_shard_home(const fj_shard *shard, uint64_t hash) {
   return shard->slots + (fraction * shard->capacity >> 32);
 }
 
+/* ---- without a lock ---------------------------------------------------------- */
+
+/* A search by another thread, within a guard. */
+typedef struct fj_seek {
+  const fj_shard *shard;
+  const fj_slot *next;
+  uint64_t hash, version;
+} fj_seek;
+
+/* Begins at the first place where the hash may be; false if the shard is changing right now,
+ * or who is in the store has to look. */
+static inline bool fj_seek_begin(fj_seek *seek, const fj_keydir *keydir, uint64_t hash) {
+  seek->shard = &keydir->shards[hash >> (64 - FJ_SHARD_BITS)];
+  seek->hash = hash;
+  seek->version = fj_observe(&seek->shard->version);
+  const fj_view_of_shard *seen = &seek->shard->seen[seek->version & 1];
+  const fj_slot *slots = fj_observe(&seen->slots);
+  uint64_t capacity = fj_observe(&seen->capacity);
+  if (slots == NULL || fj_glance(&seek->shard->version) != seek->version) return false;
+  seek->next = slots + ((hash << FJ_SHARD_BITS >> 32) * capacity >> 32);
+  return true;
+}
+
+/* The word of the next slot with that hash; 0 if there is none. */
+static inline uint64_t fj_seek_next(fj_seek *seek) {
+  for (;; seek->next++) {
+    uint64_t word = fj_observe(&seek->next->word);
+    if (word == 0) return 0;
+    uint64_t hash = fj_observe(&seek->next->hash);
+    if (hash > seek->hash) return 0;
+    if (hash < seek->hash) continue;
+    seek->next++;
+    return word;
+  }
+}
+
+/* Whether a search in vain has not missed anything (K7). */
+static inline bool fj_seek_is_sure(const fj_seek *seek) {
+  return fj_glance(&seek->shard->version) == seek->version;
+}
+
 /* Asks for the memory that finding the hash will read. As a function GCC takes it for one
  * without effect, of which it leaves out the calls. */
 __attribute__((always_inline)) static inline void fj_keydir_prefetch(fj_keydir *keydir,
@@ -203,6 +265,9 @@ typedef void (*fj_visit_slot)(void *argument, const fj_slot *slot);
 const char *fj_keydir_admit(fj_keydir *keydir, uint32_t number, fj_visit_slot visit,
                             void *argument);
 
+/* What was admitted is for other threads, too, from now on. */
+void fj_keydir_show(fj_keydir *keydir, uint32_t number);
+
 /* Forgets all but how many keys there are; all is absent, and the source knows what there
  * was. */
 void fj_keydir_forget(fj_keydir *keydir);
@@ -253,7 +318,7 @@ void fj_keydir_insert(fj_keydir *keydir, fj_place place, uint64_t hash, uint64_t
 
 /* Points the slot at another record. */
 static inline void fj_keydir_replace(fj_place place, uint64_t word) {
-  place.slot->word = word;
+  fj_publish(&place.slot->word, word);
 }
 
 void fj_keydir_delete(fj_keydir *keydir, fj_place place);

@@ -12,6 +12,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "load.h"
+
+#include "child.h"
 #include "entries.h"
 #include "outputs.h"
 
@@ -25,7 +28,8 @@ typedef struct fj_replaced {
 } fj_replaced;
 
 struct freyja_load {
-  freyja *db; /* NULL once it has ended, or the store is closed */
+  fj_child child;
+  fj_store *db; /* NULL once it has ended, or the store is closed */
   const fj_os *os;
   fj_outputs out;
   fj_entries entries; /* words: the segment is the output's number, until place_all */
@@ -57,17 +61,15 @@ static void abandon(freyja_load *load) {
   let_go(load);
 }
 
-void fj_store_end_load(freyja *db) {
-  if (db->load != NULL) abandon(db->load);
-}
+static void end(fj_child *child) { abandon((freyja_load *)child); }
 
-void freyja_load_close(freyja_load *load) {
+void fj_load_close(freyja_load *load) {
   if (load == NULL) return;
   abandon(load);
   load->os->release(load->os->context, load);
 }
 
-freyja_status freyja_load_open(freyja *db, freyja_load **out, freyja_error *error) {
+freyja_status fj_load_open(fj_store *db, freyja_load **out, freyja_error *error) {
   const fj_os *os = db->dir.os;
   *out = NULL;
   freyja_status status = fj_store_check_put(db, error);
@@ -75,6 +77,7 @@ freyja_status freyja_load_open(freyja *db, freyja_load **out, freyja_error *erro
   freyja_load *load = os->allocate(os->context, sizeof *load);
   if (load == NULL) return fj_fail_memory(error, "load records");
   memset(load, 0, sizeof *load);
+  load->child.end = end;
   load->db = db;
   load->os = os;
   load->timestamp = db->index.last_timestamp;
@@ -111,7 +114,7 @@ static freyja_status set_times(freyja_load *load, fj_draft *draft, uint64_t ttl,
   fj_clock *clock = &load->db->index.clock;
   bool asks = ttl != 0 || load->entries.count % CLOCK_EVERY == 0;
   /* Otherwise the time that was told last will do: nobody has seen a later one. */
-  uint64_t now = asks ? fj_clock_now(clock) : clock->time;
+  uint64_t now = asks ? fj_clock_now(clock) : fj_clock_told(clock);
   if (load->timestamp == UINT64_MAX)
     return fj_fail(error, FREYJA_LIMIT, load->db->dir.path, "there are no more timestamps");
   draft->timestamp = now > load->timestamp ? now : load->timestamp + 1;
@@ -130,9 +133,9 @@ static freyja_status add_record(freyja_load *load, fj_draft *draft, freyja_error
   return fj_entries_add(&load->entries, hash, word, error);
 }
 
-freyja_status freyja_load_put(freyja_load *load, const void *key, size_t key_size,
-                              const void *value, size_t value_size, uint64_t ttl,
-                              freyja_error *error) {
+freyja_status fj_load_put(freyja_load *load, const void *key, size_t key_size,
+                          const void *value, size_t value_size, uint64_t ttl,
+                          freyja_error *error) {
   uint8_t flags = ttl == 0 ? 0 : FJ_FLAG_EXPIRES;
   freyja_status status = check(load, error);
   if (status == FREYJA_OK)
@@ -283,7 +286,7 @@ static void remove_slots(freyja_load *load) {
 
 /* Writes the MANIFEST with the load's segments below the active one, which is empty. */
 static freyja_status write_manifest(freyja_load *load, freyja_error *error) {
-  freyja *db = load->db;
+  fj_store *db = load->db;
   fj_manifest *manifest = &db->manifest;
   uint32_t count = load->out.count, last = manifest->count - 1;
   fj_manifest_entry active = manifest->entries[last];
@@ -303,7 +306,7 @@ static freyja_status write_manifest(freyja_load *load, freyja_error *error) {
 
 /* Moves the slots of what was replaced; cannot fail. */
 static void publish(freyja_load *load) {
-  freyja *db = load->db;
+  fj_store *db = load->db;
   fj_index *index = &db->index;
   for (uint64_t i = 0; i < load->replaced_count; i++) {
     const fj_replaced *r = &load->replaced[i];
@@ -324,10 +327,10 @@ static void publish(freyja_load *load) {
 
 /* Makes the active segment one without records, and room for the load's segments. */
 static freyja_status prepare(freyja_load *load, freyja_error *error) {
-  freyja *db = load->db;
+  fj_store *db = load->db;
   freyja_status status = fj_outputs_seal(&load->out, error);
   if (status == FREYJA_OK && db->active->tail > FJ_SEGMENT_HEADER)
-    status = fj_store_rotate(db, error);
+    status = fj_store_begin_segment(db, error);
   if (status == FREYJA_OK) status = fj_index_grow(&db->index, load->out.count, error);
   if (status == FREYJA_OK)
     status = fj_manifest_grow(&db->dir, &db->manifest, load->out.count, error);
@@ -335,9 +338,10 @@ static freyja_status prepare(freyja_load *load, freyja_error *error) {
 }
 
 static freyja_status commit(freyja_load *load, freyja_error *error) {
-  freyja *db = load->db;
+  fj_store *db = load->db;
   freyja_status status = prepare(load, error);
   if (status != FREYJA_OK) return status;
+  for (uint32_t i = 0; i < load->out.count; i++) load->out.list[i]->hidden = true; /* Z1 */
   fj_index_number(&db->index, load->out.list, load->out.count);
   status = place_all(load, error);
   if (status == FREYJA_OK && db->iterators.first != NULL)
@@ -346,17 +350,21 @@ static freyja_status commit(freyja_load *load, freyja_error *error) {
   if (status != FREYJA_OK) {
     remove_slots(load);
     fj_keydir_fit(&db->index.keydir);
+    fj_guard_wait(db->index.guard);
     fj_index_unnumber(&db->index, load->out.list, load->out.count);
     return status;
   }
   fj_index_add_below(&db->index, load->out.list, load->out.count);
+  fj_index_bar(&db->index, FJ_BAR_COMMIT);
+  for (uint32_t i = 0; i < load->out.count; i++) fj_note(&load->out.list[i]->hidden, false);
   publish(load);
+  fj_index_unbar(&db->index, FJ_BAR_COMMIT);
   fj_keydir_fit(&db->index.keydir); /* there may be fewer keys than records */
   load->out.count = 0;              /* the references are the index's now */
   return FREYJA_OK;
 }
 
-freyja_status freyja_load_commit(freyja_load *load, freyja_error *error) {
+freyja_status fj_load_commit(freyja_load *load, freyja_error *error) {
   freyja_status status = check(load, error);
   if (status != FREYJA_OK) return status;
   if (load->entries.count > 0) status = pass_fault(load, commit(load, error));

@@ -1,4 +1,4 @@
-/* maintain.c - what maintenance asks for of a store: hint files, checkpoints, and time. */
+/* maintain.c - what maintenance asks for of a store: hint files and checkpoints. */
 #include <inttypes.h>
 
 #include "checkpointer.h"
@@ -15,7 +15,7 @@ static uint64_t find_damage(const fj_index *index, uint64_t id) {
 
 /* A hint file, or a KEYDIR, would hide damage from the next open, which knows of it by
  * reading. */
-static freyja_status fail_damaged(const freyja *db, const fj_segment *segment,
+static freyja_status fail_damaged(const fj_store *db, const fj_segment *segment,
                                   const char *what, freyja_error *error) {
   char name[FJ_NAME_MAX];
   fj_segment_name(name, segment->id);
@@ -25,7 +25,7 @@ static freyja_status fail_damaged(const freyja *db, const fj_segment *segment,
 }
 
 /* Begins a hint file by steps, in place of what was begun before. */
-static freyja_status begin_hinting(freyja *db, fj_segment *segment, freyja_error *error) {
+static freyja_status begin_hinting(fj_store *db, fj_segment *segment, freyja_error *error) {
   const fj_os *os = db->dir.os;
   fj_store_end_hinting(db);
   if (segment->damaged)
@@ -35,7 +35,7 @@ static freyja_status begin_hinting(freyja *db, fj_segment *segment, freyja_error
   return fj_hint_writer_open(db->hinting, segment, FJ_GATHER_ENTRIES, error);
 }
 
-void fj_store_end_hinting(freyja *db) {
+void fj_store_end_hinting(fj_store *db) {
   const fj_os *os = db->dir.os;
   if (db->hinting == NULL) return;
   if (!fj_store_is_process(db) && db->hinting->file >= 0) { /* the parent's, which goes on */
@@ -47,7 +47,8 @@ void fj_store_end_hinting(freyja *db) {
   db->hinting = NULL;
 }
 
-freyja_status freyja_hint_step(freyja *db, uint64_t id, uint64_t bytes, freyja_error *error) {
+freyja_status fj_store_hint_step(fj_store *db, uint64_t id, uint64_t bytes,
+                                 freyja_error *error) {
   bool done = false;
   freyja_status status = fj_store_check_write(db, error);
   if (status != FREYJA_OK) return status;
@@ -63,19 +64,11 @@ freyja_status freyja_hint_step(freyja *db, uint64_t id, uint64_t bytes, freyja_e
   return status == FREYJA_OK ? FREYJA_END : status;
 }
 
-freyja_status freyja_hint(freyja *db, uint64_t id, freyja_error *error) {
+freyja_status fj_store_hint(fj_store *db, uint64_t id, freyja_error *error) {
   if (fj_store_is_process(db)) fj_store_end_hinting(db);
   freyja_status status = FREYJA_OK;
-  while (status == FREYJA_OK) status = freyja_hint_step(db, id, UINT64_MAX, error);
+  while (status == FREYJA_OK) status = fj_store_hint_step(db, id, UINT64_MAX, error);
   return status == FREYJA_END ? FREYJA_OK : status;
-}
-
-/* ---- pace ------------------------------------------------------------------ */
-
-uint64_t freyja_timer(freyja *db) { return db->dir.os->timer(db->dir.os->context); }
-
-void freyja_sleep(freyja *db, uint64_t microseconds) {
-  db->dir.os->sleep(db->dir.os->context, microseconds);
 }
 
 /* ---- the KEYDIR -------------------------------------------------------------- */
@@ -115,7 +108,7 @@ static bool has_moved(const fj_index *index) {
 }
 
 /* C2: the mark of the log, which is synced. */
-static freyja_status confirm_mark(freyja *db, freyja_error *error) {
+static freyja_status confirm_mark(fj_store *db, freyja_error *error) {
   bool poison = false;
   db->syncs++;
   freyja_status status = fj_segment_confirm(db->active, &poison, error);
@@ -123,7 +116,7 @@ static freyja_status confirm_mark(freyja *db, freyja_error *error) {
   return status;
 }
 
-freyja_status freyja_checkpoint(freyja *db, freyja_error *error) {
+freyja_status fj_store_checkpoint(fj_store *db, freyja_error *error) {
   fj_index *index = &db->index;
   freyja_status status = fj_store_check_write(db, error);
   if (status != FREYJA_OK) return status;
@@ -138,7 +131,7 @@ freyja_status freyja_checkpoint(freyja *db, freyja_error *error) {
   return fj_checkpoint_write(index, db->manifest.generation, error);
 }
 
-void fj_store_checkpoint(freyja *db) {
+void fj_store_leave_checkpoint(fj_store *db) {
   fj_index *index = &db->index;
   uint64_t uncovered = count_uncovered(index);
   if (uncovered < WORTH) return;

@@ -1,6 +1,6 @@
 /* os.c - the operating system: Linux, and what of it is POSIX elsewhere. The
- * only file of the engine that makes system calls. No state but a bound that saves a call, and
- * the count of forks. */
+ * only file of the engine that makes system calls. No state but a bound that saves a call, the
+ * count of forks, and whether there is a barrier for all threads. */
 #include "os.h"
 
 #include <dirent.h>
@@ -16,9 +16,14 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifdef SYS_membarrier
+#include <linux/membarrier.h>
+#endif
 
 #define HUGE_PAGE ((size_t)2 << 20) /* bytes; a hint */
 #define WRITE_PARTS_MAX 8u /* pieces of one write: header, key, value, padding and room */
@@ -377,6 +382,28 @@ static uint32_t os_process(void *context) {
   return (uint32_t)getpid();
 }
 
+#ifdef SYS_membarrier
+static bool barrier_is_there;
+
+static void register_barrier(void) {
+  barrier_is_there =
+      syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+static int os_barrier(void *context) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  (void)context;
+  (void)pthread_once(&once, register_barrier);
+  if (!barrier_is_there) return -ENOSYS;
+  return result((int)syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0));
+}
+#else
+static int os_barrier(void *context) {
+  (void)context;
+  return -ENOSYS;
+}
+#endif
+
 static const volatile uint32_t *os_fork_guard(void *context) {
 #ifdef MADV_WIPEONFORK
   size_t size = (size_t)sysconf(_SC_PAGESIZE);
@@ -451,6 +478,7 @@ static const fj_os real_os = {
     .sleep = os_sleep,
     .random = os_random,
     .process = os_process,
+    .barrier = os_barrier,
     .fork_guard = os_fork_guard,
     .release_fork_guard = os_release_fork_guard,
     .forks = os_forks,

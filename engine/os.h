@@ -94,6 +94,9 @@ struct fj_os {
   void (*sleep)(void *context, uint64_t microseconds); /* returns when they have passed */
   int (*random)(void *context, void *buffer, size_t size);
   uint32_t (*process)(void *context); /* the process's id */
+  /* All threads of this process have passed a memory barrier when it returns; -ENOSYS or
+   * another if that cannot be had. */
+  int (*barrier)(void *context);
   /* A word that is 1 in this process and 0 in its forked children; NULL if that
    * cannot be had, and then process() tells. */
   const volatile uint32_t *(*fork_guard)(void *context);

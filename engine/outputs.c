@@ -5,7 +5,7 @@
 
 #define BLOCK (256u << 10) /* bytes of records that are written at once */
 
-void fj_outputs_open(fj_outputs *outputs, freyja *db, const char *doing) {
+void fj_outputs_open(fj_outputs *outputs, fj_store *db, const char *doing) {
   memset(outputs, 0, sizeof *outputs);
   outputs->db = db;
   outputs->os = db->dir.os;
@@ -49,7 +49,7 @@ static freyja_status grow(fj_outputs *outputs, freyja_error *error) {
 /* Makes sure of an output with room for a record of that size, which may come from a time with
  * larger segments. */
 static freyja_status find_room(fj_outputs *outputs, uint64_t size, freyja_error *error) {
-  freyja *db = outputs->db;
+  fj_store *db = outputs->db;
   fj_segment *output = fj_outputs_last(outputs);
   uint64_t limit = db->options.segment_size;
   if (output != NULL && fj_segment_fits(output, outputs->block_size + size)) return FREYJA_OK;
@@ -136,7 +136,7 @@ freyja_status fj_outputs_patch(fj_outputs *outputs, const fj_segment *output,
 }
 
 void fj_outputs_remove(fj_outputs *outputs) {
-  const freyja *db = outputs->db;
+  const fj_store *db = outputs->db;
   for (uint32_t i = 0; i < outputs->count; i++) {
     char name[FJ_NAME_MAX];
     fj_segment_name(name, outputs->list[i]->id);

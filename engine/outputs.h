@@ -7,7 +7,7 @@
 #include "store.h"
 
 typedef struct fj_outputs {
-  freyja *db;
+  fj_store *db;
   const fj_os *os;
   const char *doing; /* for faults: "merge segments" */
   fj_segment **list; /* a reference each, until an index takes it over */
@@ -21,7 +21,7 @@ typedef struct fj_outputs {
 } fj_outputs;
 
 /* None yet; `doing` stays the caller's. No allocation. */
-void fj_outputs_open(fj_outputs *outputs, freyja *db, const char *doing);
+void fj_outputs_open(fj_outputs *outputs, fj_store *db, const char *doing);
 
 /* Writes a record behind the others; the draft gets its header. *offset, which may be NULL,
  * gets its place in the last of the list. Faults: FULL, IO, MEMORY, LIMIT; then all are to be

@@ -12,7 +12,7 @@ typedef struct fj_block {
 /* Views tell their owner's kind by the lowest bit: 1 for a block. */
 #define OWNER_IS_BLOCK 1u
 
-freyja_status fj_store_find(freyja *db, const void *key, size_t key_size, uint64_t hash,
+freyja_status fj_store_find(fj_store *db, const void *key, size_t key_size, uint64_t hash,
                             bool whole, fj_found *found, freyja_error *error) {
   freyja_status status = fj_index_find(&db->index, key, key_size, hash, whole, found, error);
   if (status == FREYJA_NOTFOUND && !db->index.has_unknown) return status;
@@ -24,7 +24,7 @@ freyja_status fj_store_find(freyja *db, const void *key, size_t key_size, uint64
   return status;
 }
 
-static freyja_status find(freyja *db, const void *key, size_t key_size, bool whole,
+static freyja_status find(fj_store *db, const void *key, size_t key_size, bool whole,
                           fj_found *found, freyja_error *error) {
   found->block = NULL;
   if (!fj_store_is_process(db)) return fj_store_check_process(db, error);
@@ -33,8 +33,8 @@ static freyja_status find(freyja *db, const void *key, size_t key_size, bool who
   return fj_store_find(db, key, key_size, hash, whole, found, error);
 }
 
-freyja_status freyja_get(freyja *db, const void *key, size_t key_size, void *buffer,
-                         size_t capacity, size_t *value_size, freyja_error *error) {
+freyja_status fj_store_get(fj_store *db, const void *key, size_t key_size, void *buffer,
+                           size_t capacity, size_t *value_size, freyja_error *error) {
   fj_found found;
   freyja_status status = find(db, key, key_size, true, &found, error);
   if (status == FREYJA_OK) {
@@ -46,21 +46,22 @@ freyja_status freyja_get(freyja *db, const void *key, size_t key_size, void *buf
   return status;
 }
 
-freyja_status freyja_has(freyja *db, const void *key, size_t key_size, freyja_error *error) {
+freyja_status fj_store_has(fj_store *db, const void *key, size_t key_size,
+                           freyja_error *error) {
   fj_found found;
   freyja_status status = find(db, key, key_size, false, &found, error);
   fj_found_release(&found);
   return status;
 }
 
-freyja_status freyja_ttl(freyja *db, const void *key, size_t key_size, uint64_t *ttl,
-                         freyja_error *error) {
+freyja_status fj_store_get_ttl(fj_store *db, const void *key, size_t key_size, uint64_t *ttl,
+                               freyja_error *error) {
   fj_found found;
   *ttl = 0;
   freyja_status status = find(db, key, key_size, false, &found, error);
   if (status == FREYJA_OK) {
     uint64_t expiry = fj_record_expiry(&found.record);
-    uint64_t now = db->index.clock.time; /* as find() has seen it */
+    uint64_t now = fj_clock_told(&db->index.clock); /* as find() has seen it */
     if (expiry != 0) *ttl = expiry - now;
   }
   fj_found_release(&found);
@@ -76,7 +77,7 @@ freyja_status freyja_ttl(freyja *db, const void *key, size_t key_size, uint64_t 
   8u /* of a record that are asked for; more come by themselves, one after the other */
 
 /* Asks for the beginning of the record that the hash's first slot points to. */
-static void ask_for_record(freyja *db, uint64_t hash) {
+static void ask_for_record(fj_store *db, uint64_t hash) {
   fj_index *index = &db->index;
   fj_place place;
   if (!fj_keydir_find(&index->keydir, hash, &place)) return;
@@ -89,7 +90,7 @@ static void ask_for_record(freyja *db, uint64_t hash) {
 
 /* Asks for what finding the keys will read: the slots of all, and when these have come, the
  * records. */
-static void ask_for(freyja *db, const freyja_item *items, size_t count, uint64_t *hashes) {
+static void ask_for(fj_store *db, const freyja_item *items, size_t count, uint64_t *hashes) {
   fj_index *index = &db->index;
   for (size_t i = 0; i < count; i++) {
     bool possible = items[i].key_size <= FREYJA_KEY_SIZE_MAX;
@@ -100,7 +101,7 @@ static void ask_for(freyja *db, const freyja_item *items, size_t count, uint64_t
 }
 
 /* Copies the item's value behind the others, if it is there and fits. */
-static freyja_status get_item(freyja *db, freyja_item *item, uint64_t hash, uint8_t *buffer,
+static freyja_status get_item(fj_store *db, freyja_item *item, uint64_t hash, uint8_t *buffer,
                               size_t capacity, size_t *needed, freyja_error *error) {
   fj_found found;
   freyja_status status = FREYJA_NOTFOUND;
@@ -121,15 +122,15 @@ static freyja_status get_item(freyja *db, freyja_item *item, uint64_t hash, uint
 
 /* While it is held the store's time stands still: what is read meanwhile is of one moment,
  * also as to what expires. It then goes on from where it is. */
-static void hold_time(freyja *db, bool hold) {
+static void hold_time(fj_store *db, bool hold) {
   fj_clock *clock = &db->index.clock;
-  clock->held = false;
+  fj_note(&clock->held, false);
   if (hold) (void)fj_clock_now(clock);
-  clock->held = hold;
+  fj_note(&clock->held, hold);
 }
 
-freyja_status freyja_get_many(freyja *db, freyja_item *items, size_t count, void *buffer,
-                              size_t capacity, size_t *needed, freyja_error *error) {
+freyja_status fj_store_get_many(fj_store *db, freyja_item *items, size_t count, void *buffer,
+                                size_t capacity, size_t *needed, freyja_error *error) {
   uint64_t hashes[WINDOW];
   *needed = 0;
   freyja_status status = fj_store_check_process(db, error);
@@ -161,8 +162,8 @@ static freyja_status copy_to_block(const fj_found *found, freyja_view *view,
   return FREYJA_OK;
 }
 
-freyja_status freyja_get_view(freyja *db, const void *key, size_t key_size, freyja_view *view,
-                              freyja_error *error) {
+freyja_status fj_store_get_view(fj_store *db, const void *key, size_t key_size,
+                                freyja_view *view, freyja_error *error) {
   fj_found found;
   memset(view, 0, sizeof *view);
   freyja_status status = find(db, key, key_size, true, &found, error);
@@ -172,7 +173,7 @@ freyja_status freyja_get_view(freyja *db, const void *key, size_t key_size, frey
     view->data = found.record.value;
     view->size = found.record.value_size;
     view->owner = found.segment;
-    found.segment->references++;
+    fj_segment_retain(found.segment);
   }
   fj_found_release(&found);
   return status;
@@ -191,8 +192,8 @@ void freyja_view_release(freyja_view *view) {
 
 /* ---- iterators ------------------------------------------------------------ */
 
-freyja_status freyja_iterator_open(freyja *db, const freyja_iterator_options *options,
-                                   freyja_iterator **out, freyja_error *error) {
+freyja_status fj_store_iterate(fj_store *db, const freyja_iterator_options *options,
+                               freyja_iterator **out, freyja_error *error) {
   *out = NULL;
   freyja_status status = fj_store_check_process(db, error);
   if (status == FREYJA_OK) status = fj_keydir_bring_all(&db->index.keydir, error); /* K6 */

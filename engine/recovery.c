@@ -314,6 +314,7 @@ static freyja_status read_all_again(fj_index *index, fj_sources *sources,
                (rank == index->unknown_rank && end > index->unknown_end);
   if (unknown && later) {
     index->has_unknown = true;
+    fj_index_bar(index, FJ_BAR_UNKNOWN);
     index->unknown_rank = rank;
     index->unknown_end = end;
   }

@@ -220,7 +220,8 @@ static freyja_status write_record(fj_inspection *in, const fj_record *record,
   freyja_report *report = r->findings.report;
   bool chosen = is_chosen(r, in, key_hash);
   /* One that has expired leaves nothing, as a deletion does. */
-  bool put = record->kind == FJ_KIND_PUT && !fj_record_is_due(record, r->index.clock.time);
+  bool put =
+      record->kind == FJ_KIND_PUT && !fj_record_is_due(record, fj_clock_told(&r->index.clock));
   freyja_slice key = {record->key, record->key_size};
   freyja_slice value = {record->value, record->value_size};
   report->records += whole;

@@ -27,18 +27,18 @@ static void fill_segment(fj_segment *segment, freyja_segment *out) {
   out->has_hint = fj_hint_is_there(segment);
 }
 
-size_t freyja_get_segments(freyja *db, freyja_segment *out, size_t capacity) {
+size_t fj_store_get_segments(fj_store *db, freyja_segment *out, size_t capacity) {
   (void)fj_store_expire(db);
-  return freyja_peek_segments(db, out, capacity);
+  return fj_store_peek_segments(db, out, capacity);
 }
 
-size_t freyja_peek_segments(freyja *db, freyja_segment *out, size_t capacity) {
+size_t fj_store_peek_segments(fj_store *db, freyja_segment *out, size_t capacity) {
   for (size_t i = 0; i < db->index.count && i < capacity; i++)
     fill_segment(db->index.ranks[i], &out[i]);
   return db->index.count;
 }
 
-static void add_segments(const freyja *db, freyja_stats *out) {
+static void add_segments(const fj_store *db, freyja_stats *out) {
   for (uint32_t i = 0; i < db->index.count; i++) {
     freyja_segment segment;
     fill_segment(db->index.ranks[i], &segment);
@@ -54,7 +54,7 @@ static void add_segments(const freyja *db, freyja_stats *out) {
   }
 }
 
-void freyja_get_stats(freyja *db, freyja_stats *out) {
+void fj_store_get_stats(fj_store *db, freyja_stats *out) {
   static const char digits[] = "0123456789abcdef";
   memset(out, 0, sizeof *out);
   uint64_t expired = fj_store_expire(db);
@@ -81,7 +81,7 @@ void freyja_get_stats(freyja *db, freyja_stats *out) {
   out->recovery.checkpoint = db->index.checkpoint_fault;
 }
 
-void freyja_get_pulse(freyja *db, freyja_pulse *out) {
+void fj_store_get_pulse(fj_store *db, freyja_pulse *out) {
   fj_index *index = &db->index;
   memset(out, 0, sizeof *out);
   for (uint32_t i = 0; i < index->slot_count; i++) {
@@ -92,7 +92,7 @@ void freyja_get_pulse(freyja *db, freyja_pulse *out) {
   }
   if (db->rewrite != NULL) {
     freyja_progress progress;
-    freyja_rewrite_progress(db->rewrite, &progress);
+    fj_rewrite_progress(db->rewrite, &progress);
     if (!fj_rewrite_is_committed(db->rewrite))
       out->bytes += progress.written + progress.outputs * FJ_SEGMENT_HEADER;
   }

@@ -16,14 +16,14 @@ static int compare_ids(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-static freyja_status fail_id(const freyja *db, uint64_t id, const char *why,
+static freyja_status fail_id(const fj_store *db, uint64_t id, const char *why,
                              freyja_error *error) {
   return fj_fail(error, FREYJA_LIMIT, db->dir.path, "segment %" PRIu64 " %s", id, why);
 }
 
 /* Damage below the inputs is left there; in them it would be lost with the file; above them
  * there may be what makes a record dead that looks live. */
-static freyja_status check_input(const freyja *db, const fj_segment *segment,
+static freyja_status check_input(const fj_store *db, const fj_segment *segment,
                                  freyja_error *error) {
   const fj_index *index = &db->index;
   if (!segment->sealed)
@@ -42,7 +42,7 @@ static freyja_status check_input(const freyja *db, const fj_segment *segment,
 /* `sorted` has the ids asked for. */
 static freyja_status collect_inputs(freyja_rewrite *rewrite, const uint64_t *sorted,
                                     size_t count, freyja_error *error) {
-  const freyja *db = rewrite->db;
+  const fj_store *db = rewrite->db;
   for (size_t i = 1; i < count; i++)
     if (sorted[i] == sorted[i - 1])
       return fail_id(db, sorted[i], "stands twice among those to merge", error);
@@ -51,7 +51,7 @@ static freyja_status collect_inputs(freyja_rewrite *rewrite, const uint64_t *sor
     if (bsearch(&segment->id, sorted, count, sizeof *sorted, compare_ids) == NULL) continue;
     freyja_status status = check_input(db, segment, error);
     if (status != FREYJA_OK) return status;
-    segment->references++;
+    fj_segment_retain(segment);
     segment->pins++;
     rewrite->inputs[rewrite->input_count++] = segment;
     rewrite->bytes += segment->tail - FJ_SEGMENT_HEADER;
@@ -65,7 +65,7 @@ static freyja_status collect_inputs(freyja_rewrite *rewrite, const uint64_t *sor
 static freyja_status choose_inputs(freyja_rewrite *rewrite, const uint64_t *ids, size_t count,
                                    freyja_error *error) {
   const fj_os *os = rewrite->os;
-  const freyja *db = rewrite->db;
+  const fj_store *db = rewrite->db;
   if (count == 0) return fj_fail(error, FREYJA_LIMIT, db->dir.path, "no segments to merge");
   if (count > db->index.count)
     return fj_fail(error, FREYJA_LIMIT, db->dir.path,
@@ -307,7 +307,7 @@ static uint64_t add_up(uint64_t a, uint64_t b) {
 
 /* Ends the rewrite that is open, if it is committed, or gives way: what is committed goes
  * through. */
-static freyja_status displace(freyja *db, freyja_error *error) {
+static freyja_status displace(fj_store *db, freyja_error *error) {
   freyja_rewrite *rewrite = db->rewrite;
   if (rewrite == NULL) return FREYJA_OK;
   if (rewrite->closed) return fj_store_settle(db, error); /* W6 */
@@ -320,10 +320,10 @@ static freyja_status displace(freyja *db, freyja_error *error) {
   return FREYJA_OK;
 }
 
-void freyja_rewrite_give_way(freyja_rewrite *rewrite) { rewrite->gives_way = true; }
+void fj_rewrite_give_way(freyja_rewrite *rewrite) { rewrite->gives_way = true; }
 
-freyja_status freyja_rewrite_open(freyja *db, const uint64_t *ids, size_t count,
-                                  freyja_rewrite **out, freyja_error *error) {
+freyja_status fj_rewrite_open(fj_store *db, const uint64_t *ids, size_t count,
+                              freyja_rewrite **out, freyja_error *error) {
   const fj_os *os = db->dir.os;
   *out = NULL;
   freyja_status status = fj_store_check_write(db, error);
@@ -337,18 +337,18 @@ freyja_status freyja_rewrite_open(freyja *db, const uint64_t *ids, size_t count,
   freyja_rewrite *rewrite = os->allocate(os->context, sizeof *rewrite);
   if (rewrite == NULL) return fj_fail_memory(error, "merge segments");
   memset(rewrite, 0, sizeof *rewrite);
+  rewrite->child.end = fj_rewrite_end;
   rewrite->db = db;
   rewrite->os = os;
   fj_outputs_open(&rewrite->out, db, "merge segments");
   db->rewrite = rewrite;
   status = choose_inputs(rewrite, ids, count, error);
   if (status == FREYJA_OK) *out = rewrite;
-  else freyja_rewrite_close(rewrite);
+  else fj_rewrite_close(rewrite);
   return status;
 }
 
-freyja_status freyja_rewrite_step(freyja_rewrite *rewrite, uint64_t bytes,
-                                  freyja_error *error) {
+freyja_status fj_rewrite_step(freyja_rewrite *rewrite, uint64_t bytes, freyja_error *error) {
   if (is_over(rewrite)) return FREYJA_END;
   freyja_status status = check(rewrite, error);
   if (status != FREYJA_OK) return status;
@@ -361,15 +361,14 @@ freyja_status freyja_rewrite_step(freyja_rewrite *rewrite, uint64_t bytes,
   return pass_fault(rewrite, status);
 }
 
-freyja_status freyja_rewrite_next(freyja_rewrite *rewrite, freyja_entry *entry,
-                                  freyja_error *error) {
+freyja_status fj_rewrite_next(freyja_rewrite *rewrite, freyja_entry *entry,
+                              freyja_error *error) {
   if (is_over(rewrite)) return FREYJA_END;
   freyja_status status = check(rewrite, error);
   if (status != FREYJA_OK) return status;
   if (rewrite->state != FJ_REWRITE_COPYING) return FREYJA_END;
   status = fj_store_check_write(rewrite->db, error);
-  if (status == FREYJA_OK && rewrite->waits)
-    status = freyja_rewrite_keep(rewrite, NULL, error);
+  if (status == FREYJA_OK && rewrite->waits) status = fj_rewrite_keep(rewrite, NULL, error);
   if (status == FREYJA_OK) status = find_live(rewrite, UINT64_MAX, error);
   if (status == FREYJA_END) status = finish_copying(rewrite, error);
   if (status == FREYJA_OK) {
@@ -390,8 +389,8 @@ static freyja_status check_waits(freyja_rewrite *rewrite, freyja_error *error) {
                  "there is no record to keep or drop: the rewrite's next has given none");
 }
 
-freyja_status freyja_rewrite_keep(freyja_rewrite *rewrite, const freyja_slice *value,
-                                  freyja_error *error) {
+freyja_status fj_rewrite_keep(freyja_rewrite *rewrite, const freyja_slice *value,
+                              freyja_error *error) {
   freyja_status status = check_waits(rewrite, error);
   if (status != FREYJA_OK) return status;
   const fj_record *record = &rewrite->record;
@@ -408,7 +407,7 @@ freyja_status freyja_rewrite_keep(freyja_rewrite *rewrite, const freyja_slice *v
   return pass_fault(rewrite, settle_record(rewrite, status));
 }
 
-freyja_status freyja_rewrite_drop(freyja_rewrite *rewrite, freyja_error *error) {
+freyja_status fj_rewrite_drop(freyja_rewrite *rewrite, freyja_error *error) {
   freyja_status status = check_waits(rewrite, error);
   if (status != FREYJA_OK) return status;
   rewrite->alters = true;
@@ -416,11 +415,11 @@ freyja_status freyja_rewrite_drop(freyja_rewrite *rewrite, freyja_error *error) 
   return pass_fault(rewrite, settle_record(rewrite, status));
 }
 
-freyja_status freyja_rewrite_commit(freyja_rewrite *rewrite, freyja_error *error) {
+freyja_status fj_rewrite_commit(freyja_rewrite *rewrite, freyja_error *error) {
   if (is_over(rewrite)) return FREYJA_OK;
   freyja_status status = check(rewrite, error);
   if (status != FREYJA_OK || rewrite->state >= FJ_REWRITE_MOVING) return status;
-  status = freyja_rewrite_step(rewrite, UINT64_MAX, error);
+  status = fj_rewrite_step(rewrite, UINT64_MAX, error);
   if (status != FREYJA_END) return status;
   return pass_fault(rewrite, fj_rewrite_swap(rewrite, error));
 }

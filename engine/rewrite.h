@@ -26,6 +26,7 @@
 #ifndef FJ_REWRITE_H
 #define FJ_REWRITE_H
 
+#include "child.h"
 #include "lower.h"
 #include "outputs.h"
 
@@ -38,7 +39,8 @@ typedef enum fj_rewrite_state {
 } fj_rewrite_state;
 
 struct freyja_rewrite {
-  freyja *db; /* NULL once the store is closed */
+  fj_child child;
+  fj_store *db; /* NULL once the store is closed */
   const fj_os *os;
   fj_rewrite_state state;
   bool closed;         /* by its owner; the store has it until its slots have moved (W6) */
@@ -73,7 +75,7 @@ static inline bool fj_rewrite_is_committed(const freyja_rewrite *rewrite) {
 }
 
 /* Whether slots are moving to what is not the record that they lead to now. */
-static inline bool fj_rewrite_is_altering(const freyja *db) {
+static inline bool fj_rewrite_is_altering(const fj_store *db) {
   const freyja_rewrite *rewrite = db->rewrite;
   return rewrite != NULL && rewrite->alters && rewrite->state == FJ_REWRITE_MOVING;
 }
@@ -98,7 +100,25 @@ freyja_status fj_rewrite_swap(freyja_rewrite *rewrite, freyja_error *error);
  * Faults: IO, CORRUPT, MEMORY; it can be tried again. */
 freyja_status fj_rewrite_move(freyja_rewrite *rewrite, uint64_t bytes, freyja_error *error);
 
+/* Its handle closes: see child.h. What is committed goes through (W6). */
+void fj_rewrite_end(fj_child *child);
+
 /* Gives up all that the rewrite holds; the outputs' files go, unless it is committed. */
 void fj_rewrite_abandon(freyja_rewrite *rewrite);
+
+/* ---- the rewrites of freyja.h: the calls of that name ------------------------------- */
+
+freyja_status fj_rewrite_open(fj_store *db, const uint64_t *ids, size_t count,
+                              freyja_rewrite **out, freyja_error *error);
+void fj_rewrite_give_way(freyja_rewrite *rewrite);
+freyja_status fj_rewrite_step(freyja_rewrite *rewrite, uint64_t bytes, freyja_error *error);
+freyja_status fj_rewrite_next(freyja_rewrite *rewrite, freyja_entry *entry,
+                              freyja_error *error);
+freyja_status fj_rewrite_keep(freyja_rewrite *rewrite, const freyja_slice *value,
+                              freyja_error *error);
+freyja_status fj_rewrite_drop(freyja_rewrite *rewrite, freyja_error *error);
+freyja_status fj_rewrite_commit(freyja_rewrite *rewrite, freyja_error *error);
+void fj_rewrite_close(freyja_rewrite *rewrite);
+void fj_rewrite_progress(const freyja_rewrite *rewrite, freyja_progress *out);
 
 #endif

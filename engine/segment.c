@@ -491,8 +491,8 @@ void fj_segment_detach(fj_segment *segment) {
 
 void fj_segment_release(fj_segment *segment) {
   if (segment == NULL) return;
-  assert(segment->references > 0);
-  if (--segment->references > 0) return;
+  assert(fj_glance(&segment->references) > 0);
+  if (__atomic_sub_fetch(&segment->references, 1, __ATOMIC_ACQ_REL) > 0) return;
   const fj_os *os = segment->os;
   if (is_pooled(segment) &&
       (segment->newer != NULL || segment->older != NULL || segment->pool->newest == segment))

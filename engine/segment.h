@@ -15,6 +15,7 @@
 #ifndef FJ_SEGMENT_H
 #define FJ_SEGMENT_H
 
+#include "atomic.h"
 #include "error.h"
 #include "record.h"
 
@@ -46,7 +47,7 @@ typedef struct fj_segment {
                           merge: the newest record's timestamp when that began */
   uint32_t slot;       /* in the store's segment table: part of positions */
   uint32_t rank;       /* 0 is the oldest */
-  uint32_t references; /* the table's, and those of views, iterators and rewrites */
+  uint32_t references; /* the table's, and those of views, iterators and rewrites; atomic.h */
   uint32_t pins; /* iterators, rewrites, hints being written: they may have to open the file
                     again */
   int file;      /* -1 when not open */
@@ -62,9 +63,11 @@ typedef struct fj_segment {
   uint64_t staged;       /* end of what writes, failed ones too, have put behind the tail */
   fj_segment_kind kind;
   bool sealed;
-  bool linked;        /* a backup got it by a hard link */
-  bool unsettled;     /* it is synced before the first append: see recovery.c */
-  bool retired;       /* a merge has replaced it: no MANIFEST names it any more */
+  bool linked;    /* a backup got it by a hard link */
+  bool unsettled; /* it is synced before the first append: see recovery.c */
+  bool retired;   /* a merge has replaced it: no MANIFEST names it any more */
+  uint64_t left;  /* epoch (guard.h) since which no slot leads to it; 0: not yet, or ever */
+  bool hidden;    /* who reads without a lock is not to see what is in it yet */
   bool mapped_writes; /* appends go through the mapping */
   bool followed;      /* not sealed, and another may write it: F4 in follow.h */
   bool can_reserve;   /* false once the file system has said that it cannot */
@@ -163,6 +166,11 @@ freyja_status fj_segment_measure(fj_segment *segment, freyja_error *error);
 /* Takes the segment from its pool and closes its file; what still refers to it
  * can go on using its mapping. */
 void fj_segment_detach(fj_segment *segment);
+
+/* One more reference, for who has one, or is in a guard within which it was found. */
+static inline void fj_segment_retain(fj_segment *segment) {
+  (void)__atomic_fetch_add(&segment->references, 1, __ATOMIC_RELAXED);
+}
 
 /* Gives up a reference; the last one unmaps and closes. NULL is allowed. */
 void fj_segment_release(fj_segment *segment);

@@ -2,12 +2,35 @@
  * is the log's order. See index.h. */
 #include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "hint.h"
 #include "index.h"
 
 #define REAP_PIECE (UINT64_C(16) << 20) /* bytes */
+
+/* An array of segments by number. A reader may look at one that is too small by now: it stays,
+ * and all of those together are no larger than the one there is. */
+typedef struct fj_table {
+  struct fj_table *smaller;
+  fj_segment *slots[];
+} fj_table;
+
+static fj_table *table_of(fj_segment **slots) {
+  return slots == NULL ? NULL
+                       : (fj_table *)((uint8_t *)(void *)slots - offsetof(fj_table, slots));
+}
+
+void fj_index_free_table(fj_index *index) {
+  const fj_os *os = index->dir->os;
+  for (fj_table *table = table_of(index->slots); table != NULL;) {
+    fj_table *smaller = table->smaller;
+    os->release(os->context, table);
+    table = smaller;
+  }
+  index->slots = NULL;
+}
 
 freyja_status fj_index_grow(fj_index *index, uint32_t more, freyja_error *error) {
   uint64_t needed = (uint64_t)index->slot_count + more;
@@ -18,18 +41,20 @@ freyja_status fj_index_grow(fj_index *index, uint32_t more, freyja_error *error)
   const fj_os *os = index->dir->os;
   uint32_t capacity = index->capacity == 0 ? 16 : index->capacity * 2;
   if (capacity < needed) capacity = (uint32_t)needed;
-  fj_segment **slots = os->allocate(os->context, capacity * sizeof *slots);
+  fj_table *table = os->allocate(os->context, sizeof *table + capacity * sizeof *table->slots);
   fj_segment **ranks = os->allocate(os->context, capacity * sizeof *ranks);
-  if (slots == NULL || ranks == NULL) {
-    os->release(os->context, slots);
+  if (table == NULL || ranks == NULL) {
+    os->release(os->context, table);
     os->release(os->context, ranks);
     return fj_fail_memory(error, "add a segment");
   }
-  if (index->slot_count > 0) memcpy(slots, index->slots, index->slot_count * sizeof *slots);
+  table->smaller = table_of(index->slots);
+  memset(table->slots, 0, capacity * sizeof *table->slots);
+  if (index->slot_count > 0)
+    memcpy(table->slots, index->slots, index->slot_count * sizeof *table->slots);
   if (index->count > 0) memcpy(ranks, index->ranks, index->count * sizeof *ranks);
-  os->release(os->context, index->slots);
   os->release(os->context, index->ranks);
-  index->slots = slots;
+  fj_publish(&index->slots, table->slots);
   index->ranks = ranks;
   index->capacity = capacity;
   return FREYJA_OK;
@@ -43,8 +68,8 @@ static void number(fj_index *index, fj_segment *segment) {
   assert(slot < index->capacity);
   if (slot == index->slot_count) index->slot_count++;
   index->slots_used++;
-  index->slots[slot] = segment;
   segment->slot = slot;
+  fj_publish(&index->slots[slot], segment);
 }
 
 static void append(fj_index *index, fj_segment *segment) {
@@ -63,9 +88,9 @@ void fj_index_add(fj_index *index, fj_segment *segment) {
 
 void fj_index_add_at(fj_index *index, fj_segment *segment, uint32_t slot) {
   assert(slot < index->slot_count && index->slots[slot] == NULL);
-  index->slots[slot] = segment;
-  index->slots_used++;
   segment->slot = slot;
+  fj_publish(&index->slots[slot], segment);
+  index->slots_used++;
   append(index, segment);
 }
 
@@ -75,7 +100,7 @@ void fj_index_number(fj_index *index, fj_segment *const *segments, uint32_t coun
 
 void fj_index_unnumber(fj_index *index, fj_segment *const *segments, uint32_t count) {
   for (uint32_t i = 0; i < count; i++) {
-    index->slots[segments[i]->slot] = NULL;
+    fj_publish(&index->slots[segments[i]->slot], NULL);
     index->slots_used--;
   }
 }
@@ -118,11 +143,19 @@ void fj_index_swap(fj_index *index, fj_segment *const *inputs, uint32_t input_co
 }
 
 static void drop(fj_index *index, fj_segment *segment) {
-  index->slots[segment->slot] = NULL;
+  fj_publish(&index->slots[segment->slot], NULL);
   index->slots_used--;
   index->retired--;
   fj_segment_detach(segment);
   fj_segment_release(segment);
+}
+
+/* Whether nothing leads to the segment any more, and nobody who reads without a lock can still
+ * be there. */
+static bool is_left(const fj_index *index, fj_segment *segment) {
+  if (!segment->retired || segment->pins > 0 || segment->live_keys > 0) return false;
+  if (segment->left == 0) segment->left = fj_guard_advance(index->guard);
+  return fj_guard_is_past(index->guard, segment->left);
 }
 
 /* Cuts a piece off the end of a file that is to go: its blocks are what takes long to give
@@ -132,7 +165,7 @@ static bool shorten(const fj_index *index, fj_segment *segment, const char *name
   const fj_os *os = index->dir->os;
   fj_os_stat st;
   int file = -1;
-  if (segment->references > 1 || segment->linked) return false;
+  if (fj_observe(&segment->references) > 1 || segment->linked) return false;
   if (os->is_locked(os->context, index->dir->fd, true) != 0) return false;
   if (os->forks(os->context) != index->forks) return false;
   if (os->open(os->context, index->dir->fd, name, FJ_OPEN_WRITE, &file) != 0) return false;
@@ -179,8 +212,7 @@ void fj_index_arrange(fj_index *index, fj_segment *const *order, const bool *is_
 void fj_index_forget(fj_index *index) {
   for (uint32_t i = 0; i < index->slot_count && index->retired > 0; i++) {
     fj_segment *segment = index->slots[i];
-    if (segment == NULL || !segment->retired || segment->pins > 0) continue;
-    if (segment->live_keys == 0) drop(index, segment);
+    if (segment != NULL && is_left(index, segment)) drop(index, segment);
   }
 }
 
@@ -190,8 +222,7 @@ bool fj_index_reap(fj_index *index, bool all) {
   if (index->pool.readonly) return false;
   for (uint32_t i = 0; i < index->slot_count && index->retired > 0; i++) {
     fj_segment *segment = index->slots[i];
-    if (segment == NULL || !segment->retired || segment->pins > 0 || segment->live_keys > 0)
-      continue;
+    if (segment == NULL || !is_left(index, segment)) continue;
     if (removed && !all) return true;
     char name[FJ_NAME_MAX], hint[FJ_NAME_MAX];
     fj_segment_name(name, segment->id);

@@ -6,16 +6,13 @@
 #include <assert.h>
 #include <string.h>
 
-freyja_status fj_store_check_owner(const freyja *db, freyja_error *error) {
-  const fj_os *os = db->dir.os;
-  bool own =
-      db->fork_guard != NULL ? *db->fork_guard == 1 : os->process(os->context) == db->process;
-  if (own) return FREYJA_OK;
+freyja_status fj_store_check_owner(const fj_store *db, freyja_error *error) {
+  if (fj_store_is_owner(db)) return FREYJA_OK;
   return fj_fail(error, FREYJA_FORKED, db->dir.path,
                  "the store was opened before a fork, by the parent process; open it again");
 }
 
-freyja_status fj_store_check_process(const freyja *db, freyja_error *error) {
+freyja_status fj_store_check_process(const fj_store *db, freyja_error *error) {
   if (fj_store_is_process(db)) return FREYJA_OK;
   freyja_status status = fj_store_check_owner(db, error);
   if (status != FREYJA_OK) return status;
@@ -25,14 +22,14 @@ freyja_status fj_store_check_process(const freyja *db, freyja_error *error) {
   return db->stale.status;
 }
 
-void fj_store_set_stale(freyja *db, const freyja_error *fault) {
+void fj_store_set_stale(fj_store *db, const freyja_error *fault) {
   static const volatile uint32_t closed = 0;
   memset(&db->stale, 0, sizeof db->stale);
   if (fault != NULL) db->stale = *fault;
   db->gate = fault != NULL ? &closed : db->fork_guard;
 }
 
-freyja_status fj_store_check_write(freyja *db, freyja_error *error) {
+freyja_status fj_store_check_write(fj_store *db, freyja_error *error) {
   if (!fj_store_is_process(db)) return fj_store_check_process(db, error);
   if (db->options.readonly)
     return fj_fail(error, FREYJA_READONLY, db->dir.path, "the store was opened read-only");
@@ -43,14 +40,14 @@ freyja_status fj_store_check_write(freyja *db, freyja_error *error) {
   return FREYJA_OK;
 }
 
-freyja_status fj_store_check_put(freyja *db, freyja_error *error) {
+freyja_status fj_store_check_put(fj_store *db, freyja_error *error) {
   freyja_status status = fj_store_check_write(db, error);
   if (status != FREYJA_OK || db->load == NULL) return status;
   return fj_fail(error, FREYJA_CONFLICT, db->dir.path,
                  "a bulk load is under way: nothing else is written until it has ended");
 }
 
-freyja_status fj_store_sync(freyja *db, freyja_error *error) {
+freyja_status fj_store_sync(fj_store *db, freyja_error *error) {
   fj_segment *active = db->active;
   if (active->mark == active->tail && !active->unsettled) return FREYJA_OK;
   db->syncs++;
@@ -60,13 +57,13 @@ freyja_status fj_store_sync(freyja *db, freyja_error *error) {
   return status;
 }
 
-freyja_status freyja_sync(freyja *db, freyja_error *error) {
+freyja_status fj_store_flush(fj_store *db, freyja_error *error) {
   freyja_status status = fj_store_check_write(db, error);
   if (status == FREYJA_READONLY) return FREYJA_OK; /* nothing was written */
   return status == FREYJA_OK ? fj_store_sync(db, error) : status;
 }
 
-freyja_status fj_store_write_manifest(freyja *db, fj_manifest *manifest, bool *replaced,
+freyja_status fj_store_write_manifest(fj_store *db, fj_manifest *manifest, bool *replaced,
                                       freyja_error *error) {
   freyja_status status = fj_manifest_write(&db->dir, manifest, replaced, error);
   if (status == FREYJA_OK) fj_leftovers_forget(&db->dir, manifest);
@@ -76,7 +73,8 @@ freyja_status fj_store_write_manifest(freyja *db, fj_manifest *manifest, bool *r
 /* ---- rotation ------------------------------------------------------------- */
 
 /* Puts `next` behind the last segment in the MANIFEST, which seals that one. */
-static freyja_status commit_segment(freyja *db, const fj_segment *next, freyja_error *error) {
+static freyja_status commit_segment(fj_store *db, const fj_segment *next,
+                                    freyja_error *error) {
   fj_manifest *manifest = &db->manifest;
   fj_manifest_entry *last =
       manifest->count == 0 ? NULL : &manifest->entries[manifest->count - 1];
@@ -99,7 +97,7 @@ static freyja_status commit_segment(freyja *db, const fj_segment *next, freyja_e
 }
 
 /* The file of a segment that no MANIFEST came to name. */
-static void discard(freyja *db, fj_segment *segment) {
+static void discard(fj_store *db, fj_segment *segment) {
   char name[FJ_NAME_MAX];
   const fj_os *os = db->dir.os;
   fj_segment_name(name, segment->id);
@@ -107,7 +105,7 @@ static void discard(freyja *db, fj_segment *segment) {
   fj_segment_release(segment);
 }
 
-freyja_status fj_store_rotate(freyja *db, freyja_error *error) {
+freyja_status fj_store_begin_segment(fj_store *db, freyja_error *error) {
   fj_index *index = &db->index;
   fj_segment *last = index->count == 0 ? NULL : index->ranks[index->count - 1];
   fj_segment *next = NULL;
@@ -134,33 +132,30 @@ freyja_status fj_store_rotate(freyja *db, freyja_error *error) {
   return FREYJA_OK;
 }
 
-freyja_status freyja_rotate(freyja *db, freyja_error *error) {
+freyja_status fj_store_rotate(fj_store *db, freyja_error *error) {
   freyja_status status = fj_store_check_write(db, error);
   if (status != FREYJA_OK || db->active->tail == FJ_SEGMENT_HEADER) return status;
-  return fj_store_rotate(db, error);
+  return fj_store_begin_segment(db, error);
 }
 
 /* ---- closing -------------------------------------------------------------- */
 
-static freyja_status finish(freyja *db, freyja_error *error) {
+static freyja_status finish(fj_store *db, freyja_error *error) {
   freyja_status status = fj_segment_finish(db->active, error);
   if (status == FREYJA_OK && db->active->marked == db->active->tail) /* C2 */
-    fj_store_checkpoint(db);
+    fj_store_leave_checkpoint(db);
   return status;
 }
 
-freyja_status freyja_close(freyja *db, freyja_error *error) {
-  if (db == NULL) return FREYJA_OK;
+freyja_status fj_store_close(fj_store *db, freyja_error *error) {
   const fj_os *os = db->dir.os;
   freyja_status status = FREYJA_OK;
+  assert(db->iterators.first == NULL && db->transactions == NULL && db->load == NULL);
   /* What is committed goes through, so that the files that it replaced go, and a KEYDIR can be
    * written. */
   if (!db->poisoned && fj_store_is_process(db)) (void)fj_store_settle(db, NULL);
   fj_store_end_rewrite(db);
   fj_store_end_hinting(db);
-  fj_store_end_transactions(db);
-  fj_store_end_load(db);
-  fj_iterators_detach(&db->iterators);
   if (db->index.retired > 0 && fj_store_is_process(db)) (void)fj_index_reap(&db->index, true);
   if (db->active != NULL && fj_store_is_process(db))
     status = db->poisoned ? fj_store_check_write(db, error) : finish(db, error);

@@ -29,7 +29,7 @@ static void put_entries(const freyja_rewrite *rewrite, fj_manifest *made) {
 
 /* Writes the MANIFEST with the outputs in place of the inputs. */
 static freyja_status write_manifest(freyja_rewrite *rewrite, freyja_error *error) {
-  freyja *db = rewrite->db;
+  fj_store *db = rewrite->db;
   const fj_os *os = rewrite->os;
   const fj_manifest *old = &db->manifest;
   fj_manifest made = *old;
@@ -71,7 +71,7 @@ static void end_checkpoint(const freyja_rewrite *rewrite) {
 }
 
 freyja_status fj_rewrite_swap(freyja_rewrite *rewrite, freyja_error *error) {
-  freyja *db = rewrite->db;
+  fj_store *db = rewrite->db;
   freyja_status status = fj_store_check_write(db, error);
   if (status == FREYJA_OK) status = fj_index_grow(&db->index, rewrite->out.count, error);
   if (status == FREYJA_OK) status = fj_store_sync(db, error); /* W2 */
@@ -82,7 +82,7 @@ freyja_status fj_rewrite_swap(freyja_rewrite *rewrite, freyja_error *error) {
   fj_index_swap(&db->index, rewrite->inputs, rewrite->input_count, rewrite->out.list,
                 rewrite->out.count);
   for (uint32_t i = 0; i < rewrite->out.count; i++) {
-    rewrite->out.list[i]->references++; /* one is the index's now */
+    fj_segment_retain(rewrite->out.list[i]); /* one is the index's now */
     rewrite->out.list[i]->pins++;
   }
   rewrite->state = FJ_REWRITE_MOVING;
@@ -160,7 +160,7 @@ static freyja_status move_copy(freyja_rewrite *rewrite, freyja_error *error) {
 /* The record at the scan, to which `place` points, was dropped. */
 static freyja_status delete_slot(freyja_rewrite *rewrite, const fj_record *record,
                                  fj_place place, freyja_error *error) {
-  freyja *db = rewrite->db;
+  fj_store *db = rewrite->db;
   if (db->iterators.first != NULL) {
     freyja_status status = fj_iterators_reserve(&db->iterators, 1, error);
     if (status != FREYJA_OK) return status;
@@ -260,7 +260,7 @@ static void destroy(freyja_rewrite *rewrite) {
   os->release(os->context, rewrite);
 }
 
-void fj_store_end_rewrite(freyja *db) {
+void fj_store_end_rewrite(fj_store *db) {
   freyja_rewrite *rewrite = db->rewrite;
   if (rewrite == NULL) return;
   fj_rewrite_abandon(rewrite);
@@ -269,7 +269,7 @@ void fj_store_end_rewrite(freyja *db) {
   if (rewrite->closed) destroy(rewrite);
 }
 
-freyja_status fj_store_settle(freyja *db, freyja_error *error) {
+freyja_status fj_store_settle(fj_store *db, freyja_error *error) {
   freyja_rewrite *rewrite = db->rewrite;
   if (rewrite == NULL || rewrite->state != FJ_REWRITE_MOVING) return FREYJA_OK;
   freyja_status status = fj_rewrite_move(rewrite, UINT64_MAX, error);
@@ -278,11 +278,40 @@ freyja_status fj_store_settle(freyja *db, freyja_error *error) {
   return FREYJA_OK;
 }
 
+/* What could not be moved stays with the store, though the caller has the object: the store
+ * gets another. */
+static void bequeath(freyja_rewrite *rewrite) {
+  fj_store *db = rewrite->db;
+  stop_reading(rewrite);
+  freyja_rewrite *heir = rewrite->os->allocate(rewrite->os->context, sizeof *heir);
+  if (heir == NULL) {
+    db->poisoned = true; /* nothing may be merged again before the next open (W6) */
+    fj_store_end_rewrite(db);
+    return;
+  }
+  *heir = *rewrite;
+  heir->closed = true;
+  db->rewrite = heir;
+  rewrite->db = NULL;
+  rewrite->inputs = NULL;
+  rewrite->input_count = 0;
+  fj_outputs_open(&rewrite->out, db, rewrite->out.doing);
+}
+
+void fj_rewrite_end(fj_child *child) {
+  freyja_rewrite *rewrite = (freyja_rewrite *)child;
+  fj_store *db = rewrite->db;
+  if (db == NULL) return;
+  bool goes_on = fj_store_is_process(db) && !db->poisoned;
+  if (goes_on && fj_store_settle(db, NULL) != FREYJA_OK) bequeath(rewrite);
+  else fj_store_end_rewrite(db);
+}
+
 /* A copy to which no slot has moved looks dead, so that the next merge would lose it: what
  * could not be moved now stays with the store, and is moved before that. */
-void freyja_rewrite_close(freyja_rewrite *rewrite) {
+void fj_rewrite_close(freyja_rewrite *rewrite) {
   if (rewrite == NULL) return;
-  freyja *db = rewrite->db;
+  fj_store *db = rewrite->db;
   if (db != NULL && fj_store_is_process(db) && fj_store_settle(db, NULL) != FREYJA_OK) {
     rewrite->closed = true;
     return;
@@ -293,7 +322,7 @@ void freyja_rewrite_close(freyja_rewrite *rewrite) {
   destroy(rewrite);
 }
 
-void freyja_rewrite_progress(const freyja_rewrite *rewrite, freyja_progress *out) {
+void fj_rewrite_progress(const freyja_rewrite *rewrite, freyja_progress *out) {
   memset(out, 0, sizeof *out);
   out->bytes = rewrite->bytes;
   bool copying = rewrite->state < FJ_REWRITE_COPIED;

@@ -6,6 +6,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "transaction.h"
+
+#include "child.h"
 #include "commit.h"
 #include "rewrite.h"
 
@@ -17,7 +20,8 @@ typedef struct fj_range {
 } fj_range;
 
 struct freyja_transaction {
-  freyja *db; /* NULL once it has ended, or the store is closed */
+  fj_child child;
+  fj_store *db; /* NULL once it has ended, or the store is closed */
   const fj_os *os;
   freyja_transaction *next, *previous; /* in the store's list */
   fj_local *local;
@@ -32,7 +36,7 @@ struct freyja_transaction {
 
 /* Gives up everything but the object itself. */
 static void let_go(freyja_transaction *tx) {
-  freyja *db = tx->db;
+  fj_store *db = tx->db;
   if (db == NULL) return;
   if (tx->previous != NULL) tx->previous->next = tx->next;
   else db->transactions = tx->next;
@@ -49,18 +53,16 @@ static void let_go(freyja_transaction *tx) {
   tx->db = NULL;
 }
 
-void fj_store_end_transactions(freyja *db) {
-  while (db->transactions != NULL) let_go(db->transactions);
-}
+static void end(fj_child *child) { let_go((freyja_transaction *)child); }
 
-void freyja_transaction_close(freyja_transaction *transaction) {
+void fj_transaction_close(freyja_transaction *transaction) {
   if (transaction == NULL) return;
   let_go(transaction);
   transaction->os->release(transaction->os->context, transaction);
 }
 
-freyja_status freyja_begin(freyja *db, const freyja_transaction_options *options,
-                           freyja_transaction **out, freyja_error *error) {
+freyja_status fj_transaction_begin(fj_store *db, const freyja_transaction_options *options,
+                                   freyja_transaction **out, freyja_error *error) {
   const fj_os *os = db->dir.os;
   bool serializable = options != NULL && options->serializable;
   *out = NULL;
@@ -72,6 +74,7 @@ freyja_status freyja_begin(freyja *db, const freyja_transaction_options *options
   freyja_transaction *tx = os->allocate(os->context, sizeof *tx);
   if (tx == NULL) return fj_fail_memory(error, "begin a transaction");
   memset(tx, 0, sizeof *tx);
+  tx->child.end = end;
   tx->os = os;
   tx->db = db;
   tx->alterations = db->alterations;
@@ -80,7 +83,7 @@ freyja_status freyja_begin(freyja *db, const freyja_transaction_options *options
   db->transactions = tx;
   status = fj_local_create(os, &tx->local, error);
   if (status == FREYJA_OK && serializable) status = fj_local_create(os, &tx->reads, error);
-  if (status != FREYJA_OK) freyja_transaction_close(tx);
+  if (status != FREYJA_OK) fj_transaction_close(tx);
   else *out = tx;
   return status;
 }
@@ -141,9 +144,9 @@ static freyja_status look(freyja_transaction *tx, freyja_slice key, bool whole, 
   return noted == FREYJA_OK ? status : noted;
 }
 
-freyja_status freyja_transaction_get(freyja_transaction *transaction, const void *key,
-                                     size_t key_size, void *buffer, size_t capacity,
-                                     size_t *value_size, freyja_error *error) {
+freyja_status fj_transaction_get(freyja_transaction *transaction, const void *key,
+                                 size_t key_size, void *buffer, size_t capacity,
+                                 size_t *value_size, freyja_error *error) {
   fj_seen seen;
   freyja_slice slice = {key, key_size};
   freyja_status status = look(transaction, slice, true, &seen, error);
@@ -157,8 +160,8 @@ freyja_status freyja_transaction_get(freyja_transaction *transaction, const void
   return status;
 }
 
-freyja_status freyja_transaction_has(freyja_transaction *transaction, const void *key,
-                                     size_t key_size, freyja_error *error) {
+freyja_status fj_transaction_has(freyja_transaction *transaction, const void *key,
+                                 size_t key_size, freyja_error *error) {
   fj_seen seen;
   freyja_slice slice = {key, key_size};
   freyja_status status = look(transaction, slice, false, &seen, error);
@@ -217,7 +220,7 @@ static freyja_status watch(freyja_transaction *tx, freyja_slice prefix, freyja_e
   return FREYJA_OK;
 }
 
-void fj_store_tell_watches(freyja *db, const void *key, size_t key_size) {
+void fj_store_tell_watches(fj_store *db, const void *key, size_t key_size) {
   for (freyja_transaction *tx = db->transactions; tx != NULL; tx = tx->next)
     for (const fj_range *range = tx->ranges; range != NULL; range = range->next)
       if (key_size >= range->size &&
@@ -225,14 +228,14 @@ void fj_store_tell_watches(freyja *db, const void *key, size_t key_size) {
         tx->is_broken = true;
 }
 
-void fj_store_break_watches(freyja *db) {
+void fj_store_break_watches(fj_store *db) {
   for (freyja_transaction *tx = db->transactions; tx != NULL; tx = tx->next)
     if (tx->ranges != NULL) tx->is_broken = true;
 }
 
-freyja_status freyja_transaction_iterate(freyja_transaction *transaction,
-                                         const freyja_iterator_options *options,
-                                         freyja_iterator **out, freyja_error *error) {
+freyja_status fj_transaction_iterate(freyja_transaction *transaction,
+                                     const freyja_iterator_options *options,
+                                     freyja_iterator **out, freyja_error *error) {
   static const freyja_slice all = {NULL, 0};
   freyja_transaction *tx = transaction;
   *out = NULL;
@@ -255,7 +258,7 @@ freyja_status freyja_transaction_iterate(freyja_transaction *transaction,
 /* Adds an edit, if what would then be committed still fits a segment. */
 static freyja_status add_edit(freyja_transaction *tx, const fj_edit *head, freyja_slice key,
                               freyja_slice value, freyja_error *error) {
-  freyja *db = tx->db;
+  fj_store *db = tx->db;
   uint8_t flags = head->ttl == 0 ? 0 : FJ_FLAG_EXPIRES;
   freyja_status status = fj_store_check_sizes(db, flags, key.size, value.size, error);
   if (status != FREYJA_OK) return status;
@@ -275,13 +278,13 @@ static freyja_status check_write(const freyja_transaction *tx, freyja_error *err
   return status == FREYJA_OK ? fj_store_check_write(tx->db, error) : status;
 }
 
-freyja_status freyja_transaction_put(freyja_transaction *transaction, const void *key,
-                                     size_t key_size, const void *value, size_t value_size,
-                                     uint64_t ttl, freyja_error *error) {
+freyja_status fj_transaction_put(freyja_transaction *transaction, const void *key,
+                                 size_t key_size, const void *value, size_t value_size,
+                                 uint64_t ttl, freyja_error *error) {
   uint64_t expiry = 0;
   freyja_status status = check_write(transaction, error);
   if (status != FREYJA_OK) return status;
-  freyja *db = transaction->db;
+  fj_store *db = transaction->db;
   status = fj_store_set_expiry(db, fj_clock_now(&db->index.clock), ttl, &expiry, error);
   if (status != FREYJA_OK) return status;
   fj_edit head = {
@@ -290,8 +293,8 @@ freyja_status freyja_transaction_put(freyja_transaction *transaction, const void
                   (freyja_slice){value, value_size}, error);
 }
 
-freyja_status freyja_transaction_delete(freyja_transaction *transaction, const void *key,
-                                        size_t key_size, freyja_error *error) {
+freyja_status fj_transaction_delete(freyja_transaction *transaction, const void *key,
+                                    size_t key_size, freyja_error *error) {
   fj_seen seen;
   freyja_slice slice = {key, key_size};
   freyja_status status = check_write(transaction, error);
@@ -308,13 +311,13 @@ freyja_status freyja_transaction_delete(freyja_transaction *transaction, const v
 
 /* ---- committing ------------------------------------------------------------- */
 
-static freyja_status fail_conflict(const freyja *db, freyja_error *error) {
+static freyja_status fail_conflict(const fj_store *db, freyja_error *error) {
   return fj_fail(error, FREYJA_CONFLICT, db->dir.path,
                  "something that the transaction has read was changed since");
 }
 
 /* OK if the key's record is the one that was read, or still not there; else CONFLICT. */
-static freyja_status check_read(freyja *db, const fj_edit *read, freyja_error *error) {
+static freyja_status check_read(fj_store *db, const fj_edit *read, freyja_error *error) {
   fj_found found;
   freyja_slice key = fj_edit_key(read);
   found.block = NULL;
@@ -330,7 +333,7 @@ static freyja_status check_read(freyja *db, const fj_edit *read, freyja_error *e
  * CONFLICT. Backward validation: H. T. Kung, J. T. Robinson, On optimistic methods for
  * concurrency control, 1981. */
 static freyja_status validate(const freyja_transaction *tx, freyja_error *error) {
-  freyja *db = tx->db;
+  fj_store *db = tx->db;
   freyja_status status = FREYJA_OK;
   if (tx->reads == NULL) return FREYJA_OK;
   bool any = tx->reads->count > 0 || tx->ranges != NULL;
@@ -343,7 +346,7 @@ static freyja_status validate(const freyja_transaction *tx, freyja_error *error)
   return status;
 }
 
-freyja_status freyja_transaction_commit(freyja_transaction *transaction, freyja_error *error) {
+freyja_status fj_transaction_commit(freyja_transaction *transaction, freyja_error *error) {
   freyja_transaction *tx = transaction;
   freyja_status status = check(tx, error);
   bool writes = status == FREYJA_OK && tx->local->count > 0;

@@ -4,6 +4,8 @@
  * Timestamps are checked as far as a merge will leave them: of two records of a key the one
  * that comes later in the log is the newer one, and none is newer than the store's newest.
  * Within a segment they need not increase. */
+#include "verify.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -11,11 +13,10 @@
 #include "follow.h"
 #include "hintcheck.h"
 #include "inspect.h"
-#include "store.h"
 #include "torn.h"
 
 typedef struct fj_verification {
-  freyja *db;
+  fj_store *db;
   fj_findings findings;
   fj_audit audit;
 } fj_verification;
@@ -42,7 +43,7 @@ static bool is_same_manifest(const fj_manifest *disk, const fj_manifest *memory)
 
 /* Whether it is what a rotation left that could not sync the directory, for which the
  * store is poisoned: the same with one segment more, which the store does not know of. */
-static bool is_failed_rotation(const freyja *db, const fj_manifest *disk) {
+static bool is_failed_rotation(const fj_store *db, const fj_manifest *disk) {
   const fj_manifest *memory = &db->manifest;
   if (!db->poisoned || !is_same_store(disk, memory) ||
       disk->generation != memory->generation + 1 || disk->count != memory->count + 1)
@@ -56,7 +57,7 @@ static bool is_failed_rotation(const freyja *db, const fj_manifest *disk) {
   return disk->entries[memory->count].size == 0;
 }
 
-static bool has_segments_of_manifest(const freyja *db) {
+static bool has_segments_of_manifest(const fj_store *db) {
   if (db->manifest.count != db->index.count) return false;
   for (uint32_t i = 0; i < db->index.count; i++)
     if (db->manifest.entries[i].id != db->index.ranks[i]->id) return false;
@@ -205,7 +206,7 @@ static freyja_status verify_segment(fj_verification *v, const fj_segment *segmen
 
 /* Opens all files: the audit of one looks at records of others. */
 static freyja_status open_files(fj_verification *v, freyja_error *error) {
-  const freyja *db = v->db;
+  const fj_store *db = v->db;
   for (uint32_t i = 0; i < db->index.count; i++) {
     const fj_segment *segment = db->index.ranks[i];
     fj_segment *file = NULL;
@@ -222,7 +223,7 @@ static freyja_status open_files(fj_verification *v, freyja_error *error) {
 }
 
 static freyja_status verify_store(fj_verification *v, freyja_error *error) {
-  const freyja *db = v->db;
+  const fj_store *db = v->db;
   freyja_status status = verify_manifest(v, error);
   if (status == FREYJA_OK)
     status = fj_checkpoint_verify(&db->dir, &db->manifest.identity, db->manifest.hash_bits,
@@ -236,8 +237,8 @@ static freyja_status verify_store(fj_verification *v, freyja_error *error) {
   return status;
 }
 
-freyja_status freyja_verify(freyja *db, freyja_visit_problem visit, void *argument,
-                            freyja_report *out, freyja_error *error) {
+freyja_status fj_store_verify(fj_store *db, freyja_visit_problem visit, void *argument,
+                              freyja_report *out, freyja_error *error) {
   memset(out, 0, sizeof *out);
   freyja_status status = fj_store_check_process(db, error);
   if (status == FREYJA_OK) status = fj_follow_check_alone(db, error);

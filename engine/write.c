@@ -7,13 +7,13 @@
 
 /* ---- checks --------------------------------------------------------------- */
 
-static freyja_status check_key(const freyja *db, size_t size, freyja_error *error) {
+static freyja_status check_key(const fj_store *db, size_t size, freyja_error *error) {
   if (size <= FREYJA_KEY_SIZE_MAX) return FREYJA_OK;
   return fj_fail(error, FREYJA_LIMIT, db->dir.path,
                  "the key has %zu bytes; at most %u are allowed", size, FREYJA_KEY_SIZE_MAX);
 }
 
-freyja_status fj_store_check_sizes(const freyja *db, uint8_t flags, size_t key_size,
+freyja_status fj_store_check_sizes(const fj_store *db, uint8_t flags, size_t key_size,
                                    size_t value_size, freyja_error *error) {
   freyja_status status = check_key(db, key_size, error);
   if (status != FREYJA_OK) return status;
@@ -34,7 +34,7 @@ freyja_status fj_store_check_sizes(const freyja *db, uint8_t flags, size_t key_s
 
 /* ---- one record ------------------------------------------------------------ */
 
-freyja_status fj_store_set_expiry(const freyja *db, uint64_t now, uint64_t ttl,
+freyja_status fj_store_set_expiry(const fj_store *db, uint64_t now, uint64_t ttl,
                                   uint64_t *expiry, freyja_error *error) {
   if (ttl > UINT64_MAX - now)
     return fj_fail(error, FREYJA_LIMIT, db->dir.path,
@@ -47,7 +47,7 @@ freyja_status fj_store_set_expiry(const freyja *db, uint64_t now, uint64_t ttl,
 
 /* Sets the timestamp: the time, made larger than that of every record before. And the expiry,
  * `ttl` microseconds (0: none) from now. */
-static freyja_status set_times(freyja *db, fj_draft *draft, uint64_t ttl,
+static freyja_status set_times(fj_store *db, fj_draft *draft, uint64_t ttl,
                                freyja_error *error) {
   uint64_t last = db->index.last_timestamp;
   uint64_t now = fj_clock_now(&db->index.clock);
@@ -57,7 +57,7 @@ static freyja_status set_times(freyja *db, fj_draft *draft, uint64_t ttl,
   return fj_store_set_expiry(db, now, ttl, &draft->expiry, error);
 }
 
-freyja_status fj_store_sync_if_due(freyja *db, freyja_error *error) {
+freyja_status fj_store_sync_if_due(fj_store *db, freyja_error *error) {
   if (db->options.sync_mode != FREYJA_SYNC_INTERVAL) return FREYJA_OK;
   uint64_t now = db->dir.os->monotonic(db->dir.os->context);
   bool clean = db->active->mark == db->active->tail;
@@ -70,13 +70,13 @@ freyja_status fj_store_sync_if_due(freyja *db, freyja_error *error) {
 /* Makes a segment with room for a record of `size` bytes the active one, and
  * makes the draft's header for its place there. Before the key is looked up, so that this work
  * and the wait for the keydir's memory overlap. */
-static freyja_status place_draft(freyja *db, fj_draft *draft, uint64_t ttl,
+static freyja_status place_draft(fj_store *db, fj_draft *draft, uint64_t ttl,
                                  freyja_error *error) {
   uint64_t size = fj_draft_size(draft);
   fj_keydir_prefetch(&db->index.keydir, draft->key_hash & db->index.keydir.hash_mask);
   freyja_status status = fj_store_sync_if_due(db, error);
   if (status == FREYJA_OK && !fj_segment_fits(db->active, size))
-    status = fj_store_rotate(db, error);
+    status = fj_store_begin_segment(db, error);
   if (status == FREYJA_OK) status = set_times(db, draft, ttl, error);
   if (status != FREYJA_OK) return status;
   fj_record_seal(draft, fj_record_seed(db->active->seed, db->active->tail));
@@ -84,7 +84,7 @@ static freyja_status place_draft(freyja *db, fj_draft *draft, uint64_t ttl,
 }
 
 /* Points the keydir at the record that was just appended at `offset`. */
-static void publish(freyja *db, const fj_draft *draft, const fj_found *found, bool is_new,
+static void publish(fj_store *db, const fj_draft *draft, const fj_found *found, bool is_new,
                     uint64_t offset, uint64_t size) {
   fj_segment *active = db->active;
   fj_segment_publish(active, draft, size); /* D1 */
@@ -106,7 +106,7 @@ static void publish(freyja *db, const fj_draft *draft, const fj_found *found, bo
 
 /* Makes sure that the draft's new key can get a slot. Where that makes all of the log be read
  * again, what had expired may have a slot again, so that the key is looked up once more. */
-static freyja_status reserve_slot(freyja *db, const fj_draft *draft, fj_found *found,
+static freyja_status reserve_slot(fj_store *db, const fj_draft *draft, fj_found *found,
                                   bool *is_new, freyja_error *error) {
   fj_index *index = &db->index;
   uint64_t readings = index->readings;
@@ -122,7 +122,7 @@ static freyja_status reserve_slot(freyja *db, const fj_draft *draft, fj_found *f
 
 /* Writes the draft, which is staged, and points the keydir at it. *found is the
  * key's record, or where a search for it ended (is_new). */
-static freyja_status commit_staged(freyja *db, fj_draft *draft, fj_found *found, bool is_new,
+static freyja_status commit_staged(fj_store *db, fj_draft *draft, fj_found *found, bool is_new,
                                    freyja_error *error) {
   uint64_t size = fj_draft_size(draft);
   fj_segment *active = db->active;
@@ -145,7 +145,7 @@ static freyja_status commit_staged(freyja *db, fj_draft *draft, fj_found *found,
   return status;
 }
 
-static freyja_status stage(freyja *db, const fj_draft *draft, freyja_error *error) {
+static freyja_status stage(fj_store *db, const fj_draft *draft, freyja_error *error) {
   /* What an open that had nothing to make durable has left: see settle_active in recovery.c.
    */
   if (db->active->unsettled) {
@@ -155,7 +155,7 @@ static freyja_status stage(freyja *db, const fj_draft *draft, freyja_error *erro
   return fj_segment_stage(db->active, draft, fj_draft_size(draft), error);
 }
 
-static freyja_status commit(freyja *db, fj_draft *draft, fj_found *found, bool is_new,
+static freyja_status commit(fj_store *db, fj_draft *draft, fj_found *found, bool is_new,
                             freyja_error *error) {
   freyja_status status = stage(db, draft, error);
   return status == FREYJA_OK ? commit_staged(db, draft, found, is_new, error) : status;
@@ -164,7 +164,7 @@ static freyja_status commit(freyja *db, fj_draft *draft, fj_found *found, bool i
 static uint8_t flags_for(uint64_t ttl) { return ttl == 0 ? 0 : FJ_FLAG_EXPIRES; }
 
 /* Inlined, for it is more stores than work. */
-static inline fj_draft make_draft(const freyja *db, uint8_t kind, uint8_t flags,
+static inline fj_draft make_draft(const fj_store *db, uint8_t kind, uint8_t flags,
                                   const void *key, size_t key_size, const void *value,
                                   size_t value_size) {
   fj_draft draft = {.key = {key, key_size},
@@ -176,7 +176,7 @@ static inline fj_draft make_draft(const freyja *db, uint8_t kind, uint8_t flags,
 }
 
 /* Finds the draft's key; NOTFOUND and OK are sure, or else CORRUPT. */
-static freyja_status find_surely(freyja *db, const fj_draft *draft, bool whole,
+static freyja_status find_surely(fj_store *db, const fj_draft *draft, bool whole,
                                  fj_found *found, freyja_error *error) {
   freyja_status status = fj_index_find(&db->index, draft->key.data, draft->key.size,
                                        draft->key_hash, whole, found, error);
@@ -187,13 +187,8 @@ static freyja_status find_surely(freyja *db, const fj_draft *draft, bool whole,
 
 /* ---- the interface --------------------------------------------------------- */
 
-freyja_status freyja_put(freyja *db, const void *key, size_t key_size, const void *value,
-                         size_t value_size, freyja_error *error) {
-  return freyja_put_ttl(db, key, key_size, value, value_size, 0, error);
-}
-
-freyja_status freyja_put_ttl(freyja *db, const void *key, size_t key_size, const void *value,
-                             size_t value_size, uint64_t ttl, freyja_error *error) {
+freyja_status fj_store_put(fj_store *db, const void *key, size_t key_size, const void *value,
+                           size_t value_size, uint64_t ttl, freyja_error *error) {
   uint8_t flags = flags_for(ttl);
   freyja_status status = fj_store_check_put(db, error);
   if (status == FREYJA_OK)
@@ -213,14 +208,9 @@ freyja_status freyja_put_ttl(freyja *db, const void *key, size_t key_size, const
   return status;
 }
 
-freyja_status freyja_insert(freyja *db, const void *key, size_t key_size, const void *value,
-                            size_t value_size, freyja_error *error) {
-  return freyja_insert_ttl(db, key, key_size, value, value_size, 0, error);
-}
-
-freyja_status freyja_insert_ttl(freyja *db, const void *key, size_t key_size,
-                                const void *value, size_t value_size, uint64_t ttl,
-                                freyja_error *error) {
+freyja_status fj_store_insert(fj_store *db, const void *key, size_t key_size,
+                              const void *value, size_t value_size, uint64_t ttl,
+                              freyja_error *error) {
   uint8_t flags = flags_for(ttl);
   freyja_status status = fj_store_check_put(db, error);
   if (status == FREYJA_OK)
@@ -238,8 +228,8 @@ freyja_status freyja_insert_ttl(freyja *db, const void *key, size_t key_size,
   return status;
 }
 
-freyja_status freyja_delete(freyja *db, const void *key, size_t key_size,
-                            freyja_error *error) {
+freyja_status fj_store_delete(fj_store *db, const void *key, size_t key_size,
+                              freyja_error *error) {
   freyja_status status = fj_store_check_put(db, error);
   /* A key that came into a larger segment may have no room for its tombstone in those of now.
    */
@@ -256,7 +246,7 @@ freyja_status freyja_delete(freyja *db, const void *key, size_t key_size,
 }
 
 /* OK if what was found is as expected, MISMATCH if not. `absent`: there is no value. */
-static freyja_status compare(const freyja *db, bool absent, const fj_found *found,
+static freyja_status compare(const fj_store *db, bool absent, const fj_found *found,
                              const freyja_slice *expected, freyja_error *error) {
   if (absent || expected == NULL)
     return absent && expected == NULL ? FREYJA_OK : FREYJA_MISMATCH;
@@ -268,15 +258,9 @@ static freyja_status compare(const freyja *db, bool absent, const fj_found *foun
   return equal ? FREYJA_OK : FREYJA_MISMATCH;
 }
 
-freyja_status freyja_cas(freyja *db, const void *key, size_t key_size,
-                         const freyja_slice *expected, const freyja_slice *desired,
-                         freyja_error *error) {
-  return freyja_cas_ttl(db, key, key_size, expected, desired, 0, error);
-}
-
-freyja_status freyja_cas_ttl(freyja *db, const void *key, size_t key_size,
-                             const freyja_slice *expected, const freyja_slice *desired,
-                             uint64_t ttl, freyja_error *error) {
+freyja_status fj_store_cas(fj_store *db, const void *key, size_t key_size,
+                           const freyja_slice *expected, const freyja_slice *desired,
+                           uint64_t ttl, freyja_error *error) {
   freyja_slice value = desired == NULL ? (freyja_slice){NULL, 0} : *desired;
   uint8_t kind = desired == NULL ? FJ_KIND_TOMBSTONE : FJ_KIND_PUT;
   if (desired == NULL) ttl = 0;

@@ -31,7 +31,7 @@ local PLACES = {
   { "in a list of keys", [[
     db:get_many(setmetatable({}, { __len = function() END end }))]] },
   { "in the text of an error", [[
-    local _, err = freyja.open(path .. "/db")
+    local _, err = freyja.open(path .. "/no/such")
     err.code = setmetatable({}, { __tostring = function() END end })
     tostring(err)]] },
   { "in a finalizer", [[

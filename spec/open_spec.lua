@@ -5,6 +5,8 @@ local lfs = require "lfs"
 local store = require "spec.support.store"
 local tmp = require "spec.support.tmp"
 
+local contents <const>, error_of <const> = store.contents, store.error_of
+
 --- Runs Lua code in a child process with `path` as argument; returns what it prints.
 local function in_child(path, code, prefix)
   local dir <close> = tmp.dir()
@@ -29,15 +31,79 @@ describe("opening a store", function()
     assert.same({ "1.data", "LOCK", "MANIFEST" }, tmp.list(path))
   end)
 
-  it("is refused twice in one process, by a message that says so", function()
+  it("is shared by those who open it in one process", function()
     local dir <close> = tmp.dir()
-    local db <close> = assert(freyja.open(dir.path))
-    local second, err = freyja.open(dir.path)
-    assert.is_nil(second)
-    assert.equal("locked", err.code)
-    assert.matches("already in this process", err.message)
-    assert.equal(dir.path, err.path)
+    local first <close> = assert(freyja.open(dir.path, { segment_size = 65536, sync = "none" }))
+    first:put("k", "v")
+    do
+      local second <close> = assert(freyja.open(dir.path .. "/."))
+      assert.equal("v", second:get "k")
+      second:put("k2", "v2")
+      assert.equal(65536, second:stats().segment_size)
+      assert.equal("v2", first:get "k2")
+    end
+    local third <close> = assert(freyja.open(dir.path, { segment_size = 65536, sync = "none", io = "mmap" }))
+    first:close()
+    assert.equal("closed", error_of(first.get, first, "k").code)
+    assert.equal("v", third:get "k")
+    third:delete "k"
+    third:close()
+    local last <close> = assert(freyja.open(dir.path))
+    assert.same({ k2 = "v2" }, contents(last))
+  end)
+
+  it("is refused to who asks for other options than it has", function()
+    local dir <close> = tmp.dir()
+    local db <close> = assert(freyja.open(dir.path, { segment_size = 65536 }))
+    for option, value in pairs { segment_size = 131072, sync = "always", io = "syscall" } do
+      local other, err = freyja.open(dir.path, { [option] = value })
+      assert.is_nil(other)
+      assert.equal("conflict", err.code)
+      assert.equal("the store is open in this process with another " .. option, err.message)
+      assert.equal(dir.path, err.path)
+    end
+    assert(freyja.open(dir.path, { sync = 1000, segment_size = 65536, io = "mmap" })):close()
     assert.equal(0, #db)
+  end)
+
+  it("ends with a handle what that has opened, and nothing else", function()
+    local dir <close> = tmp.dir()
+    local first <close> = assert(freyja.open(dir.path, { segment_size = 4096, maintenance = "manual" }))
+    for i = 1, 200 do first:put("key" .. i % 40, ("x"):rep(100)) end
+    local second = assert(freyja.open(dir.path))
+    local going, ending = first:begin(), second:begin()
+    going:put("a", "1")
+    ending:put("b", "2")
+    local following, state = second:each()
+    assert.is_string((following(state)))
+    local rewrite = second:rewrite { second:segments()[1].id }
+    rewrite:step(1000)
+    second:close()
+    assert.equal("closed", error_of(ending.commit, ending).code)
+    assert.equal("closed", error_of(rewrite.step, rewrite).code)
+    assert.equal("closed", error_of(following, state).code)
+    going:commit()
+    first:merge { first:segments()[1].id }
+    assert.equal("1", first:get "a")
+    assert.is_nil(first:get "b")
+    assert.equal(41, first:count())
+    assert.is_true(first:verify().ok)
+  end)
+
+  it("has its committed merge carried on when the handle of it is closed", function()
+    local dir <close> = tmp.dir()
+    local first <close> = assert(freyja.open(dir.path, { segment_size = 4096, maintenance = "manual" }))
+    for i = 1, 200 do first:put("key" .. i % 40, ("x"):rep(100)) end
+    local second = assert(freyja.open(dir.path))
+    local files = #first:segments()
+    local rewrite = second:rewrite { first:segments()[1].id, first:segments()[2].id }
+    while rewrite:step(1 << 20) do end
+    rewrite:commit()
+    second:close()
+    assert.is_true(#first:segments() < files)
+    assert.equal(0, first:stats().pending_bytes)
+    assert.equal(40, first:count())
+    assert.is_true(first:verify().ok)
   end)
 
   it("is refused to another process, which is told whose it is", function()
@@ -66,7 +132,7 @@ describe("opening a store", function()
     local first <close> = assert(freyja.open(dir.path, { readonly = true }))
     local writer <close> = assert(freyja.open(dir.path))
     local second <close> = assert(freyja.open(dir.path, { readonly = true }))
-    assert.equal("locked", select(2, freyja.open(dir.path)).code)
+    assert.equal("locked", in_child(dir.path, "print(select(2, freyja.open(path)).code)"))
     assert.equal(0, #first + #second + #writer)
   end)
 
@@ -75,8 +141,7 @@ describe("opening a store", function()
       local dir <close> = tmp.dir()
       local db <close> = assert(freyja.open(dir.path))
       spoil(dir.path .. "/LOCK")
-      local _, err = freyja.open(dir.path)
-      assert.equal("locked", err.code)
+      assert.equal("locked", in_child(dir.path, "print(select(2, freyja.open(path)).code)"))
       db:put("k", "v")
     end
   end)
@@ -199,10 +264,9 @@ describe("opening a store", function()
       ["7x"] = "in process 7", [("9"):rep(40)] = "in process ",
     } do
       tmp.write(dir.path .. "/LOCK", text)
-      local second, err = freyja.open(dir.path)
-      assert.is_nil(second, text)
-      assert.equal("locked", err.code, text)
-      assert.matches(message, err.message, 1, true)
+      local said = in_child(dir.path, "print(select(2, freyja.open(path)))")
+      assert.matches("^freyja: locked: ", said)
+      assert.matches(message, said, 1, true)
     end
     assert.equal(0, #db)
   end)

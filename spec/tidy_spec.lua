@@ -7,19 +7,20 @@ local FUNCTION_LINES_MAX = 70 -- from its opening to its closing brace
 -- Each file of the engine and its layer; it may include headers of its own
 -- layer and of those below it.
 local LAYERS = {
-  { "freyja" },
-  { "os" },
-  { "clock", "error", "hash", "positions" },
+  { "freyja", "atomic" },
+  { "os", "child" },
+  { "clock", "guard", "error", "hash", "positions" },
   { "record", "findings", "lock", "local" },
   { "segment", "append" },
   { "manifest", "keydir", "entries", "scan", "torn", "hint", "checkpoint" },
-  { "detour", "index", "segments", "folder", "inspect", "leftovers", "gather", "apply" },
+  { "detour", "index", "segments", "folder", "inspect", "leftovers", "gather", "apply", "seek" },
   { "batch", "hinted" },
   { "recovery", "adopt", "intake", "hintwriter", "checkpointer", "hintcheck", "sorted", "audit", "builder", "salvage" },
   { "iterator", "reader", "repair" },
   { "store", "bootstrap", "read", "write", "expire", "report", "maintain", "rewrite", "swap", "lower",
     "commit", "transaction", "outputs", "load", "follow" },
   { "verify", "backup" },
+  { "share", "api", "look" },
 }
 
 local function lines_of_command(command)

@@ -118,6 +118,7 @@ void fjl_make_driver(lua_State *L);
 int fjl_set_driver(lua_State *L);
 int fjl_driver(lua_State *L);
 int fjl_pulse(lua_State *L);
+int fjl_take_charge(lua_State *L);
 int fjl_peek(lua_State *L);
 int fjl_expire(lua_State *L);
 int fjl_timer(lua_State *L);

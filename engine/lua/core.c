@@ -121,7 +121,7 @@ static int core_open(lua_State *L) {
   lua_pushstring(L, path);
   (void)lua_setiuservalue(L, 5, 1);
   freyja_status status = freyja_open(path, &options, &store->handle->db, &error);
-  if (status == FREYJA_LOCKED && fjl_sweep(L)) /* by a store that was lost */
+  if (status == FREYJA_CONFLICT && fjl_sweep(L)) /* with a store that was lost */
     status = freyja_open(path, &options, &store->handle->db, &error);
   if (status == FREYJA_OK && !options.readonly) {
     if (lua_toboolean(L, 4)) store->handle->until_step = 1; /* the first write calls it */
@@ -156,6 +156,7 @@ int luaopen_freyja_core(lua_State *L) {
                                        {"set_driver", fjl_set_driver},
                                        {"driver", fjl_driver},
                                        {"pulse", fjl_pulse},
+                                       {"take_charge", fjl_take_charge},
                                        {"peek", fjl_peek},
                                        {"expire", fjl_expire},
                                        {"timer", fjl_timer},

@@ -97,6 +97,13 @@ int fjl_pulse(lua_State *L) {
   return 6;
 }
 
+/* take_charge(db) -> boolean: whether it is this driver, of all that the store has, that is to
+ * do something */
+int fjl_take_charge(lua_State *L) {
+  lua_pushboolean(L, freyja_take_charge(fjl_check_store(L)));
+  return 1;
+}
+
 /* expire(db, slots) -> boolean: whether there is more to look at */
 int fjl_expire(lua_State *L) {
   freyja_error error;

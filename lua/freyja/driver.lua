@@ -290,6 +290,11 @@ local function step(state, db)
     state.wait, state.spare = state.wait - 1, nil
     return state.interval
   end
+  if not core.take_charge(db) then -- another Lua state has the store open, too
+    state.spare = nil
+    return state.interval
+  end
+  state.segment_size = state.segment_size or db:stats().segment_size
   local bytes, live = core.pulse(db)
   local share, interval = pace(state, bytes, live)
   state.interval = interval
@@ -355,7 +360,7 @@ function M.make(options)
   if not known then error("option 'policy_settings': " .. tostring(why), 0) end
   local state = {
     mode = mode, policy = policy, name = name, settings = options.policy_settings or {}, rate = options.rate,
-    segment_size = options.segment_size or 256 << 20,
+    segment_size = options.segment_size,
     seen = {}, idle = true, look = true, steps = 1 << 30, dead = 0, generation = 0, -- when to look
     wait = 0, failures = 0, interval = INTERVAL, speed = 1, share = 0, saved = 0, to_read = 0, to_write = 0, -- the pace
     merged = 0, freed = 0, hinted = false, -- since the last look

@@ -11,13 +11,11 @@
 
 local core <const> = require "freyja.core"
 local driver <const> = require "freyja.driver"
-local load <const> = require "freyja.load"
 local loading <const> = require "freyja.load"
 local maintenance <const> = require "freyja.maintenance"
 local transaction <const> = require "freyja.transaction"
 
 core.set_driver(driver.make)
-core.methods.load = load.load
 core.methods.load = loading.load
 core.methods.hint = maintenance.hint
 core.methods.merge = maintenance.merge

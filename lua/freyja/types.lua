@@ -16,7 +16,7 @@
 ---@field path? string    the file or directory it is about; nil where there is none
 ---@field errno? integer  of the system call that failed; nil where none did
 
----@class freyja.Options
+---@class freyja.Options  sync, segment_size, io: where this process has the store open, as it has them
 ---@field readonly? boolean              false; changes nothing, excludes a writer meanwhile
 ---@field create? boolean                true; make the store, and the last folder of the path, if missing
 ---@field sync? "none"|"always"|integer  1000; milliseconds: 1 to 86,400,000

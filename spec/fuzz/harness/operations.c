@@ -8,7 +8,7 @@
 #include "log.h"
 #include "mend.h"
 #include "recipe.h"
-#include "store.h"
+#include "share.h"
 
 #define OPERATIONS_MAX 48u /* in one input */
 #define VALUE_MAX 4096u
@@ -37,7 +37,7 @@ static freyja_slice take_value(fuzz_input *input, uint8_t value[VALUE_MAX]) {
 
 /* ---- time ------------------------------------------------------------------------ */
 
-static uint64_t fuzz_now(const fuzz_store *s) { return fj_clock_now(&s->db->index.clock); }
+static uint64_t fuzz_now(const fuzz_store *s) { return fj_clock_now(&s->db->store->index.clock); }
 
 /* The time of a store with these records when it is opened next. */
 static uint64_t next_now(const fuzz_store *s, uint64_t newest) {
@@ -298,7 +298,7 @@ static void do_backup(fuzz_store *s, fuzz_input *input) {
   fuzz_check_error(status, &error);
   if (status == FREYJA_OK) {
     fuzz_view_copy(&s->copied, &s->model);
-    s->copied_newest = s->db->index.last_timestamp;
+    s->copied_newest = s->db->store->index.last_timestamp;
     s->has_copy = true;
     check_copy(s);
     return;
@@ -418,7 +418,7 @@ void fuzz_operate(fuzz_store *store, fuzz_input *input) {
   examine(store, "at the end");
   if (store->is_sound) do_verify(store);
   bool in_order = store->is_sound && fuzz_in_order(store->disk, store->db);
-  store->newest = store->db->index.last_timestamp;
+  store->newest = store->db->store->index.last_timestamp;
   fuzz_close(store->db);
   store->db = NULL;
   drop_view(store); /* it outlives the store */

@@ -23,11 +23,14 @@ bug("a_value_lives_too_long_by_a_microsecond", "expiry",
 
 in_file "engine/clock.c"
 
-bug("time_goes_back", "expiry", [[clock->time += passed < left ? passed : left;]], [[clock->time = wall;]])
+bug("time_goes_back", "expiry", [[uint64_t time = raise_to(&clock->time, add(lead, passed));]],
+  [[uint64_t time = clock->time = lead == 0 ? add(lead, passed) : wall;]])
 
-bug("time_stands_still_behind_a_jump", "expiry", [[clock->time += passed < left ? passed : left;]], "")
+bug("time_stands_still_behind_a_jump", "expiry", [[uint64_t time = raise_to(&clock->time, add(lead, passed));]],
+  [[uint64_t time = raise_to(&clock->time, lead == 0 ? add(lead, passed) : wall);]])
 
-bug("time_does_not_jump", "expiry", [[if (wall > clock->time) clock->time = wall;]], "")
+bug("time_does_not_jump", "expiry", [[uint64_t lead = raise_to(&clock->lead, wall > passed ? wall - passed : 0);]],
+  [[uint64_t lead = clock->lead;]])
 
 in_file "engine/bootstrap.c"
 

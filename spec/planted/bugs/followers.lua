@@ -30,7 +30,7 @@ bug("a_follower_verifies_beside_a_writer", "follow",
 in_file "engine/segments.c"
 
 bug("a_follower_gives_up_what_is_being_read", "follow",
-  [[if (segment == NULL || !segment->retired || segment->pins > 0) continue;]],
-  [[if (segment == NULL || !segment->retired) continue;]])
+  [[if (!segment->retired || segment->pins > 0 || segment->live_keys > 0) return false;]],
+  [[if (!segment->retired || segment->live_keys > 0) return false;]])
 
 bug("a_follower_removes_files", "follow", [[if (index->pool.readonly) return false;]], "")

@@ -83,19 +83,19 @@ bug("sizes_are_rounded_down", "keydir", [[units = (units + 1) / 2;]], [[units = 
 in_file "engine/keydir.c"
 
 bug("a_stale_slot_is_kept", "keydir",
-  [[end[-1].hash = 0;
-  end[-1].word = 0;]],
+  [[fj_publish(&slot->word, 0);
+  fj_publish(&slot->hash, 0);]],
   "")
 
 bug("what_was_expected_in_vain_is_kept", "batch",
   [[if (next_capacity((uint32_t)capacity) >= keydir->region.capacity) return;]], [[return;]])
 
 bug("slots_move_before_their_home", "keydir",
-  [[while (end->word != 0 && fj_shard_home(place.shard, end->hash) != end) end++;]],
-  [[while (end->word != 0) end++;]])
+  [[while (slot[1].word != 0 && fj_shard_home(place.shard, slot[1].hash) != slot + 1) {]],
+  [[while (slot[1].word != 0) {]])
 
 bug("an_insert_overwrites_a_slot", "keydir",
-  [[memmove(slot + 1, slot, (size_t)(place.gap - slot) * sizeof *slot); /* K1 */]], "")
+  [[set_slot(slot, slot[-1].hash, slot[-1].word);]], [[(void)slot;]])
 
 bug("a_shard_has_no_end", "keydir",
   [[if (gap + 1 < place->shard->slots + place->shard->limit) break; /* K4 */]], [[break;]])
@@ -143,7 +143,7 @@ bug("an_iterator_stays_in_a_file_it_cannot_read", "capi",
 bug("an_iterator_gives_what_is_in_doubt", "damage",
   [[if (!it->index->has_unknown) return false;]], [[return false;]])
 
-bug("an_iterator_holds_no_segment", "capi", [[segment->references++;]], "")
+bug("an_iterator_holds_no_segment", "capi", [[fj_segment_retain(segment);]], "")
 
 bug("an_iterator_s_segments_are_leaked", "api",
   [[fj_segment_release(it->pins[i].segment);]], "")

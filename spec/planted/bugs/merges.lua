@@ -106,11 +106,11 @@ bug("iterators_are_not_told_of_dropped_records", "merge",
 in_file "engine/segments.c"
 
 bug("files_go_that_iterators_read", "merge",
-  [[if (segment == NULL || !segment->retired || segment->pins > 0 || segment->live_keys > 0)]],
-  [[if (segment == NULL || !segment->retired || segment->live_keys > 0)]])
+  [[if (!segment->retired || segment->pins > 0 || segment->live_keys > 0) return false;]],
+  [[if (!segment->retired || segment->live_keys > 0) return false;]])
 
 bug("files_shrink_under_a_view", "retired",
-  [[if (segment->references > 1 || segment->linked) return false;]], [[if (segment->linked) return false;]])
+  [[if (fj_observe(&segment->references) > 1 || segment->linked) return false;]], [[if (segment->linked) return false;]])
 
 bug("files_shrink_under_a_child", "retired",
   [[if (os->forks(os->context) != index->forks) return false;]], "")

@@ -18,7 +18,9 @@ bug("a_reader_makes_a_store", "open",
   [[if (db->options.readonly || !db->options.create)]], [[if (!db->options.create)]])
 
 bug("a_folder_that_is_no_store_gets_a_lock", "open",
-  [[if (status == FREYJA_OK) status = check_presence(db, error);]], "")
+  [[freyja_status status = check_presence(db, error);]],
+  [[freyja_status status = FREYJA_OK;
+  (void)check_presence;]])
 
 bug("the_hash_s_width_is_forgotten", "collision",
   [[fj_index_create(&db->index, &db->dir, &db->manifest.identity, db->options.io, false,
@@ -26,7 +28,7 @@ bug("the_hash_s_width_is_forgotten", "collision",
   [[fj_index_create(&db->index, &db->dir, &db->manifest.identity, db->options.io, false,
   db->options.hash_bits);]])
 
-bug("a_failed_open_leaks", "faults", [[(void)freyja_close(db, NULL);]], "")
+bug("a_failed_open_leaks", "faults", [[else fj_store_discard(db);]], [[else *out = NULL;]])
 
 in_file "engine/lock.c"
 
@@ -192,6 +194,9 @@ bug("a_get_fills_more_than_there_is", "capi",
   [[if (size <= capacity && size > 0) memcpy(buffer, found.record.value, size);]],
   [[if (size > 0) memcpy(buffer, found.record.value, size);]])
 
-bug("a_view_holds_nothing", "capi", [[found.segment->references++;]], "")
 
 bug("a_view_s_block_is_leaked", "faults", [[block->os->release(block->os->context, block);]], "")
+
+in_file "engine/look.c"
+
+bug("a_view_holds_nothing", "capi", [[fj_segment_retain(segment);]], "")

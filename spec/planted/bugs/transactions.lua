@@ -37,7 +37,7 @@ bug("what_a_reading_brings_back_is_not_seen", "revived",
 
 bug("a_transaction_needs_no_new_segment", "atomic",
   [[if (status == FREYJA_OK && !fj_segment_fits(db->active, group->bytes))
-  status = fj_store_rotate(db, error);]], "", "find_room(")
+  status = fj_store_begin_segment(db, error);]], "", "find_room(")
 
 in_file "engine/intake.c"
 
@@ -138,7 +138,7 @@ bug("a_load_is_not_sealed", "atomic",
 
 bug("a_load_comes_below_what_was_written_before", "load",
   [[if (status == FREYJA_OK && db->active->tail > FJ_SEGMENT_HEADER)
-  status = fj_store_rotate(db, error);]], "")
+  status = fj_store_begin_segment(db, error);]], "")
 
 bug("slots_of_a_failed_load_stay", "faults", [[remove_slots(load);]], [[(void)remove_slots;]])
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "freyja.h"
-#include "store.h"
+#include "share.h"
 
 static int failures;
 static char path[96];
@@ -56,8 +56,8 @@ static freyja *fill(uint32_t hash_bits) {
 /* The key's slot. */
 static fj_place place_of(freyja *db, const char *key) {
   fj_found found;
-  uint64_t hash = fj_index_hash(&db->index, key, strlen(key));
-  if (fj_index_find(&db->index, key, strlen(key), hash, false, &found, NULL) != FREYJA_OK)
+  uint64_t hash = fj_index_hash(&db->store->index, key, strlen(key));
+  if (fj_index_find(&db->store->index, key, strlen(key), hash, false, &found, NULL) != FREYJA_OK)
     exit(1);
   fj_found_release(&found);
   return found.place;
@@ -74,17 +74,17 @@ static void test_number(freyja *db, uint64_t *number, uint64_t value, const char
 }
 
 static void test_counts(freyja *db) {
-  fj_segment *segment = db->index.ranks[1];
-  fj_keydir *keydir = &db->index.keydir;
+  fj_segment *segment = db->store->index.ranks[1];
+  fj_keydir *keydir = &db->store->index.keydir;
   test_number(db, &segment->live_keys, segment->live_keys + 1, "(I3)", "live keys");
   test_number(db, &segment->live_bytes, segment->live_bytes - 8, "(I3)", "live bytes");
   test_number(db, &segment->keys, segment->keys + 1, "puts", "puts of a segment");
   test_number(db, &segment->tombstones, segment->tombstones + 1, "puts",
               "tombstones of a segment");
   test_number(db, &keydir->count, keydir->count + 1, "count", "the number of keys");
-  test_number(db, &db->index.last_timestamp, db->index.last_timestamp - 1, "newest",
+  test_number(db, &db->store->index.last_timestamp, db->store->index.last_timestamp - 1, "newest",
               "a record newer than the newest");
-  test_number(db, &db->manifest.generation, 1, "not the one", "another MANIFEST");
+  test_number(db, &db->store->manifest.generation, 1, "not the one", "another MANIFEST");
   keydir->shards[7].count++;
   bool found = finds(db, "count");
   keydir->shards[7].count--;
@@ -106,7 +106,7 @@ static void test_words(freyja *db) {
 static void test_order(freyja *db) {
   const fj_shard *shard = NULL;
   for (uint32_t i = 0; shard == NULL && i < FJ_SHARDS; i++)
-    if (db->index.keydir.shards[i].count >= 2) shard = &db->index.keydir.shards[i];
+    if (db->store->index.keydir.shards[i].count >= 2) shard = &db->store->index.keydir.shards[i];
   if (shard == NULL) exit(1);
   fj_slot *first = shard->slots, *last = NULL;
   while (first->word == 0) first++;
@@ -144,49 +144,49 @@ static void test_older(freyja *db) {
   freyja_log_close(log);
   fj_place place = place_of(db, "key20");
   uint64_t newest = place.slot->word;
-  fj_index_replace(&db->index, place, older);
+  fj_index_replace(&db->store->index, place, older);
   bool found = finds(db, "older record");
-  fj_index_replace(&db->index, place, newest);
+  fj_index_replace(&db->store->index, place, newest);
   ok(found && finds(db, NULL), "I1: an older record");
   uint64_t hash = place.slot->hash;
-  fj_index_delete(&db->index, place);
+  fj_index_delete(&db->store->index, place);
   found = finds(db, "lacks 1 keys");
-  fj_keydir *keydir = &db->index.keydir;
+  fj_keydir *keydir = &db->store->index.keydir;
   bool more = fj_keydir_find(keydir, hash, &place);
   while (more) more = fj_keydir_next(&place);
   if (fj_keydir_reserve(keydir, hash, &place, NULL) != FREYJA_OK) exit(1);
-  fj_index_insert(&db->index, place, hash, newest);
+  fj_index_insert(&db->store->index, place, hash, newest);
   ok(found && finds(db, NULL), "I1: a key missing");
 }
 
 /* A key that stands in the index twice, and one whose slot points to its tombstone. */
 static void test_twice(freyja *db) {
   fj_place place = place_of(db, "key20");
-  fj_keydir *keydir = &db->index.keydir;
+  fj_keydir *keydir = &db->store->index.keydir;
   uint64_t hash = place.slot->hash, word = place.slot->word;
   bool more = true;
   while (more) more = fj_keydir_next(&place);
   if (fj_keydir_reserve(keydir, hash, &place, NULL) != FREYJA_OK) exit(1);
-  fj_index_insert(&db->index, place, hash, word);
+  fj_index_insert(&db->store->index, place, hash, word);
   bool found = finds(db, "point to no record") || strstr(said, "twice") != NULL;
   (void)fj_keydir_find(keydir, hash, &place);
   while (place.slot->word != word) (void)fj_keydir_next(&place);
-  fj_index_delete(&db->index, place);
+  fj_index_delete(&db->store->index, place);
   ok(found && finds(db, NULL), "a key twice");
   if (freyja_put(db, "gone", 4, "", 0, NULL) != FREYJA_OK) exit(1);
   fj_slot gone = *place_of(db, "gone").slot;
-  uint64_t offset = db->active->tail;
+  uint64_t offset = db->store->active->tail;
   if (freyja_delete(db, "gone", 4, NULL) != FREYJA_OK) exit(1);
   (void)fj_keydir_find(keydir, gone.hash, &place);
   more = place.slot->word != 0 && place.slot->hash == gone.hash;
   while (more) more = fj_keydir_next(&place);
   if (fj_keydir_reserve(keydir, gone.hash, &place, NULL) != FREYJA_OK) exit(1);
-  word = fj_word_make(db->active->slot, offset, fj_record_size(0, 4, 0), 0);
-  fj_index_insert(&db->index, place, gone.hash, word);
+  word = fj_word_make(db->store->active->slot, offset, fj_record_size(0, 4, 0), 0);
+  fj_index_insert(&db->store->index, place, gone.hash, word);
   found = finds(db, "tombstone");
   (void)fj_keydir_find(keydir, gone.hash, &place);
   while (place.slot->word != word) (void)fj_keydir_next(&place);
-  fj_index_delete(&db->index, place);
+  fj_index_delete(&db->store->index, place);
   ok(found && finds(db, NULL), "I1: a tombstone");
 }
 
@@ -214,9 +214,9 @@ static void test_poisoned(void) {
              freyja_put(db, "k", 1, "w", 1, NULL) == FREYJA_POISONED;
   syncs_left = 100;
   ok(poisoned && finds(db, NULL), "a poisoned store is not damaged");
-  db->manifest.created++;
+  db->store->manifest.created++;
   ok(finds(db, "not the one"), "another MANIFEST of a poisoned store");
-  db->manifest.created--;
+  db->store->manifest.created--;
   (void)freyja_close(db, NULL);
   db = NULL;
   bool again = freyja_open(path, &options, &db, NULL) == FREYJA_OK;

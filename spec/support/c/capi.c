@@ -235,6 +235,43 @@ static bool goes_on(freyja *db, freyja_iterator *iterator, freyja_view *view) {
   return right;
 }
 
+/* Whether another process is refused the store. */
+static bool is_locked_to_others(void) {
+  freyja *second = NULL;
+  int status = -1;
+  pid_t child = fork();
+  if (child == 0) _exit(freyja_open(path, NULL, &second, NULL) == FREYJA_LOCKED ? 0 : 1);
+  (void)waitpid(child, &status, 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* With two handles in the process: the child touches nothing of what threads may share. */
+static void test_fork_of_sharers(freyja_io io) {
+  freyja *db = open_store(io), *other = NULL;
+  freyja_iterator *iterator = NULL;
+  freyja_error error;
+  ok(freyja_open(path, NULL, &other, &error) == FREYJA_OK && put(other, "k", "v") == FREYJA_OK,
+     "a store is opened once more");
+  (void)freyja_iterator_open(db, NULL, &iterator, NULL);
+  pid_t child = fork();
+  if (child == 0) {
+    size_t size = 0;
+    bool refused = put(db, "child", "v") == FREYJA_FORKED &&
+                   freyja_get(other, "k", 1, NULL, 0, &size, &error) == FREYJA_FORKED;
+    freyja_iterator_close(iterator);
+    refused = refused && freyja_close(db, NULL) == FREYJA_OK &&
+              freyja_close(other, NULL) == FREYJA_OK;
+    _exit(refused ? 0 : 1);
+  }
+  int status = -1;
+  (void)waitpid(child, &status, 0);
+  freyja_iterator_close(iterator);
+  ok(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a child of sharers is refused");
+  ok(freyja_close(db, &error) == FREYJA_OK && put(other, "k2", "v") == FREYJA_OK &&
+         is_locked_to_others() && freyja_close(other, &error) == FREYJA_OK,
+     "the parent's handles go on");
+}
+
 static void test_fork(freyja_io io) {
   freyja *db = open_store(io);
   freyja_iterator *before = NULL;
@@ -265,9 +302,7 @@ static void test_fork(freyja_io io) {
   freyja_iterator_close(before);
   ok(WIFEXITED(status) && WEXITSTATUS(status) == 0,
      "a forked child is refused, but sees what there was");
-  freyja *second = NULL;
-  ok(put(db, "parent", "v") == FREYJA_OK &&
-         freyja_open(path, NULL, &second, NULL) == FREYJA_LOCKED,
+  ok(put(db, "parent", "v") == FREYJA_OK && is_locked_to_others(),
      "the parent goes on, and keeps its lock when the child closes");
   (void)freyja_close(db, NULL);
 }
@@ -371,6 +406,7 @@ int main(void) {
     test_views(db);
     test_iterator((freyja_io)io);
     test_fork((freyja_io)io);
+    test_fork_of_sharers((freyja_io)io);
   }
   test_iterator_faults();
   test_bad_sector();

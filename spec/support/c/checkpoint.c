@@ -7,7 +7,7 @@
 
 #include "checkpoint.h"
 #include "disk.h"
-#include "store.h"
+#include "share.h"
 
 #define KEYS 2000u
 #define PATH "db/KEYDIR"
@@ -112,7 +112,7 @@ static bool is_sound(shop *s) {
   freyja_report report;
   unsigned others = 0;
   return freyja_verify(s->db, count_others, &others, &report, NULL) == FREYJA_OK &&
-         others == 0 && report.keys == s->db->index.keydir.count;
+         others == 0 && report.keys == s->db->store->index.keydir.count;
 }
 
 /* ---- the file ---------------------------------------------------------------- */
@@ -159,10 +159,10 @@ static void test_open(freyja_io io) {
   open_it(&s);
   freyja_recovery r = recovery_of(&s);
   ok(r.checkpoint_used && r.checkpoint.status == FREYJA_OK && r.records == 0 &&
-         r.files_scanned == 0 && s.db->index.keydir.absent == FJ_SHARDS,
+         r.files_scanned == 0 && s.db->store->index.keydir.absent == FJ_SHARDS,
      "an open reads neither records nor keys", io);
-  ok(s.db->index.keydir.count == KEYS - KEYS / 10 && holds_all(&s) &&
-         s.db->index.keydir.absent == 0 && is_sound(&s),
+  ok(s.db->store->index.keydir.count == KEYS - KEYS / 10 && holds_all(&s) &&
+         s.db->store->index.keydir.absent == 0 && is_sound(&s),
      "all keys are there, and no others", io);
   demand(put(&s, 1, 5) && erase(&s, 2) && put(&s, 0, 7) && put(&s, KEYS + 1, 8), "writes");
   close_it(&s);

@@ -18,9 +18,9 @@ static void merge_some(freyja *db) {
   uint64_t ids[64];
   size_t count = 0;
   freyja_rewrite *rewrite = NULL;
-  for (uint32_t i = 0; i < db->index.count && count < 64; i++)
-    if (db->index.ranks[i]->sealed && hints_pick(3) == 0)
-      ids[count++] = db->index.ranks[i]->id;
+  for (uint32_t i = 0; i < db->store->index.count && count < 64; i++)
+    if (db->store->index.ranks[i]->sealed && hints_pick(3) == 0)
+      ids[count++] = db->store->index.ranks[i]->id;
   if (count == 0) return;
   hints_demand(freyja_rewrite_open(db, ids, count, &rewrite, NULL) == FREYJA_OK, "a merge");
   hints_demand(freyja_rewrite_commit(rewrite, NULL) == FREYJA_OK, "a merge is committed");
@@ -69,7 +69,7 @@ static void add_slot(void *argument, const fj_slot *slot) {
   picture *p = argument;
   hints_demand(p->count <= HINTS_KEYS, "no more slots than keys");
   uint64_t number = fj_word_segment(slot->word);
-  uint64_t rank = p->db->index.slots[number]->rank;
+  uint64_t rank = p->db->store->index.slots[number]->rank;
   fj_slot seen = {slot->hash, slot->word - (number << 28) + (rank << 28)};
   p->slots[p->count++] = seen;
 }
@@ -78,16 +78,16 @@ static void take_picture(sim_disk *disk, freyja_io io, picture *out) {
   freyja *db = hints_open(disk, io, 64);
   memset(out, 0, sizeof *out);
   out->db = db;
-  hints_demand(fj_keydir_bring_all(&db->index.keydir, NULL) == FREYJA_OK, "all shards come");
+  hints_demand(fj_keydir_bring_all(&db->store->index.keydir, NULL) == FREYJA_OK, "all shards come");
   out->segment_count = freyja_get_segments(db, out->segments, 64); /* what has expired goes */
-  hints_demand(fj_keydir_check(&db->index.keydir, add_slot, out) == NULL,
+  hints_demand(fj_keydir_check(&db->store->index.keydir, add_slot, out) == NULL,
                "the keydir is sound");
   qsort(out->slots, out->count, sizeof *out->slots, compare_slots);
   hints_demand(out->segment_count <= 64, "no more than 64 segments");
   for (size_t i = 0; i < out->segment_count; i++) out->segments[i].has_hint = false;
-  out->last_timestamp = db->index.last_timestamp;
-  out->hints = db->recovery.hints_used;
-  out->adopted = db->recovery.checkpoint_used;
+  out->last_timestamp = db->store->index.last_timestamp;
+  out->hints = db->store->recovery.hints_used;
+  out->adopted = db->store->recovery.checkpoint_used;
   hints_close(db);
 }
 
@@ -120,7 +120,7 @@ static void test_same(void) {
     sim_disk *disk = hints_disk(seed + round);
     for (int session = 0; session < 3; session++) {
       freyja *db = hints_open(disk, io, bits[round % 7]);
-      if (session == 0) hints_make_keys(db->index.pool.identity.hash_seed);
+      if (session == 0) hints_make_keys(db->store->index.pool.identity.hash_seed);
       write_some(db, hints_pick(150));
       if (hints_pick(2) == 0)
         hints_demand(freyja_checkpoint(db, NULL) == FREYJA_OK, "a checkpoint is written");
@@ -158,7 +158,7 @@ static uint8_t *write_hint(sim_disk *disk, freyja *db, uint64_t capacity, uint64
   fj_hint_writer writer;
   bool done = false;
   freyja_error error = {.status = FREYJA_OK};
-  freyja_status status = fj_hint_writer_open(&writer, db->index.ranks[0], capacity, &error);
+  freyja_status status = fj_hint_writer_open(&writer, db->store->index.ranks[0], capacity, &error);
   for (*steps = 0; status == FREYJA_OK && !done; ++*steps)
     status = fj_hint_writer_step(&writer, bytes, &done, &error);
   if (status == FREYJA_OK) status = fj_hint_writer_finish(&writer, &error);
@@ -214,10 +214,10 @@ static void test_giving_up(void) {
   for (uint64_t bytes = 16; bytes < 200000; bytes += bytes / 2) {
     fj_hint_writer writer, second;
     bool done = false;
-    hints_demand(fj_hint_writer_open(&writer, db->index.ranks[0], 100, NULL) == FREYJA_OK,
+    hints_demand(fj_hint_writer_open(&writer, db->store->index.ranks[0], 100, NULL) == FREYJA_OK,
                  "begun");
     hints_demand(fj_hint_writer_step(&writer, bytes, &done, NULL) == FREYJA_OK, "a step");
-    hints_demand(fj_hint_writer_open(&second, db->index.ranks[0], 100, NULL) == FREYJA_LIMIT,
+    hints_demand(fj_hint_writer_open(&second, db->store->index.ranks[0], 100, NULL) == FREYJA_LIMIT,
                  "one at a time");
     fj_hint_writer_close(&second);
     hints_demand(freyja_hint(db, 1, NULL) == FREYJA_LIMIT, "one at a time");
@@ -240,8 +240,8 @@ static void test_search(void) {
   for (int io = 0; io < 2; io++) {
     fj_hint hint;
     bool right = true;
-    db->index.pool.io = io == 0 ? FREYJA_IO_MMAP : FREYJA_IO_SYSCALL;
-    hints_demand(fj_hint_open(&hint, db->index.ranks[0], NULL) == FREYJA_OK,
+    db->store->index.pool.io = io == 0 ? FREYJA_IO_MMAP : FREYJA_IO_SYSCALL;
+    hints_demand(fj_hint_open(&hint, db->store->index.ranks[0], NULL) == FREYJA_OK,
                  "a hint is opened");
     uint64_t count = hint.counts.entries;
     uint64_t *hashes = malloc(count * sizeof *hashes);
@@ -264,7 +264,7 @@ static void test_search(void) {
     fj_hint_close(&hint);
     free(hashes);
   }
-  db->index.pool.io = FREYJA_IO_MMAP;
+  db->store->index.pool.io = FREYJA_IO_MMAP;
   hints_close(db);
   sim_disk_destroy(disk);
 }

@@ -76,7 +76,7 @@ local function before(s)
   local rw = rewrite(s.db)
   s.allow("1", 0, 1)
   local recording = rw:records()
-  local _, err = freyja.open(s.path)
+  local _, err = freyja.open(s.path .. "/no/such")
   s.holders = {
     methods = getmetatable(s.db).__index, of_stores = getmetatable(s.db), of_iterators = getmetatable(it),
     of_errors = getmetatable(err), alone = { following = following, recording = recording },

@@ -340,9 +340,11 @@ operation("open and close", function(s)
   local path = s.path .. ".3"
   local db <close> = assert(freyja.open(path, s.options()))
   db:put(1, 2)
-  local other, err = freyja.open(path)
-  assert(not other and err.code == "locked" and err.path == path)
+  local other <close> = assert(freyja.open(path))
+  assert(other:get "1" == "2")
   db:close()
+  local third, err = freyja.open(path, { segment_size = 12345 })
+  assert(not third and err.code == "conflict" and err.path == path)
 end)
 
 operation("say what things are", function(s)

@@ -106,7 +106,7 @@ return function(s)
     db:put("probe", "1")
     assert(db:get "probe" == "1" and db:delete "probe" and not db:has "probe")
     db:close()
-    db = s.open() -- which proves that the lock was given back
+    db = s.open { sync = 4711 } -- which proves that nobody has it open: the option would not be its
     local after = s.read(db)
     for key in pairs(s.may) do assert(before[key] == after[key], "opened again, it differs") end
     s.db = db -- for the end of the state to close

@@ -238,6 +238,11 @@ static uint32_t s_process(void *context) {
   return 4711;
 }
 
+static int s_barrier(void *context) {
+  (void)context;
+  return 0;
+}
+
 static const volatile uint32_t *s_fork_guard(void *context) {
   (void)context;
   return NULL;
@@ -267,6 +272,7 @@ void sim_memory_fill(fj_os *os) {
   os->sleep = s_sleep;
   os->random = s_random;
   os->process = s_process;
+  os->barrier = s_barrier;
   os->fork_guard = s_fork_guard;
   os->release_fork_guard = s_release_fork_guard;
   os->forks = s_forks;

@@ -16,7 +16,7 @@
 #define CALLS_SEGMENT 12         /* for each segment, */
 #define CALLS_COLLISION 8        /* for each record, where all keys collide, */
 #define BYTES_CALL 2048u         /* and one for so many bytes; */
-#define MEMORY_BASE (192u << 10) /* bytes of memory for the index and small blocks, */
+#define MEMORY_BASE (208u << 10) /* bytes of memory for the index and small blocks, */
 #define MEMORY_FILES 1u          /* and so many times the files' size. */
 #define CALLS_USE 8 /* All that is done with it: so many times the calls of an open */
 

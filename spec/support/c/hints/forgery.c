@@ -137,7 +137,7 @@ static bool open_forged(sim_disk *disk, freyja_io io, bool differs) {
 static sim_disk *make_marked(uint64_t seed) {
   sim_disk *disk = hints_disk(seed);
   freyja *db = hints_open(disk, FREYJA_IO_MMAP, 64);
-  hints_make_keys(db->index.pool.identity.hash_seed);
+  hints_make_keys(db->store->index.pool.identity.hash_seed);
   for (uint32_t i = 0; i < 200; i++) {
     uint8_t value[30] = {(uint8_t)hints_pick(HINTS_KEYS)};
     const hints_key *k = &hints_keys[value[0]];
@@ -201,7 +201,7 @@ static void test_impossible(freyja_io io) {
   hints_demand(freyja_put(db, "other", 5, "value", 5, NULL) == FREYJA_OK, "a put");
   hints_demand(freyja_rotate(db, NULL) == FREYJA_OK && hints_write_all(db) == 1,
                "a hint is written");
-  uint64_t end = db->index.ranks[0]->tail / FJ_RECORD_ALIGN;
+  uint64_t end = db->store->index.ranks[0]->tail / FJ_RECORD_ALIGN;
   hints_close(db);
   for (unsigned what = 0; what < 7; what++) {
     forgery f;
@@ -280,7 +280,7 @@ static void test_late(freyja_io io) {
   db = hints_open(disk, io, 4);
   freyja_get_stats(db, &stats);
   hints_ok(stats.recovery.checkpoint_used && has_late_keys(db) &&
-               db->index.keydir.count == LATE_KEYS,
+               db->store->index.keydir.count == LATE_KEYS,
            "a hint that turns out wrong late is no fault of an open store");
   hints_close(db);
   sim_disk_destroy(disk);

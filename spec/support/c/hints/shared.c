@@ -119,7 +119,7 @@ freyja *hints_make_large(sim_disk *disk, uint32_t count) {
   freyja_options_init(&options);
   options.segment_size = SEGMENT_LARGE;
   freyja *db = open_store(disk, &options);
-  hints_make_keys(db->index.pool.identity.hash_seed);
+  hints_make_keys(db->store->index.pool.identity.hash_seed);
   for (uint32_t i = 0; i < count; i++) {
     hints_key number;
     number.size =
@@ -134,8 +134,8 @@ freyja *hints_make_large(sim_disk *disk, uint32_t count) {
 
 uint32_t hints_write_all(freyja *db) {
   uint32_t count = 0;
-  for (uint32_t i = 0; i < db->index.count; i++) {
-    const fj_segment *segment = db->index.ranks[i];
+  for (uint32_t i = 0; i < db->store->index.count; i++) {
+    const fj_segment *segment = db->store->index.ranks[i];
     if (!segment->sealed) continue;
     hints_demand(freyja_hint(db, segment->id, NULL) == FREYJA_OK, "a hint is written");
     count++;

@@ -6,7 +6,7 @@
 
 #include "disk.h"
 #include "freyja.h"
-#include "store.h"
+#include "share.h"
 
 #define HINTS_KEYS 60u
 #define HINTS_KEY_MAX 12u /* bytes */

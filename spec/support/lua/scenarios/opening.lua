@@ -53,14 +53,29 @@ scenario("open what cannot be opened", {
   before = function(s) s.begin "s1" end,
   run = function(s)
     local open = require "freyja".open
-    for path, code in pairs { [s.path .. "/no/such"] = "io", [s.path] = "locked" } do
-      local db, err = open(path, s.options())
+    for path, code in pairs { [s.path .. "/no/such"] = "io", [s.path] = "conflict" } do
+      local options = s.options()
+      options.segment_size = 12345 -- another than the store has
+      local db, err = open(path, options)
       assert(not db)
       if err.code ~= code then error(err, 0) end
       assert(err.path == path and #err.message > 0)
       assert(code ~= "io" or err.errno == 2)
       assert(tostring(err):find(path, 1, true))
     end
+  end,
+})
+
+scenario("open once more", {
+  before = function(s)
+    s.begin "s1"
+    s.allow("m1", 0, 2)
+    s.mine = s.value("s1", 1)
+  end,
+  run = function(s)
+    local db <close> = s.open()
+    db:put("m1", s.value("m1", 2))
+    assert(db:get "s1" == s.mine and s.db:get "m1" == s.value("m1", 2))
   end,
 })
 

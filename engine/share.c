@@ -1,0 +1,326 @@
+/* share.c - opening and closing: see share.h. */
+#include "share.h"
+
+#include <assert.h>
+#include <sched.h>
+#include <string.h>
+
+#define YIELDS 100u /* before one naps while a call goes on, */
+#define NAP 100u    /* microseconds */
+
+/* The stores that this process has open for writing, by which a second open finds them. */
+static struct {
+  pthread_once_t once;
+  pthread_mutex_t lock;
+  pthread_cond_t changed; /* one has been opened, or closed */
+  fj_share *first;
+} registry = {.once = PTHREAD_ONCE_INIT,
+              .lock = PTHREAD_MUTEX_INITIALIZER,
+              .changed = PTHREAD_COND_INITIALIZER};
+
+/* The child of a fork has none open (Y2). */
+static void forget_all(void) {
+  pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
+  pthread_cond_t quiet = PTHREAD_COND_INITIALIZER;
+  registry.lock = unlocked;
+  registry.changed = quiet;
+  registry.first = NULL;
+}
+
+static void begin_registry(void) { (void)pthread_atfork(NULL, NULL, forget_all); }
+
+static void lock_registry(void) {
+  (void)pthread_once(&registry.once, begin_registry);
+  (void)pthread_mutex_lock(&registry.lock);
+}
+
+static void unlock_registry(void) { (void)pthread_mutex_unlock(&registry.lock); }
+
+/* ---- in and out ------------------------------------------------------------- */
+
+void fj_enter_shared(freyja *db) {
+  fj_publish(&db->busy, 0);
+  if (fj_store_is_owner(db->store)) (void)pthread_mutex_lock(&db->share->lock);
+}
+
+void fj_leave_shared(freyja *db) {
+  if (fj_store_is_owner(db->store)) (void)pthread_mutex_unlock(&db->share->lock);
+}
+
+/* There is a second handle from now on. In the registry's lock, by which the first one cannot
+ * be closed meanwhile. */
+static void begin_sharing(fj_share *share) {
+  const fj_os *os = share->store->dir.os;
+  if (share->is_shared) return;
+  fj_publish(&share->is_shared, 1);
+  fj_fence();
+  if (!share->guard.fences) (void)os->barrier(os->context);
+  for (unsigned i = 0; fj_observe(&share->handles->busy) != 0; i++) {
+    if (i < YIELDS) (void)sched_yield();
+    else os->sleep(os->context, NAP);
+  }
+}
+
+/* Asked so many times more than who is in charge, another takes its place. */
+#define PATIENCE 8u
+
+bool fj_take_charge(const freyja *db) {
+  fj_share *share = db->share;
+  bool other = share->in_charge != NULL && share->in_charge != db;
+  if (other && ++share->refused <= PATIENCE) return false;
+  share->in_charge = db;
+  share->refused = 0;
+  return true;
+}
+
+/* ---- children --------------------------------------------------------------- */
+
+void fj_child_join(freyja *db, fj_child *child) {
+  child->handle = db;
+  child->previous = NULL;
+  child->next = db->children;
+  if (child->next != NULL) child->next->previous = child;
+  db->children = child;
+}
+
+void fj_child_part(fj_child *child) {
+  if (child->handle == NULL) return;
+  if (child->previous != NULL) child->previous->next = child->next;
+  else child->handle->children = child->next;
+  if (child->next != NULL) child->next->previous = child->previous;
+  child->handle = NULL;
+}
+
+/* ---- opening ---------------------------------------------------------------- */
+
+static void add_handle(fj_share *share, freyja *made) {
+  memset(made, 0, sizeof *made);
+  made->store = share->store;
+  made->share = share;
+  made->next = share->handles;
+  if (made->next != NULL) made->next->previous = made;
+  share->handles = made;
+  fj_guard_add(&share->guard, &made->reader);
+}
+
+/* The store with that folder; waits while it is being opened or closed. NULL: there is none.
+ * With the registry locked. */
+static fj_share *find_share(const fj_os_stat *folder) {
+  fj_share *share = registry.first;
+  while (share != NULL) {
+    bool same = share->device == folder->device && share->number == folder->number;
+    if (same && share->store != NULL) return share;
+    if (same) (void)pthread_cond_wait(&registry.changed, &registry.lock);
+    share = same ? registry.first : share->next;
+  }
+  return NULL;
+}
+
+static void list_share(fj_share *share, const fj_os_stat *folder) {
+  share->listed = true;
+  share->device = folder->device;
+  share->number = folder->number;
+  share->next = registry.first;
+  registry.first = share;
+}
+
+static void unlist_share(fj_share *share) {
+  fj_share **link = &registry.first;
+  while (*link != NULL && *link != share) link = &(*link)->next;
+  if (*link == share) *link = share->next; /* not there in the child of a fork */
+  share->listed = false;
+  (void)pthread_cond_broadcast(&registry.changed);
+}
+
+static bool is_other_sync(const freyja_options *has, const freyja_options *asked) {
+  if (asked->sync_mode == FREYJA_SYNC_DEFAULT) return false;
+  if (asked->sync_mode != has->sync_mode) return true;
+  return has->sync_mode == FREYJA_SYNC_INTERVAL && asked->sync_ms != has->sync_ms;
+}
+
+/* Whether a handle with these options, or NULL, may join the others. */
+static freyja_status check_same(const fj_store *store, const freyja_options *asked,
+                                freyja_error *error) {
+  const freyja_options *has = &store->options;
+  const char *what = NULL;
+  if (asked == NULL) return FREYJA_OK;
+  if (asked->io != has->io && asked->io != FREYJA_IO_DEFAULT) what = "io";
+  if (asked->segment_size != has->segment_size && asked->segment_size != 0)
+    what = "segment_size";
+  if (is_other_sync(has, asked)) what = "sync";
+  if (what == NULL) return FREYJA_OK;
+  return fj_fail(error, FREYJA_CONFLICT, store->dir.path,
+                 "the store is open in this process with another %s", what);
+}
+
+/* Opens the store, which no handle has yet, as the one of `share`. */
+static freyja_status open_alone(fj_share *share, fj_store *store, freyja *made,
+                                freyja_error *error) {
+  freyja_status status = fj_store_start(store, error);
+  if (share->listed) lock_registry();
+  if (status == FREYJA_OK) {
+    share->store = store;
+    store->index.guard = store->index.keydir.guard = &share->guard;
+    add_handle(share, made);
+  }
+  if (share->listed) {
+    if (status == FREYJA_OK) (void)pthread_cond_broadcast(&registry.changed);
+    else unlist_share(share);
+    unlock_registry();
+  }
+  return status;
+}
+
+/* Joins those who have the store open already, if somebody has; *joined tells. `share` is
+ * listed otherwise, so that others wait for it. */
+static freyja_status join(fj_share *share, const fj_store *store, const freyja_options *asked,
+                          freyja *made, bool *joined, freyja_error *error) {
+  const fj_dir *dir = &store->dir;
+  fj_os_stat folder;
+  *joined = false;
+  int code = dir->os->stat(dir->os->context, dir->fd, &folder);
+  if (code != 0) return fj_fail_os(error, code, dir, NULL, "examine");
+  bool fences = dir->os->barrier(dir->os->context) != 0;
+  fj_guard_create(&share->guard, dir->os, fences);
+  lock_registry();
+  fj_share *other = find_share(&folder);
+  freyja_status status = FREYJA_OK;
+  if (other == NULL) {
+    list_share(share, &folder);
+  } else {
+    status = check_same(other->store, asked, error);
+    *joined = status == FREYJA_OK;
+  }
+  if (*joined) {
+    begin_sharing(other);
+    (void)pthread_mutex_lock(&other->lock);
+    add_handle(other, made);
+    (void)pthread_mutex_unlock(&other->lock);
+  }
+  unlock_registry();
+  return status;
+}
+
+static fj_share *create_share(const fj_os *os, freyja_error *error) {
+  fj_share *share = os->allocate(os->context, sizeof *share);
+  if (share != NULL) memset(share, 0, sizeof *share);
+  if (share != NULL) fj_guard_create(&share->guard, os, false);
+  if (share != NULL && pthread_mutex_init(&share->lock, NULL) == 0) return share;
+  os->release(os->context, share);
+  (void)fj_fail_memory(error, "open a store");
+  return NULL;
+}
+
+static void destroy_share(const fj_os *os, fj_share *share) {
+  (void)pthread_mutex_destroy(&share->lock);
+  os->release(os->context, share);
+}
+
+/* *joined: what was opened is another store, `store` and `share` are of no use. */
+static freyja_status open_or_join(fj_share *share, fj_store *store,
+                                  const freyja_options *asked, freyja *made, bool *joined,
+                                  freyja_error *error) {
+  freyja_status status = FREYJA_OK;
+  *joined = false;
+  if (!store->options.readonly && store->dir.os == fj_os_real())
+    status = join(share, store, asked, made, joined, error);
+  if (status == FREYJA_OK && !*joined) status = open_alone(share, store, made, error);
+  return status;
+}
+
+freyja_status freyja_open(const char *path, const freyja_options *options, freyja **out,
+                          freyja_error *error) {
+  fj_store *store = NULL;
+  bool joined = false;
+  *out = NULL;
+  freyja_status status = fj_store_create(path, options, &store, error);
+  if (status != FREYJA_OK) return status;
+  const fj_os *os = store->dir.os;
+  fj_share *share = create_share(os, error);
+  freyja *made = share == NULL ? NULL : os->allocate(os->context, sizeof *made);
+  status = made == NULL ? fj_fail_memory(error, "open a store")
+                        : open_or_join(share, store, options, made, &joined, error);
+  if (status != FREYJA_OK || joined) {
+    if (share != NULL) destroy_share(os, share);
+    fj_store_discard(store);
+  }
+  if (status == FREYJA_OK) *out = made;
+  else os->release(os->context, made);
+  return status;
+}
+
+/* ---- closing ---------------------------------------------------------------- */
+
+bool fj_is_stranded(const freyja *db) {
+  return db != NULL && fj_observe(&db->share->is_shared) && !fj_store_is_owner(db->store);
+}
+
+/* Takes the handle from its store. *last: it was the last one, so that nobody can find the
+ * store any more. False, and nothing is done, if it is not, and has not been flushed. */
+static bool remove_handle(freyja *db, bool flushed, bool *last) {
+  fj_share *share = db->share;
+  if (share->listed) lock_registry();
+  *last = db->next == NULL && db->previous == NULL;
+  if (!*last && !flushed) {
+    unlock_registry();
+    return false;
+  }
+  (void)fj_enter(db);
+  if (db->previous != NULL) db->previous->next = db->next;
+  else share->handles = db->next;
+  if (db->next != NULL) db->next->previous = db->previous;
+  fj_guard_remove(&share->guard, &db->reader);
+  (void)fj_leave(db, FREYJA_OK);
+  if (*last) share->store = NULL; /* who opens the folder now waits */
+  if (share->listed) unlock_registry();
+  return true;
+}
+
+/* Ends what the handle has opened. */
+static void end_children(freyja *db) {
+  (void)fj_enter(db);
+  while (db->children != NULL) {
+    fj_child *child = db->children;
+    child->end(child);
+    fj_child_part(child);
+  }
+  if (db->share->in_charge == db) db->share->in_charge = NULL;
+  (void)fj_leave(db, FREYJA_OK);
+}
+
+/* What was written is durable then, as when a store is closed. */
+static freyja_status flush(freyja *db, freyja_error *error) {
+  fj_store *store = fj_enter(db);
+  return fj_leave(db, fj_store_flush(store, error));
+}
+
+freyja_status freyja_close(freyja *db, freyja_error *error) {
+  if (db == NULL) return FREYJA_OK;
+  fj_store *store = db->store;
+  fj_share *share = db->share;
+  const fj_os *os = store->dir.os;
+  freyja_status status = FREYJA_OK;
+  if (fj_is_stranded(db)) {
+    while (db->children != NULL) fj_child_part(db->children);
+    os->release(os->context, db);
+    return FREYJA_OK;
+  }
+  bool flushed = false, last = false;
+  end_children(db);
+  while (!remove_handle(db, flushed, &last)) {
+    status = flush(db, error);
+    flushed = true;
+  }
+  if (last) {
+    freyja_status closed = fj_store_close(store, status == FREYJA_OK ? error : NULL);
+    if (status == FREYJA_OK) status = closed;
+    if (share->listed) {
+      lock_registry();
+      unlist_share(share);
+      unlock_registry();
+    }
+    destroy_share(os, share);
+  }
+  os->release(os->context, db);
+  return status;
+}

@@ -1,0 +1,82 @@
+/* share.h - how threads get at a store. Each has a handle of its own; the handles of one
+ * process share the store.
+ *
+ * A call goes in by fj_enter and comes out by fj_leave: in between no other thread is in
+ * there. While there is one handle only, that costs no lock: it says that it is busy and looks
+ * whether it is alone, and who opens a second one first says that it is not, has all threads
+ * pass a barrier, and waits until it is not busy any more (biased locking, with the barrier on
+ * the side of who comes rarely, as in hazard pointers and RCU: P. McKenney, M. Desnoyers,
+ * L. Jiangshan, 2010).
+ *
+ * Y1  While a store is not shared, its only handle is the only thread's that uses it. Once it
+ *     is shared it stays so until its last handle is closed.
+ *
+ * Y2  A child of a process that has a store shared, made by a fork, neither waits for locks
+ *     nor holds them: another thread, which it does not have, may have them for ever. */
+#ifndef FJ_SHARE_H
+#define FJ_SHARE_H
+
+#include <pthread.h>
+
+#include "atomic.h"
+#include "child.h"
+#include "store.h"
+
+#define FJ_APART 64u /* bytes: a line of the caches */
+
+/* A store that is open in this process. */
+typedef struct fj_share {
+  fj_store *store;         /* NULL while it is opened or closed */
+  pthread_mutex_t lock;    /* once it is shared: who is in the store */
+  uint32_t is_shared;      /* atomic.h */
+  fj_guard guard;          /* of those who read without it */
+  freyja *handles;         /* all that are open */
+  const freyja *in_charge; /* of maintenance; NULL: nobody yet, or not any more */
+  uint32_t refused;        /* how often others have asked since it did */
+  bool listed;             /* others can find it by */
+  uint64_t device, number; /* these, which tell its folder */
+  struct fj_share *next;
+} fj_share;
+
+struct freyja {
+  fj_store *store;
+  fj_share *share;
+  freyja *next, *previous; /* of the same store */
+  fj_child *children;
+  uint8_t apart[FJ_APART]; /* from what other threads write */
+  uint32_t busy;           /* atomic.h; Y1 */
+  fj_reader reader;
+  uint8_t apart_too[FJ_APART];
+};
+
+void fj_enter_shared(freyja *db);
+void fj_leave_shared(freyja *db);
+
+/* Waits until no other thread is in the store. */
+static inline fj_store *fj_enter(freyja *db) {
+  fj_note(&db->busy, 1);
+  if (db->share->guard.fences) fj_fence();
+  else fj_light_fence();
+  if (fj_observe(&db->share->is_shared)) fj_enter_shared(db);
+  return db->store;
+}
+
+/* Passes the status on. */
+static inline freyja_status fj_leave(freyja *db, freyja_status status) {
+  if (db->busy != 0) fj_publish(&db->busy, 0);
+  else fj_leave_shared(db);
+  return status;
+}
+
+/* Whether the handle is of a process of which this one is a fork, where other threads had it
+ * shared: then nothing of the store is touched, not even to free it (Y2). */
+bool fj_is_stranded(const freyja *db);
+
+/* freyja_take_charge, in there. */
+bool fj_take_charge(const freyja *db);
+
+/* What was just opened is the handle's. The `end` of child.h is the caller's to set. */
+void fj_child_join(freyja *db, fj_child *child);
+void fj_child_part(fj_child *child);
+
+#endif
