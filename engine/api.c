@@ -4,6 +4,7 @@
 
 #include "backup.h"
 #include "follow.h"
+#include "group.h"
 #include "load.h"
 #include "rewrite.h"
 #include "share.h"
@@ -14,12 +15,19 @@
 
 freyja_status freyja_put(freyja *db, const void *key, size_t key_size, const void *value,
                          size_t value_size, freyja_error *error) {
-  fj_store *store = fj_enter(db);
-  return fj_leave(db, fj_store_put(store, key, key_size, value, value_size, 0, error));
+  return freyja_put_ttl(db, key, key_size, value, value_size, 0, error);
 }
 
 freyja_status freyja_put_ttl(freyja *db, const void *key, size_t key_size, const void *value,
                              size_t value_size, uint64_t ttl, freyja_error *error) {
+  if (fj_group_is_worth_it(db)) {
+    fj_request request = {.key = {key, key_size},
+                          .value = {value, value_size},
+                          .ttl = ttl,
+                          .kind = FJ_KIND_PUT,
+                          .error = error};
+    return fj_group_write(db, &request);
+  }
   fj_store *store = fj_enter(db);
   return fj_leave(db, fj_store_put(store, key, key_size, value, value_size, ttl, error));
 }
@@ -53,6 +61,10 @@ freyja_status freyja_cas_ttl(freyja *db, const void *key, size_t key_size,
 
 freyja_status freyja_delete(freyja *db, const void *key, size_t key_size,
                             freyja_error *error) {
+  if (fj_group_is_worth_it(db)) {
+    fj_request request = {.key = {key, key_size}, .kind = FJ_KIND_TOMBSTONE, .error = error};
+    return fj_group_write(db, &request);
+  }
   fj_store *store = fj_enter(db);
   return fj_leave(db, fj_store_delete(store, key, key_size, error));
 }

@@ -443,6 +443,7 @@ static void os_release_fork_guard(void *context, const volatile uint32_t *guard)
 
 static const fj_os real_os = {
     .context = NULL,
+    .shares = true,
     .make_dir = os_make_dir,
     .open_dir = os_open_dir,
     .list = os_list,

@@ -32,6 +32,7 @@ typedef int (*fj_os_visit)(void *argument, const char *name);
 
 struct fj_os {
   void *context; /* first argument of every function */
+  bool shares;   /* a store that is open by it is shared by who opens it so again (share.h) */
 
   /* -- directories: `dir` is a descriptor from open_dir -- */
   int (*make_dir)(void *context, int dir, const char *path); /* dir -1: path as it is */

@@ -105,10 +105,11 @@ static void add_handle(fj_share *share, freyja *made) {
 
 /* The store with that folder; waits while it is being opened or closed. NULL: there is none.
  * With the registry locked. */
-static fj_share *find_share(const fj_os_stat *folder) {
+static fj_share *find_share(const fj_os *os, const fj_os_stat *folder) {
   fj_share *share = registry.first;
   while (share != NULL) {
-    bool same = share->device == folder->device && share->number == folder->number;
+    bool same = share->guard.os == os && share->device == folder->device &&
+                share->number == folder->number;
     if (same && share->store != NULL) return share;
     if (same) (void)pthread_cond_wait(&registry.changed, &registry.lock);
     share = same ? registry.first : share->next;
@@ -183,7 +184,7 @@ static freyja_status join(fj_share *share, const fj_store *store, const freyja_o
   bool fences = dir->os->barrier(dir->os->context) != 0;
   fj_guard_create(&share->guard, dir->os, fences);
   lock_registry();
-  fj_share *other = find_share(&folder);
+  fj_share *other = find_share(dir->os, &folder);
   freyja_status status = FREYJA_OK;
   if (other == NULL) {
     list_share(share, &folder);
@@ -203,16 +204,24 @@ static freyja_status join(fj_share *share, const fj_store *store, const freyja_o
 
 static fj_share *create_share(const fj_os *os, freyja_error *error) {
   fj_share *share = os->allocate(os->context, sizeof *share);
-  if (share != NULL) memset(share, 0, sizeof *share);
-  if (share != NULL) fj_guard_create(&share->guard, os, false);
-  if (share != NULL && pthread_mutex_init(&share->lock, NULL) == 0) return share;
-  os->release(os->context, share);
-  (void)fj_fail_memory(error, "open a store");
-  return NULL;
+  if (share == NULL) {
+    (void)fj_fail_memory(error, "open a store");
+    return NULL;
+  }
+  memset(share, 0, sizeof *share);
+  fj_guard_create(&share->guard, os, false);
+  share->queue_end = &share->queue;
+  /* As glibc has them, neither can fail. */
+  (void)pthread_mutex_init(&share->lock, NULL);
+  (void)pthread_mutex_init(&share->queue_lock, NULL);
+  (void)pthread_cond_init(&share->queue_moved, NULL);
+  return share;
 }
 
 static void destroy_share(const fj_os *os, fj_share *share) {
   (void)pthread_mutex_destroy(&share->lock);
+  (void)pthread_mutex_destroy(&share->queue_lock);
+  (void)pthread_cond_destroy(&share->queue_moved);
   os->release(os->context, share);
 }
 
@@ -222,7 +231,7 @@ static freyja_status open_or_join(fj_share *share, fj_store *store,
                                   freyja_error *error) {
   freyja_status status = FREYJA_OK;
   *joined = false;
-  if (!store->options.readonly && store->dir.os == fj_os_real())
+  if (!store->options.readonly && store->dir.os->shares)
     status = join(share, store, asked, made, joined, error);
   if (status == FREYJA_OK && !*joined) status = open_alone(share, store, made, error);
   return status;

@@ -26,10 +26,15 @@
 
 /* A store that is open in this process. */
 typedef struct fj_share {
-  fj_store *store;         /* NULL while it is opened or closed */
-  pthread_mutex_t lock;    /* once it is shared: who is in the store */
-  uint32_t is_shared;      /* atomic.h */
-  fj_guard guard;          /* of those who read without it */
+  fj_store *store;      /* NULL while it is opened or closed */
+  pthread_mutex_t lock; /* once it is shared: who is in the store */
+  uint32_t is_shared;   /* atomic.h */
+  fj_guard guard;       /* of those who read without it */
+  /* Writes that are made together: see group.h. */
+  pthread_mutex_t queue_lock;
+  pthread_cond_t queue_moved;
+  struct fj_request *queue, **queue_end;
+  bool is_led;
   freyja *handles;         /* all that are open */
   const freyja *in_charge; /* of maintenance; NULL: nobody yet, or not any more */
   uint32_t refused;        /* how often others have asked since it did */

@@ -56,6 +56,7 @@ build = {
         "engine/folder.c",
         "engine/follow.c",
         "engine/gather.c",
+        "engine/group.c",
         "engine/guard.c",
         "engine/hint.c",
         "engine/hintcheck.c",

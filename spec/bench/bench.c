@@ -14,6 +14,7 @@
 #include "freyja.h"
 #include "merging.h"
 #include "opening.h"
+#include "threads.h"
 
 #define RUNS_MAX 99u
 
@@ -51,7 +52,7 @@ static const struct {
 typedef struct settings {
   const char *folder;
   unsigned runs;
-  bool extremes, opening;
+  bool extremes, opening, threads;
   uint64_t merged; /* MiB, 0: no merge */
   freyja_options options;
 } settings;
@@ -280,26 +281,24 @@ static void print_machine(const settings *s) {
   printf("freyja %s, compiler %s, xxHash %u\n", FREYJA_VERSION, __VERSION__,
          XXH_versionNumber());
   printf("keys of %u bytes, values of %u; io = %s, sync = %s\n", KEY_SIZE, VALUE_SIZE,
-         s->options.io == FREYJA_IO_MMAP ? "mmap" : "syscall",
+         s->options.io == FREYJA_IO_SYSCALL ? "syscall" : "mmap",
          s->options.sync_mode == FREYJA_SYNC_NONE ? "none" : "1000");
 }
 
 static int usage(void) {
-  fprintf(stderr, "usage: bench [--keys N[,N...]] [--runs N] [--io mmap|syscall] "
-                  "[--sync none] [--dir FOLDER] [--extremes] [--open] [--merge MIB]\n");
+  fprintf(stderr,
+          "usage: bench [--keys N[,N...]] [--runs N] [--io mmap|syscall] "
+          "[--sync none] [--dir FOLDER] [--extremes] [--open] [--merge MIB] [--threads]\n");
   return 2;
 }
 
 int main(int argc, char **argv) {
-  static const struct option options[] = {{"keys", required_argument, NULL, 'k'},
-                                          {"runs", required_argument, NULL, 'r'},
-                                          {"io", required_argument, NULL, 'i'},
-                                          {"sync", required_argument, NULL, 's'},
-                                          {"dir", required_argument, NULL, 'd'},
-                                          {"extremes", no_argument, NULL, 'e'},
-                                          {"open", no_argument, NULL, 'o'},
-                                          {"merge", required_argument, NULL, 'm'},
-                                          {NULL, 0, NULL, 0}};
+  static const struct option options[] = {
+      {"keys", required_argument, NULL, 'k'}, {"runs", required_argument, NULL, 'r'},
+      {"io", required_argument, NULL, 'i'},   {"sync", required_argument, NULL, 's'},
+      {"dir", required_argument, NULL, 'd'},  {"extremes", no_argument, NULL, 'e'},
+      {"open", no_argument, NULL, 'o'},       {"merge", required_argument, NULL, 'm'},
+      {"threads", no_argument, NULL, 't'},    {NULL, 0, NULL, 0}};
   char all[] = "10000,100000,1000000,10000000";
   char folder[] = "./freyja-bench-XXXXXX";
   char *keys = all;
@@ -313,6 +312,7 @@ int main(int argc, char **argv) {
     else if (c == 'd') s.folder = optarg;
     else if (c == 'e') s.extremes = true;
     else if (c == 'o') s.opening = true;
+    else if (c == 't') s.threads = true;
     else if (c == 'm') s.merged = strtoull(optarg, NULL, 10);
     else if (c != 'i') return usage();
   }
@@ -327,6 +327,10 @@ int main(int argc, char **argv) {
   for (char *part = strtok(keys, ","); part != NULL && keyed; part = strtok(NULL, ",")) {
     uint64_t n = strtoull(part, NULL, 10);
     if (n < 2 || n > UINT32_MAX) return usage();
+    if (s.threads) {
+      print_threads(s.folder, n, s.runs);
+      continue;
+    }
     if (s.opening) {
       print_opening(s.folder, &s.options, n, s.runs);
       continue;

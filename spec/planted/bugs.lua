@@ -16,7 +16,7 @@ end
 
 local PARTS = {
   "files", "store", "index", "copies", "merges", "expiry", "hints", "checkpoints", "scripts", "maintenance",
-  "transactions", "followers",
+  "transactions", "followers", "threads",
 }
 
 for _, part in ipairs(PARTS) do

@@ -54,12 +54,14 @@ freyja *threads_open_new(const freyja_options *options) {
   return db;
 }
 
-freyja *threads_open(void) {
+freyja *threads_open_with(const freyja_options *options) {
   freyja_error error;
   freyja *db = NULL;
-  threads_demand(freyja_open(path, NULL, &db, &error) == FREYJA_OK, "open again", &error);
+  threads_demand(freyja_open(path, options, &db, &error) == FREYJA_OK, "open again", &error);
   return db;
 }
+
+freyja *threads_open(void) { return threads_open_with(NULL); }
 
 /* A removed folder of tests: nothing but data files, and what belongs to them. */
 static void clean_up(void) {
@@ -81,6 +83,7 @@ int main(int count, char **arguments) {
   const char *place = getenv("TMPDIR");
   (void)snprintf(folder, sizeof folder, "%s/freyja-threads-XXXXXX", place ? place : "/tmp");
   threads_demand(mkdtemp(folder) != NULL, "a folder", NULL);
+  threads_test_together();
   if (rounds > 0) threads_test_histories(seed, rounds);
   if (stops > 0) threads_test_second(seed, stops);
   if (stops > 0) threads_test_stops(seed, stops);

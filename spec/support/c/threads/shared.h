@@ -22,6 +22,8 @@ freyja *threads_open_new(const freyja_options *options);
 /* One more handle of it. */
 freyja *threads_open(void);
 
+freyja *threads_open_with(const freyja_options *options);
+
 /* Small segments, so that much happens. */
 freyja_options threads_options(void);
 
@@ -31,6 +33,9 @@ void threads_test_histories(uint64_t seed, long rounds);
 
 /* A writer that is stopped anywhere keeps no reader waiting. */
 void threads_test_stops(uint64_t seed, long stops);
+
+/* Durable writes share syncs. */
+void threads_test_together(void);
 
 /* A second handle is opened while the first one writes. */
 void threads_test_second(uint64_t seed, long times);

@@ -1,0 +1,161 @@
+/* threads.c - see threads.h. */
+#include "threads.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+#include "freyja.h"
+
+#define READERS 2u
+#define WRITERS 8u
+#define GETS 2000000u  /* of each reader */
+#define TIMED 1000000u /* gets that are timed one by one */
+#define DURABLE 3000u  /* puts of each run, by all threads together */
+#define RUNS_MAX 32u
+
+typedef struct task {
+  pthread_t thread;
+  freyja *db;
+  uint64_t keys, count, random;
+  uint32_t *times; /* of each call, nanoseconds; NULL: they are not wanted */
+} task;
+
+static char path[512];
+static uint32_t ended;
+
+static freyja *open_store(freyja_sync_mode sync) {
+  freyja_options options;
+  freyja *db = NULL;
+  freyja_options_init(&options);
+  options.sync_mode = sync;
+  if (freyja_open(path, &options, &db, NULL) != FREYJA_OK) exit(1);
+  return db;
+}
+
+static uint64_t next(uint64_t *random) {
+  *random = *random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+  return *random >> 16;
+}
+
+static void *get_on(void *argument) {
+  task *t = argument;
+  uint8_t key[KEY_SIZE], value[VALUE_SIZE];
+  size_t size = 0;
+  for (uint64_t i = 0; i < t->count; i++) {
+    make_key(key, next(&t->random) % t->keys);
+    double start = t->times == NULL ? 0 : now();
+    if (freyja_get(t->db, key, KEY_SIZE, value, sizeof value, &size, NULL) != FREYJA_OK)
+      exit(1);
+    if (t->times != NULL) t->times[i] = (uint32_t)(now() - start);
+  }
+  return NULL;
+}
+
+static void *put_on(void *argument) {
+  task *t = argument;
+  uint8_t key[KEY_SIZE], value[VALUE_SIZE] = {0};
+  for (uint64_t i = 0; i < t->count && __atomic_load_n(&ended, __ATOMIC_RELAXED) == 0; i++) {
+    make_key(key, next(&t->random) % t->keys);
+    if (freyja_put(t->db, key, KEY_SIZE, value, sizeof value, NULL) != FREYJA_OK) exit(1);
+  }
+  return NULL;
+}
+
+/* Operations per second of `count` threads together, each with a handle of its own. */
+static double rate(void *(*work)(void *), unsigned count, uint64_t each, uint64_t keys,
+                   freyja_sync_mode sync) {
+  task tasks[WRITERS] = {0};
+  for (unsigned i = 0; i < count; i++)
+    tasks[i] = (task){.db = open_store(sync), .keys = keys, .count = each, .random = i + 1};
+  double start = now();
+  for (unsigned i = 0; i < count; i++)
+    if (pthread_create(&tasks[i].thread, NULL, work, &tasks[i]) != 0) exit(1);
+  for (unsigned i = 0; i < count; i++) (void)pthread_join(tasks[i].thread, NULL);
+  double took = now() - start;
+  for (unsigned i = 0; i < count; i++) (void)freyja_close(tasks[i].db, NULL);
+  return (double)(each * count) / took * 1e9;
+}
+
+static int compare(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static int compare_times(const void *a, const void *b) {
+  uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+  return (x > y) - (x < y);
+}
+
+static double median(double *values, unsigned count) {
+  qsort(values, count, sizeof *values, compare);
+  return values[count / 2];
+}
+
+/* The time that one get of a thousand takes at least, with a writer beside or without. */
+static double late(uint64_t keys, bool beside) {
+  task reader = {
+      .db = open_store(FREYJA_SYNC_NONE), .keys = keys, .count = TIMED, .random = 7};
+  task writer = {.db = reader.db, .keys = keys, .count = UINT64_MAX, .random = 8};
+  reader.times = malloc(TIMED * sizeof *reader.times);
+  if (reader.times == NULL) exit(1);
+  ended = 0;
+  if (beside) writer.db = open_store(FREYJA_SYNC_NONE);
+  if (beside && pthread_create(&writer.thread, NULL, put_on, &writer) != 0) exit(1);
+  (void)get_on(&reader);
+  __atomic_store_n(&ended, 1, __ATOMIC_RELAXED);
+  if (beside) (void)pthread_join(writer.thread, NULL);
+  if (beside) (void)freyja_close(writer.db, NULL);
+  ended = 0;
+  qsort(reader.times, TIMED, sizeof *reader.times, compare_times);
+  double found = reader.times[TIMED - TIMED / 1000];
+  free(reader.times);
+  (void)freyja_close(reader.db, NULL);
+  return found;
+}
+
+static void fill(uint64_t keys) {
+  uint8_t key[KEY_SIZE], value[VALUE_SIZE] = {0};
+  freyja *db = open_store(FREYJA_SYNC_NONE);
+  for (uint64_t i = 0; i < keys; i++) {
+    make_key(key, i);
+    if (freyja_put(db, key, KEY_SIZE, value, sizeof value, NULL) != FREYJA_OK) exit(1);
+  }
+  (void)freyja_close(db, NULL);
+}
+
+static void remove_store(void) {
+  char command[600];
+  (void)snprintf(command, sizeof command, "rm -rf '%s'", path);
+  if (system(command) != 0) exit(1);
+}
+
+void print_threads(const char *folder, uint64_t keys, unsigned runs) {
+  double one[RUNS_MAX], ratio[RUNS_MAX], alone[RUNS_MAX], beside[RUNS_MAX];
+  (void)snprintf(path, sizeof path, "%s/threads", folder);
+  fill(keys);
+  for (unsigned i = 0; i < runs; i++) {
+    one[i] = rate(get_on, 1, GETS, keys, FREYJA_SYNC_NONE);
+    ratio[i] = rate(get_on, READERS, GETS, keys, FREYJA_SYNC_NONE) / one[i];
+  }
+  printf("%llu keys: gets of one thread, a second %.0f; of %u threads %.2f times as many\n",
+         (unsigned long long)keys, median(one, runs), READERS, median(ratio, runs));
+  for (unsigned i = 0; i < runs; i++) {
+    alone[i] = late(keys, false);
+    beside[i] = late(keys, true);
+    ratio[i] = beside[i] / alone[i];
+  }
+  printf("one get of a thousand takes at least %.0f ns; beside a writer at full speed %.0f, "
+         "%.2f times\n",
+         median(alone, runs), median(beside, runs), median(ratio, runs));
+  remove_store();
+  for (unsigned i = 0; i < runs; i++) {
+    one[i] = rate(put_on, 1, DURABLE, keys, FREYJA_SYNC_ALWAYS);
+    ratio[i] = rate(put_on, WRITERS, DURABLE / WRITERS, keys, FREYJA_SYNC_ALWAYS) / one[i];
+    remove_store();
+  }
+  printf("durable puts of one thread, a second %.0f; of %u threads %.2f times as many\n",
+         median(one, runs), WRITERS, median(ratio, runs));
+}

@@ -1,0 +1,69 @@
+--- Bugs to plant where threads share a store; see spec/planted/bugs.lua.
+
+local in_file, bug = ...
+
+in_file "engine/keydir.c"
+
+bug("a_deletion_is_not_told_to_searches", "threads",
+  [[fj_publish(&shard->version, shard->version + 2);]], [[(void)shard;]])
+
+bug("a_region_goes_that_is_searched", "threads",
+  [[if (fj_guard_is_past(keydir->guard, region->retired)) {]], [[if (region->retired != 1) {]])
+
+in_file "engine/seek.c"
+
+bug("a_search_in_vain_is_believed", "threads",
+  [[if (fj_seek_is_sure(&seek)) return FJ_SOUGHT_ABSENT;]], [[return FJ_SOUGHT_ABSENT;]])
+
+bug("searches_do_not_wait_for_a_commit", "threads",
+  [[if (fj_observe(&index->barred) != 0) return FJ_SOUGHT_UNSURE;]], "")
+
+in_file "engine/look.c"
+
+bug("a_reader_says_nothing", "threads", [[fj_guard_begin(&db->share->guard, &db->reader);]], "")
+
+bug("a_reader_leaves_too_early", "threads",
+  [[if (sought != FJ_SOUGHT_FOUND) fj_guard_end(&db->reader);]], [[fj_guard_end(&db->reader);]])
+
+in_file "engine/segments.c"
+
+bug("a_merged_segment_goes_that_is_read", "threads",
+  [[return fj_guard_is_past(index->guard, segment->left);]], [[return segment->left > 0;]])
+
+in_file "engine/commit.c"
+
+bug("a_part_of_a_commit_is_seen", "threads",
+  [[if (group->records > 1) fj_index_bar(&db->index, FJ_BAR_COMMIT);]], "")
+
+in_file "engine/load.c"
+
+bug("a_part_of_a_load_is_seen", "threads",
+  [[for (uint32_t i = 0; i < load->out.count; i++) load->out.list[i]->hidden = true; /* Z1 */]], "")
+
+in_file "engine/share.c"
+
+bug("a_second_handle_does_not_wait", "threads",
+  [[for (unsigned i = 0; fj_observe(&share->handles->busy) != 0; i++) {]], [[for (unsigned i = 0; i < 1; i++) {]])
+
+bug("a_handle_leaves_what_it_has_opened", "open", [[child->end(child);]], "")
+
+bug("options_that_disagree_are_taken", "open",
+  [[if (what == NULL) return FREYJA_OK;]], [[if (what != error->path) return FREYJA_OK;]])
+
+in_file "engine/group.c"
+
+bug("a_group_ends_before_its_sync", "threads",
+  [[if (status == FREYJA_OK) status = fj_commit(store, local, &fault);]],
+  [[if (status == FREYJA_OK) (void)fj_commit(store, local, &fault);]])
+
+bug("writes_wait_for_the_disk_one_by_one", "threads",
+  [[if (end == first || end == first->next) {]], [[if (end != NULL || first != NULL) {]])
+
+bug("a_deletion_in_a_group_is_always_told_as_done", "threads",
+  [[return edit->is_skipped ? FREYJA_NOTFOUND : FREYJA_OK;]], [[return edit == NULL ? FREYJA_NOTFOUND : FREYJA_OK;]])
+
+in_file "engine/swap.c"
+
+bug("a_closed_handle_takes_its_merge_along", "open",
+  [[if (goes_on && fj_store_settle(db, NULL) != FREYJA_OK) bequeath(rewrite);]],
+  [[if (goes_on && rewrite->state > FJ_REWRITE_DONE) bequeath(rewrite);]])
