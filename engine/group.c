@@ -1,7 +1,11 @@
 /* group.c - see group.h. */
 #include "group.h"
 
+#include <sched.h>
+
 #include "commit.h"
+
+#define YIELDS 32u
 
 /* ---- one after the other ------------------------------------------------------- */
 
@@ -81,6 +85,7 @@ static bool wait_for_turn(fj_share *share, fj_request *request) {
   (void)pthread_mutex_lock(&share->queue_lock);
   *share->queue_end = request;
   share->queue_end = &request->next;
+  fj_note(&share->queue_count, share->queue_count + 1);
   while (!request->has_ended && share->is_led)
     (void)pthread_cond_wait(&share->queue_moved, &share->queue_lock);
   bool leads = !request->has_ended;
@@ -89,9 +94,18 @@ static bool wait_for_turn(fj_share *share, fj_request *request) {
   return leads;
 }
 
+/* Those who were written together last have just been told, and come again perhaps: a moment
+ * for them, which is nothing to a sync. */
+static void let_others_come(const fj_share *share) {
+  for (unsigned i = 0; i < YIELDS && fj_glance(&share->queue_count) < share->last_count; i++)
+    (void)sched_yield();
+}
+
 static fj_request *take_queue(fj_share *share) {
   (void)pthread_mutex_lock(&share->queue_lock);
   fj_request *first = share->queue;
+  share->last_count = share->queue_count;
+  fj_note(&share->queue_count, 0);
   share->queue = NULL;
   share->queue_end = &share->queue;
   (void)pthread_mutex_unlock(&share->queue_lock);
@@ -116,6 +130,7 @@ freyja_status fj_group_write(freyja *db, fj_request *request) {
   request->has_ended = false;
   request->hash = fj_index_hash(&db->store->index, request->key.data, request->key.size);
   if (!wait_for_turn(share, request)) return request->status;
+  let_others_come(share);
   fj_store *store = fj_enter(db);
   fj_request *first = take_queue(share);
   for (fj_request *r = first; r != NULL;) r = write_some(store, r);

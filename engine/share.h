@@ -34,6 +34,8 @@ typedef struct fj_share {
   pthread_mutex_t queue_lock;
   pthread_cond_t queue_moved;
   struct fj_request *queue, **queue_end;
+  uint32_t queue_count,
+      last_count; /* of those that wait, and that were written together last */
   bool is_led;
   freyja *handles;         /* all that are open */
   const freyja *in_charge; /* of maintenance; NULL: nobody yet, or not any more */

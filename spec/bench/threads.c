@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "bench.h"
 #include "freyja.h"
@@ -79,6 +81,40 @@ static double rate(void *(*work)(void *), unsigned count, uint64_t each, uint64_
   return (double)(each * count) / took * 1e9;
 }
 
+/* The same of processes, which share nothing but what is in the page cache: what the machine
+ * gives. */
+static double rate_of_processes(unsigned count, uint64_t each, uint64_t keys) {
+  int ready[2], go[2];
+  char byte = 0;
+  if (pipe(ready) != 0 || pipe(go) != 0) exit(1);
+  (void)fflush(stdout);
+  for (unsigned i = 0; i < count; i++) {
+    if (fork() != 0) continue;
+    freyja_options options;
+    task t = {.keys = keys, .count = each, .random = i + 1};
+    freyja_options_init(&options);
+    options.readonly = true;
+    if (freyja_open(path, &options, &t.db, NULL) != FREYJA_OK) _exit(1);
+    (void)freyja_has(t.db, "", 0, NULL);
+    t.count = each / 10;
+    (void)get_on(&t);
+    t.count = each;
+    if (write(ready[1], &byte, 1) != 1 || read(go[0], &byte, 1) != 1) _exit(1);
+    (void)get_on(&t);
+    _exit(0);
+  }
+  for (unsigned i = 0; i < count; i++)
+    if (read(ready[0], &byte, 1) != 1) exit(1);
+  double start = now();
+  for (unsigned i = 0; i < count; i++)
+    if (write(go[1], &byte, 1) != 1) exit(1);
+  for (unsigned i = 0; i < count; i++)
+    if (wait(NULL) < 0) exit(1);
+  double took = now() - start;
+  for (unsigned i = 0; i < 2; i++) (void)close(ready[i]), (void)close(go[i]);
+  return (double)(each * count) / took * 1e9;
+}
+
 static int compare(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
   return (x > y) - (x < y);
@@ -140,8 +176,14 @@ void print_threads(const char *folder, uint64_t keys, unsigned runs) {
     one[i] = rate(get_on, 1, GETS, keys, FREYJA_SYNC_NONE);
     ratio[i] = rate(get_on, READERS, GETS, keys, FREYJA_SYNC_NONE) / one[i];
   }
-  printf("%llu keys: gets of one thread, a second %.0f; of %u threads %.2f times as many\n",
+  printf("%llu keys: gets of one thread, a second %.0f; of %u threads %.2f times as many",
          (unsigned long long)keys, median(one, runs), READERS, median(ratio, runs));
+  for (unsigned i = 0; i < runs; i++) {
+    one[i] = rate_of_processes(1, GETS, keys);
+    ratio[i] = rate_of_processes(READERS, GETS, keys) / one[i];
+  }
+  printf("; floor, %u processes that share nothing: %.2f times\n", READERS,
+         median(ratio, runs));
   for (unsigned i = 0; i < runs; i++) {
     alone[i] = late(keys, false);
     beside[i] = late(keys, true);

@@ -37,7 +37,9 @@ static freyja_slice take_value(fuzz_input *input, uint8_t value[VALUE_MAX]) {
 
 /* ---- time ------------------------------------------------------------------------ */
 
-static uint64_t fuzz_now(const fuzz_store *s) { return fj_clock_now(&s->db->store->index.clock); }
+static uint64_t fuzz_now(const fuzz_store *s) {
+  return fj_clock_now(&s->db->store->index.clock);
+}
 
 /* The time of a store with these records when it is opened next. */
 static uint64_t next_now(const fuzz_store *s, uint64_t newest) {

@@ -110,7 +110,8 @@ bug("files_go_that_iterators_read", "merge",
   [[if (!segment->retired || segment->live_keys > 0) return false;]])
 
 bug("files_shrink_under_a_view", "retired",
-  [[if (fj_observe(&segment->references) > 1 || segment->linked) return false;]], [[if (segment->linked) return false;]])
+  [[if (fj_observe(&segment->references) > 1 || segment->linked) return false;]],
+  [[if (segment->linked) return false;]])
 
 bug("files_shrink_under_a_child", "retired",
   [[if (os->forks(os->context) != index->forks) return false;]], "")

@@ -57,7 +57,8 @@ static freyja *fill(uint32_t hash_bits) {
 static fj_place place_of(freyja *db, const char *key) {
   fj_found found;
   uint64_t hash = fj_index_hash(&db->store->index, key, strlen(key));
-  if (fj_index_find(&db->store->index, key, strlen(key), hash, false, &found, NULL) != FREYJA_OK)
+  if (fj_index_find(&db->store->index, key, strlen(key), hash, false, &found, NULL) !=
+      FREYJA_OK)
     exit(1);
   fj_found_release(&found);
   return found.place;
@@ -82,8 +83,8 @@ static void test_counts(freyja *db) {
   test_number(db, &segment->tombstones, segment->tombstones + 1, "puts",
               "tombstones of a segment");
   test_number(db, &keydir->count, keydir->count + 1, "count", "the number of keys");
-  test_number(db, &db->store->index.last_timestamp, db->store->index.last_timestamp - 1, "newest",
-              "a record newer than the newest");
+  test_number(db, &db->store->index.last_timestamp, db->store->index.last_timestamp - 1,
+              "newest", "a record newer than the newest");
   test_number(db, &db->store->manifest.generation, 1, "not the one", "another MANIFEST");
   keydir->shards[7].count++;
   bool found = finds(db, "count");
@@ -106,7 +107,8 @@ static void test_words(freyja *db) {
 static void test_order(freyja *db) {
   const fj_shard *shard = NULL;
   for (uint32_t i = 0; shard == NULL && i < FJ_SHARDS; i++)
-    if (db->store->index.keydir.shards[i].count >= 2) shard = &db->store->index.keydir.shards[i];
+    if (db->store->index.keydir.shards[i].count >= 2)
+      shard = &db->store->index.keydir.shards[i];
   if (shard == NULL) exit(1);
   fj_slot *first = shard->slots, *last = NULL;
   while (first->word == 0) first++;

@@ -78,7 +78,8 @@ static void take_picture(sim_disk *disk, freyja_io io, picture *out) {
   freyja *db = hints_open(disk, io, 64);
   memset(out, 0, sizeof *out);
   out->db = db;
-  hints_demand(fj_keydir_bring_all(&db->store->index.keydir, NULL) == FREYJA_OK, "all shards come");
+  hints_demand(fj_keydir_bring_all(&db->store->index.keydir, NULL) == FREYJA_OK,
+               "all shards come");
   out->segment_count = freyja_get_segments(db, out->segments, 64); /* what has expired goes */
   hints_demand(fj_keydir_check(&db->store->index.keydir, add_slot, out) == NULL,
                "the keydir is sound");
@@ -158,7 +159,8 @@ static uint8_t *write_hint(sim_disk *disk, freyja *db, uint64_t capacity, uint64
   fj_hint_writer writer;
   bool done = false;
   freyja_error error = {.status = FREYJA_OK};
-  freyja_status status = fj_hint_writer_open(&writer, db->store->index.ranks[0], capacity, &error);
+  freyja_status status =
+      fj_hint_writer_open(&writer, db->store->index.ranks[0], capacity, &error);
   for (*steps = 0; status == FREYJA_OK && !done; ++*steps)
     status = fj_hint_writer_step(&writer, bytes, &done, &error);
   if (status == FREYJA_OK) status = fj_hint_writer_finish(&writer, &error);
@@ -214,10 +216,12 @@ static void test_giving_up(void) {
   for (uint64_t bytes = 16; bytes < 200000; bytes += bytes / 2) {
     fj_hint_writer writer, second;
     bool done = false;
-    hints_demand(fj_hint_writer_open(&writer, db->store->index.ranks[0], 100, NULL) == FREYJA_OK,
+    hints_demand(fj_hint_writer_open(&writer, db->store->index.ranks[0], 100, NULL) ==
+                     FREYJA_OK,
                  "begun");
     hints_demand(fj_hint_writer_step(&writer, bytes, &done, NULL) == FREYJA_OK, "a step");
-    hints_demand(fj_hint_writer_open(&second, db->store->index.ranks[0], 100, NULL) == FREYJA_LIMIT,
+    hints_demand(fj_hint_writer_open(&second, db->store->index.ranks[0], 100, NULL) ==
+                     FREYJA_LIMIT,
                  "one at a time");
     fj_hint_writer_close(&second);
     hints_demand(freyja_hint(db, 1, NULL) == FREYJA_LIMIT, "one at a time");
