@@ -98,7 +98,8 @@ typedef enum freyja_io {
 } freyja_io;
 
 typedef enum freyja_sync_mode {
-  FREYJA_SYNC_INTERVAL = 0, /* at a write, when sync_ms have passed since the last sync */
+  FREYJA_SYNC_INTERVAL = 0, /* when sync_ms have passed since the last sync: at a write, or, if
+                               none comes, by a thread of the library */
   FREYJA_SYNC_NONE = 1,     /* at rotation, freyja_sync and freyja_close only */
   FREYJA_SYNC_ALWAYS = 2,   /* before each write returns */
   FREYJA_SYNC_DEFAULT = 3,  /* as the store is open in this process already, or else the first,

@@ -1,6 +1,8 @@
 /* share.c - opening and closing: see share.h. */
 #include "share.h"
 
+#include "flusher.h"
+
 #include <assert.h>
 #include <sched.h>
 #include <string.h>
@@ -25,6 +27,7 @@ static void forget_all(void) {
   registry.lock = unlocked;
   registry.changed = quiet;
   registry.first = NULL;
+  fj_flusher_forget();
 }
 
 static void begin_registry(void) { (void)pthread_atfork(NULL, NULL, forget_all); }
@@ -47,15 +50,21 @@ void fj_leave_shared(freyja *db) {
   if (fj_store_is_owner(db->store)) (void)pthread_mutex_unlock(&db->share->lock);
 }
 
-/* There is a second handle from now on. In the registry's lock, by which the first one cannot
- * be closed meanwhile. */
-static void begin_sharing(fj_share *share) {
+/* From now on calls wait for the lock; true if none goes on that has not. With the registry
+ * locked, so that no handle comes or goes. */
+static bool make_shared(fj_share *share) {
   const fj_os *os = share->store->dir.os;
-  if (share->is_shared) return;
+  if (share->handles->next != NULL) return true; /* it is, and has been waited for */
   fj_publish(&share->is_shared, 1);
   fj_fence();
   if (!share->guard.fences) (void)os->barrier(os->context);
-  for (unsigned i = 0; fj_observe(&share->handles->busy) != 0; i++) {
+  return fj_observe(&share->handles->busy) == 0;
+}
+
+/* There is a second handle from now on. */
+static void begin_sharing(fj_share *share) {
+  const fj_os *os = share->store->dir.os;
+  for (unsigned i = 0; !make_shared(share); i++) {
     if (i < YIELDS) (void)sched_yield();
     else os->sleep(os->context, NAP);
   }
@@ -71,6 +80,53 @@ bool fj_take_charge(const freyja *db) {
   share->in_charge = db;
   share->refused = 0;
   return true;
+}
+
+/* ---- syncing what nobody writes to ------------------------------------------------ */
+
+#define AGAIN 10000u /* microseconds, where a call is under way */
+
+/* Goes in, if no call is under way: the registry is locked, so that nobody may wait here. */
+static bool try_to_enter(fj_share *share) {
+  return make_shared(share) && pthread_mutex_trylock(&share->lock) == 0;
+}
+
+/* Comes out. With one handle nothing is shared any more: it may wait for the lock right now,
+ * and needs none the next time (Y1). */
+static void leave_again(fj_share *share) {
+  if (share->handles->next == NULL) fj_publish(&share->is_shared, 0);
+  (void)pthread_mutex_unlock(&share->lock);
+}
+
+/* Microseconds until the store is to be synced, which may be right now. */
+static uint64_t find_due(const fj_store *store) {
+  const fj_os *os = store->dir.os;
+  uint64_t interval = (uint64_t)store->options.sync_ms * 1000;
+  if (!fj_observe(&store->dirty)) return UINT64_MAX;
+  uint64_t passed = os->monotonic(os->context) - fj_glance(&store->last_sync);
+  return passed < interval ? interval - passed : 0;
+}
+
+static uint64_t flush_if_due(fj_share *share) {
+  uint64_t due = find_due(share->store);
+  if (due > 0) return due;
+  if (!try_to_enter(share)) return AGAIN;
+  /* A fault poisons: whoever writes next is told. */
+  if (!share->store->poisoned) (void)fj_store_sync(share->store, NULL);
+  fj_note(&share->store->dirty, false);
+  leave_again(share);
+  return UINT64_MAX;
+}
+
+uint64_t fj_share_flush_due(void) {
+  uint64_t next = UINT64_MAX;
+  lock_registry();
+  for (fj_share *share = registry.first; share != NULL; share = share->next) {
+    uint64_t due = share->flushes && share->store != NULL ? flush_if_due(share) : UINT64_MAX;
+    if (due < next) next = due;
+  }
+  unlock_registry();
+  return next;
 }
 
 /* ---- children --------------------------------------------------------------- */
@@ -160,6 +216,8 @@ static freyja_status open_alone(fj_share *share, fj_store *store, freyja *made,
   freyja_status status = fj_store_start(store, error);
   if (share->listed) lock_registry();
   if (status == FREYJA_OK) {
+    share->flushes = share->listed && store->options.sync_mode == FREYJA_SYNC_INTERVAL;
+    if (share->flushes) store->wake = fj_flusher_wake;
     share->store = store;
     store->index.guard = store->index.keydir.guard = &share->guard;
     add_handle(share, made);
@@ -169,6 +227,7 @@ static freyja_status open_alone(fj_share *share, fj_store *store, freyja *made,
     else unlist_share(share);
     unlock_registry();
   }
+  if (status == FREYJA_OK && share->flushes) fj_flusher_begin();
   return status;
 }
 
@@ -311,10 +370,12 @@ freyja_status freyja_close(freyja *db, freyja_error *error) {
   freyja_status status = FREYJA_OK;
   if (fj_is_stranded(db)) {
     while (db->children != NULL) fj_child_part(db->children);
+    fj_store_let_files_go(store);
     os->release(os->context, db);
     return FREYJA_OK;
   }
   bool flushed = false, last = false;
+  bool owned = fj_store_is_owner(store);
   end_children(db);
   while (!remove_handle(db, flushed, &last)) {
     status = flush(db, error);
@@ -328,6 +389,7 @@ freyja_status freyja_close(freyja *db, freyja_error *error) {
       unlist_share(share);
       unlock_registry();
     }
+    if (share->flushes && owned) fj_flusher_end();
     destroy_share(os, share);
   }
   os->release(os->context, db);

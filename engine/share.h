@@ -8,8 +8,9 @@
  * the side of who comes rarely, as in hazard pointers and RCU: P. McKenney, M. Desnoyers,
  * L. Jiangshan, 2010).
  *
- * Y1  While a store is not shared, its only handle is the only thread's that uses it. Once it
- *     is shared it stays so until its last handle is closed.
+ * Y1  While a store is not shared, its only handle is the only thread's that uses it. It is
+ *     shared from when there is a second one until its last is closed; and, with one, while
+ *     the flusher is in there.
  *
  * Y2  A child of a process that has a store shared, made by a fork, neither waits for locks
  *     nor holds them: another thread, which it does not have, may have them for ever. */
@@ -40,6 +41,7 @@ typedef struct fj_share {
   freyja *handles;         /* all that are open */
   const freyja *in_charge; /* of maintenance; NULL: nobody yet, or not any more */
   uint32_t refused;        /* how often others have asked since it did */
+  bool flushes;            /* it has use for the flusher */
   bool listed;             /* others can find it by */
   uint64_t device, number; /* these, which tell its folder */
   struct fj_share *next;

@@ -54,6 +54,7 @@ freyja_status fj_store_sync(fj_store *db, freyja_error *error) {
   freyja_status status = fj_segment_sync(active, active->tail, error);
   if (status == FREYJA_OK) active->unsettled = false;
   else db->poisoned = true;
+  fj_note(&db->dirty, false);
   return status;
 }
 
@@ -147,6 +148,13 @@ static freyja_status finish(fj_store *db, freyja_error *error) {
   return status;
 }
 
+void fj_store_let_files_go(fj_store *db) {
+  const fj_os *os = db->dir.os;
+  if (db->lock_file >= 0) (void)os->close(os->context, db->lock_file);
+  if (db->dir.fd >= 0) (void)os->close(os->context, db->dir.fd);
+  db->lock_file = db->dir.fd = -1;
+}
+
 freyja_status fj_store_close(fj_store *db, freyja_error *error) {
   const fj_os *os = db->dir.os;
   freyja_status status = FREYJA_OK;
@@ -162,8 +170,7 @@ freyja_status fj_store_close(fj_store *db, freyja_error *error) {
   fj_index_destroy(&db->index);
   fj_manifest_clear(&db->dir, &db->manifest);
   if (db->fork_guard != NULL) os->release_fork_guard(os->context, db->fork_guard);
-  if (db->lock_file >= 0) (void)os->close(os->context, db->lock_file);
-  if (db->dir.fd >= 0) (void)os->close(os->context, db->dir.fd);
+  fj_store_let_files_go(db);
   os->release(os->context, db->dir.path);
   os->release(os->context, db);
   return status;

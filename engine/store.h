@@ -52,6 +52,8 @@ typedef struct fj_store {
   fj_last last;       /* read-only: see follow.c */
   freyja_error stale; /* why a refresh has left nothing that can be read; or OK */
   uint64_t last_sync; /* os->monotonic; of the last sync, or of the first write after it */
+  bool dirty; /* under sync = milliseconds: something may have to be synced; atomic.h */
+  void (*wake)(uint64_t microseconds); /* tells who syncs it when nobody writes; or NULL */
   uint64_t puts, deletes, syncs;
   freyja_recovery recovery;
 } fj_store;
@@ -143,6 +145,10 @@ void fj_store_discard(fj_store *db);
 /* Each is the call of that name in freyja.h; the two with a time to live in microseconds (0:
  * none) are those of the calls that end in _ttl. */
 freyja_status fj_store_close(fj_store *db, freyja_error *error);
+
+/* In the child of a fork, which touches nothing else of the store: closes the descriptors by
+ * which the parent's lock would be held on. */
+void fj_store_let_files_go(fj_store *db);
 
 freyja_status fj_store_put(fj_store *db, const void *key, size_t key_size, const void *value,
                            size_t value_size, uint64_t ttl, freyja_error *error);

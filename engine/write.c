@@ -57,14 +57,23 @@ static freyja_status set_times(fj_store *db, fj_draft *draft, uint64_t ttl,
   return fj_store_set_expiry(db, now, ttl, &draft->expiry, error);
 }
 
+/* The time runs from the first write on. */
+static void begin_interval(fj_store *db, uint64_t now) {
+  fj_note(&db->last_sync, now);
+  if (db->dirty || db->wake == NULL) return;
+  fj_publish(&db->dirty, true);
+  db->wake((uint64_t)db->options.sync_ms * 1000);
+}
+
 freyja_status fj_store_sync_if_due(fj_store *db, freyja_error *error) {
   if (db->options.sync_mode != FREYJA_SYNC_INTERVAL) return FREYJA_OK;
   uint64_t now = db->dir.os->monotonic(db->dir.os->context);
   bool clean = db->active->mark == db->active->tail;
-  if (clean) db->last_sync = now; /* the time runs from the first write on */
-  if (clean || now - db->last_sync < (uint64_t)db->options.sync_ms * 1000) return FREYJA_OK;
-  db->last_sync = now;
-  return fj_store_sync(db, error);
+  if (!clean && now - db->last_sync < (uint64_t)db->options.sync_ms * 1000) return FREYJA_OK;
+  fj_note(&db->last_sync, now);
+  freyja_status status = clean ? FREYJA_OK : fj_store_sync(db, error);
+  if (status == FREYJA_OK) begin_interval(db, now);
+  return status;
 }
 
 /* Makes a segment with room for a record of `size` bytes the active one, and

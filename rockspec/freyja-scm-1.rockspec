@@ -53,6 +53,7 @@ build = {
         "engine/error.c",
         "engine/expire.c",
         "engine/findings.c",
+        "engine/flusher.c",
         "engine/folder.c",
         "engine/follow.c",
         "engine/gather.c",

@@ -276,6 +276,107 @@ bidi_mirrored             N
     end)
   end)
 
+  --- Starts `lua5.4 examples/...` and kills it when the condition holds; it must not have ended by itself.
+  local function kill_when(condition, command)
+    local pid = output_of(("cd '%s' && { %s lua5.4 '%s'/examples/%s >/dev/null 2>&1 & } && echo $!")
+      :format(folder, environment, root, command)):gsub("\n$", "")
+    while not condition() do
+      assert.equal("0\n", output_of(("kill -0 %s 2>/dev/null; echo $?"):format(pid)), command .. " has ended")
+    end
+    os.execute(("kill -9 %s"):format(pid))
+    while output_of(("kill -0 %s 2>/dev/null; echo $?"):format(pid)) == "0\n" do end
+  end
+
+  --- Whether a follower of the store sees that many keys that begin so.
+  local function has_keys(path, prefix, count)
+    return function()
+      local db <close> = freyja.open(folder .. "/" .. path, { readonly = true })
+      return db and db:count(prefix) >= count
+    end
+  end
+
+  describe("bank", function()
+    local function check()
+      local db <close>, total = assert(freyja.open(folder .. "/bank.db", { readonly = true })), 0
+      for _, value in db:each "account:" do total = total + math.tointeger(value) end
+      assert.equal(100000, total)
+      assert.equal(1000, db:count "account:")
+    end
+
+    it("moves money, of which none comes or goes", function()
+      local text, status = run("bank.lua bank.db 4 4000")
+      assert.equal(0, status, text)
+      assert.matches("^4000 transfers by 4 threads; %d+ looks, at each 100000 in 1000 accounts\n$", text)
+      check()
+    end)
+
+    it("does so when it is killed", function()
+      kill_when(has_keys("bank.db", "account:", 1000), "bank.lua bank.db 2 100000000")
+      check()
+      assert.equal(0, select(2, run("bank.lua bank.db 2 200")))
+      check()
+    end)
+
+    it("says what is wrong", function()
+      fails("bank: STORE [THREADS [TRANSFERS]]\n", "bank.lua")
+      fails("bank: freyja: io: cannot create the store's folder: No such file or directory (no/such)\n",
+        "bank.lua no/such")
+    end)
+  end)
+
+  describe("job_queue", function()
+    it("does each job once, with threads", function()
+      local numbers, expected = {}, {}
+      for n = 1, 300 do
+        numbers[n] = 1000003 * n
+        expected[n] = tostring(numbers[n])
+      end
+      write(folder .. "/jobs", table.concat(numbers, "\n") .. "\n")
+      says("300 jobs more, 300 to do\n", "job_queue.lua add queue.db jobs")
+      says("300 jobs done, 0 to do\n", "job_queue.lua work queue.db 3")
+      local found = {}
+      for line in run("job_queue.lua show queue.db"):gmatch "[^\n]+" do found[#found + 1] = line:match "^(%d+) = " end
+      assert.same(expected, found)
+      write(folder .. "/more", "12\n97\nx\n")
+      says("3 jobs more, 3 to do\n", "job_queue.lua add queue.db more")
+      says("3 jobs done, 0 to do\n", "job_queue.lua work queue.db 2")
+      assert.matches("\n12 = 2 %* 2 %* 3\n97 = 97\nx has none\n$", (run("job_queue.lua show queue.db")))
+    end)
+
+    it("loses none when it is killed", function()
+      local numbers = {}
+      for n = 1, 400 do numbers[n] = 1000003 * 1000033 end
+      write(folder .. "/jobs", table.concat(numbers, "\n") .. "\n")
+      says("400 jobs more, 400 to do\n", "job_queue.lua add queue.db jobs")
+      kill_when(has_keys("queue.db", "done:", 3), "job_queue.lua work queue.db 2")
+      local db <close> = assert(freyja.open(folder .. "/queue.db", { readonly = true }))
+      assert.equal(400, db:count "todo:" + db:count "doing:" + db:count "done:")
+    end)
+  end)
+
+  describe("import", function()
+    it("takes over a text, which another process follows", function()
+      local lines = {}
+      for n = 1, 12345 do lines[n] = "the line " .. n end
+      write(folder .. "/text", table.concat(lines, "\n"))
+      says("12345 lines more, 12345 in all\n", "import.lua load text.db text 5000")
+      says("12345 lines, the last one the line 12345\n", "import.lua follow text.db 12345")
+      write(folder .. "/text", table.concat(lines, "\n") .. "\none more\n")
+      says("1 lines more, 12346 in all\n", "import.lua load text.db text")
+      says("12346 lines, the last one one more\n", "import.lua follow text.db 12346")
+    end)
+
+    it("is gone on with after it was killed", function()
+      local lines = {}
+      for n = 1, 300000 do lines[n] = "the line " .. n end
+      write(folder .. "/text", table.concat(lines, "\n") .. "\n")
+      kill_when(has_keys("text.db", "line:", 100), "import.lua load text.db text 100")
+      local text = run("import.lua load text.db text 100000")
+      assert.matches("^%d+ lines more, 300000 in all\n$", text)
+      says("300000 lines, the last one the line 300000\n", "import.lua follow text.db 300000")
+    end)
+  end)
+
   describe("maintain", function()
     local function fill()
       local db <close> = assert(freyja.open(folder .. "/some.db", { segment_size = 65536, maintenance = "manual" }))

@@ -20,7 +20,7 @@ local LAYERS = {
   { "store", "bootstrap", "read", "write", "expire", "report", "maintain", "rewrite", "swap", "lower",
     "commit", "transaction", "outputs", "load", "follow" },
   { "verify", "backup" },
-  { "share", "api", "look", "group" },
+  { "share", "api", "look", "group", "flusher" },
 }
 
 local function lines_of_command(command)

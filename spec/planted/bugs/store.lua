@@ -120,12 +120,12 @@ bug("timestamps_stand_still", "system",
   [[draft->timestamp = now > last ? now : last + 1;]], [[draft->timestamp = now;]])
 
 bug("the_interval_never_ends", "system",
-  [[if (clean || now - db->last_sync < (uint64_t)db->options.sync_ms * 1000) return FREYJA_OK;]],
-  [[return FREYJA_OK;]])
+  [[if (!clean && now - db->last_sync < (uint64_t)db->options.sync_ms * 1000) return FREYJA_OK;]],
+  [[if (!clean) return FREYJA_OK;]])
 
 bug("the_interval_is_in_seconds", "system",
-  [[if (clean || now - db->last_sync < (uint64_t)db->options.sync_ms * 1000) return FREYJA_OK;]],
-  [[if (clean || now - db->last_sync < (uint64_t)db->options.sync_ms * 1000000) return FREYJA_OK;]])
+  [[if (!clean && now - db->last_sync < (uint64_t)db->options.sync_ms * 1000) return FREYJA_OK;]],
+  [[if (!clean && now - db->last_sync < (uint64_t)db->options.sync_ms * 1000000) return FREYJA_OK;]])
 
 bug("always_is_never", "crash",
   [[if (status == FREYJA_OK && db->options.sync_mode == FREYJA_SYNC_ALWAYS) {]], [[if (0) {]])

@@ -43,7 +43,10 @@ bug("a_part_of_a_load_is_seen", "threads",
 in_file "engine/share.c"
 
 bug("a_second_handle_does_not_wait", "threads",
-  [[for (unsigned i = 0; fj_observe(&share->handles->busy) != 0; i++) {]], [[for (unsigned i = 0; i < 1; i++) {]])
+  [[return fj_observe(&share->handles->busy) == 0;]], [[return true;]])
+
+bug("an_idle_store_is_not_synced", "threads",
+  [[if (due > 0) return due;]], [[if (due < UINT64_MAX) return due + AGAIN;]])
 
 bug("a_handle_leaves_what_it_has_opened", "open", [[child->end(child);]], "")
 

@@ -99,6 +99,7 @@ static int s_map(void *c, int file, uint64_t size, bool writable, uint8_t **out)
 
 static fj_os make_table(void) {
   fj_os os = *real;
+  os.shares = false; /* a second open is as one of another process */
   os.now = s_now;
   os.reserve = s_reserve;
   os.lock = s_lock;

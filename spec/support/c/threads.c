@@ -84,6 +84,7 @@ int main(int count, char **arguments) {
   (void)snprintf(folder, sizeof folder, "%s/freyja-threads-XXXXXX", place ? place : "/tmp");
   threads_demand(mkdtemp(folder) != NULL, "a folder", NULL);
   threads_test_together();
+  threads_test_flushes();
   if (rounds > 0) threads_test_histories(seed, rounds);
   if (stops > 0) threads_test_second(seed, stops);
   if (stops > 0) threads_test_stops(seed, stops);

@@ -37,6 +37,9 @@ void threads_test_stops(uint64_t seed, long stops);
 /* Durable writes share syncs. */
 void threads_test_together(void);
 
+/* What is not synced by writes is synced by the library's thread. */
+void threads_test_flushes(void);
+
 /* A second handle is opened while the first one writes. */
 void threads_test_second(uint64_t seed, long times);
 

@@ -1,11 +1,12 @@
 /* together.c - durable writes of several threads share syncs; and a sync that fails fails all
  * whose records it was to make durable, and nobody else. The disk is one that waits: a sync
- * returns when it is let. */
+ * returns when it is let. And what is written at last is synced though nobody writes again. */
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "os.h"
 #include "share.h"
@@ -121,4 +122,49 @@ void threads_test_together(void) {
              "a sync that fails fails those who waited for it, and nothing of theirs is seen");
   for (unsigned i = 0; i < WRITERS; i++) (void)freyja_close(writers[i].db, NULL);
   (void)freyja_close(db, NULL);
+}
+
+/* ---- when nobody writes ------------------------------------------------------------ */
+
+#define PATIENCE_SECONDS 60
+
+/* Whether so many syncs have begun, sooner or later. */
+static bool has_synced(uint32_t count) {
+  time_t until = time(NULL) + PATIENCE_SECONDS;
+  while (__atomic_load_n(&syncs, __ATOMIC_SEQ_CST) < count)
+    if (time(NULL) > until) return false;
+    else (void)sched_yield();
+  return true;
+}
+
+/* Writes once, and lets it be synced by nobody who writes. */
+static bool write_and_wait(freyja *db, const char *key) {
+  uint32_t before = __atomic_load_n(&syncs, __ATOMIC_SEQ_CST);
+  return freyja_put(db, key, strlen(key), "v", 1, NULL) == FREYJA_OK && has_synced(before + 1);
+}
+
+void threads_test_flushes(void) {
+  static fj_os counting;
+  freyja_error error;
+  freyja_options options = threads_options();
+  counting = *fj_os_real();
+  counting.sync = slow_sync;
+  options.sync_mode = FREYJA_SYNC_INTERVAL;
+  options.sync_ms = 5;
+  options.os = &counting;
+  failing = 0;
+  allow(UINT32_MAX);
+  freyja *db = threads_open_new(&options);
+  bool good = write_and_wait(db, "a") && write_and_wait(db, "b");
+  freyja *other = threads_open_with(&options);
+  good = good && write_and_wait(db, "c") && write_and_wait(other, "d");
+  threads_ok(good, "what is written at last is synced though nobody writes again");
+  (void)freyja_close(other, NULL);
+  failing = syncs + 1;
+  good = write_and_wait(db, "e");
+  while (good && freyja_put(db, "f", 1, "v", 1, &error) == FREYJA_OK) (void)sched_yield();
+  threads_ok(good && error.status == FREYJA_POISONED,
+             "a failure of that is told to who writes next");
+  (void)freyja_close(db, NULL);
+  failing = 0;
 }
