@@ -10,10 +10,12 @@ void fj_index_empty(fj_index *index, const fj_manifest *manifest) {
   freyja_io io = index->pool.io;
   bool readonly = index->pool.readonly, live = index->pool.live;
   uint64_t log_end = index->pool.log_end;
+  uint64_t time = fj_clock_told(&index->clock);
   fj_index_destroy(index);
   fj_index_create(index, dir, &manifest->identity, io, readonly, manifest->hash_bits);
   index->pool.live = live;
   index->pool.log_end = log_end;
+  fj_clock_raise(&index->clock, time); /* what has expired stays so */
 }
 
 /* ---- a shard ---------------------------------------------------------------- */
@@ -64,16 +66,15 @@ static freyja_status bring(void *source, uint32_t number, freyja_error *error) {
     if (status != FREYJA_OK || index->keydir.absent == 0) close_checkpoint(index);
     if (status == FREYJA_OK) return status;
     index->checkpoint_fault = fault;
-    fj_index_bar(index, FJ_BAR_ANEW);
-    fj_guard_wait(index->guard);
     fj_keydir_forget(&index->keydir);
     index->covered_id = 0;
   }
   if (!index->recovered) { /* it is opened: nobody reads it yet */
-    fj_index_unbar(index, FJ_BAR_ANEW);
     if (error != NULL) *error = index->checkpoint_fault;
     return index->checkpoint_fault.status;
   }
+  fj_index_bar(index, FJ_BAR_ANEW);
+  fj_guard_wait(index->guard);
   freyja_status status = fj_recover_again(index, error);
   if (status != FREYJA_OK) fj_keydir_forget(&index->keydir);
   fj_index_unbar(index, FJ_BAR_ANEW);

@@ -125,22 +125,28 @@ freyja_status freyja_backup(freyja *db, const char *path, const freyja_backup_op
 }
 
 void freyja_get_stats(freyja *db, freyja_stats *out) {
+  memset(out, 0, sizeof *out);
+  if (fj_is_stranded(db)) return;
   fj_store_get_stats(fj_enter(db), out);
   (void)fj_leave(db, FREYJA_OK);
 }
 
 void freyja_get_pulse(freyja *db, freyja_pulse *out) {
+  memset(out, 0, sizeof *out);
+  if (fj_is_stranded(db)) return;
   fj_store_get_pulse(fj_enter(db), out);
   (void)fj_leave(db, FREYJA_OK);
 }
 
 size_t freyja_get_segments(freyja *db, freyja_segment *out, size_t capacity) {
+  if (fj_is_stranded(db)) return 0;
   size_t count = fj_store_get_segments(fj_enter(db), out, capacity);
   (void)fj_leave(db, FREYJA_OK);
   return count;
 }
 
 size_t freyja_peek_segments(freyja *db, freyja_segment *out, size_t capacity) {
+  if (fj_is_stranded(db)) return 0;
   size_t count = fj_store_peek_segments(fj_enter(db), out, capacity);
   (void)fj_leave(db, FREYJA_OK);
   return count;
@@ -227,6 +233,8 @@ freyja_status freyja_transaction_iterate(freyja_transaction *transaction,
 
 freyja_status freyja_iterator_next(freyja_iterator *iterator, freyja_entry *entry,
                                    freyja_error *error) {
+  const freyja *db = ((fj_child *)iterator)->handle;
+  if (fj_is_stranded(db)) return fj_store_check_owner(db->store, error);
   (void)enter_for((fj_child *)iterator);
   return leave_for((fj_child *)iterator, fj_iterator_next(iterator, entry, error));
 }
@@ -312,6 +320,9 @@ void freyja_iterator_close(freyja_iterator *iterator) {
   freyja *db = NULL;
   if (!enter_to_close((fj_child *)iterator, &db)) return;
   fj_iterator_close(iterator);
+  /* What only it has kept goes; in the child of a fork the files are the parent's. */
+  if (db != NULL && db->store->index.retired > 0 && fj_store_is_owner(db->store))
+    (void)fj_index_reap(&db->store->index, true);
   leave_closed(db);
 }
 
@@ -344,6 +355,8 @@ void freyja_rewrite_give_way(freyja_rewrite *rewrite) {
 
 void freyja_rewrite_progress(const freyja_rewrite *rewrite, freyja_progress *out) {
   fj_child *child = (fj_child *)(uintptr_t)rewrite;
+  memset(out, 0, sizeof *out);
+  if (fj_is_stranded(child->handle)) return;
   (void)enter_for(child);
   fj_rewrite_progress(rewrite, out);
   (void)leave_for(child, FREYJA_OK);

@@ -194,6 +194,9 @@ static void write_back(fj_segment *segment) {
 void fj_segment_publish(fj_segment *segment, const fj_draft *draft, uint64_t size) {
   fj_publish(&segment->tail, segment->tail + size);
   fj_segment_count(segment, draft->kind, draft->timestamp, draft->expiry);
+}
+
+void fj_segment_relieve(fj_segment *segment) {
   if (segment->tail - segment->written_back >= WRITE_BACK_STEP) write_back(segment);
 }
 
@@ -207,7 +210,7 @@ freyja_status fj_segment_append_block(fj_segment *segment, const uint8_t *record
   int code = fj_write(segment->os, segment->file, &part, 1, segment->tail);
   if (code != 0) return fail(segment, code, "write to the data file", error);
   segment->tail += size;
-  if (segment->tail - segment->written_back >= WRITE_BACK_STEP) write_back(segment);
+  fj_segment_relieve(segment);
   return FREYJA_OK;
 }
 

@@ -219,7 +219,9 @@ freyja_status fj_store_backup(fj_store *db, const char *path,
   const fj_os *os = db->dir.os;
   fj_manifest made;
   freyja_status status = fj_store_check_process(db, error);
+  bool changed = false;
   if (status == FREYJA_OK) status = fj_follow_check_alone(db, error);
+  if (status == FREYJA_OK) status = fj_store_refresh(db, &changed, error);
   if (status != FREYJA_OK) return status;
   if (db->poisoned) return fj_store_check_write(db, error);
   status = fj_store_settle(db, error); /* the files say already what slots are to say */

@@ -95,6 +95,7 @@ freyja_status fj_builder_put(fj_builder *builder, freyja_slice key, freyja_slice
   if (status != FREYJA_OK) return status;
   fj_keydir_insert(&builder->keys, place, hash, fj_word_make(0, active->tail, size, collides));
   fj_segment_publish(active, &draft, size);
+  fj_segment_relieve(active);
   return FREYJA_OK;
 }
 

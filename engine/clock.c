@@ -16,7 +16,6 @@ void fj_clock_start(fj_clock *clock, const fj_os *os) {
   clock->os = os;
   clock->time = clock->wall = clock->lead = os->now(os->context);
   clock->start = os->monotonic(os->context);
-  clock->held = false;
 }
 
 void fj_clock_raise(fj_clock *clock, uint64_t time) {
@@ -26,7 +25,6 @@ void fj_clock_raise(fj_clock *clock, uint64_t time) {
 }
 
 uint64_t fj_clock_advance(fj_clock *clock, uint64_t wall) {
-  if (fj_glance(&clock->held)) return fj_glance(&clock->time);
   uint64_t passed = clock->os->monotonic(clock->os->context) - clock->start;
   uint64_t lead = raise_to(&clock->lead, wall > passed ? wall - passed : 0);
   uint64_t time = raise_to(&clock->time, add(lead, passed));

@@ -17,7 +17,6 @@ typedef struct fj_clock {
   uint64_t wall;  /* what the system's clock said then */
   uint64_t lead;  /* microseconds */
   uint64_t start; /* os->monotonic */
-  bool held;      /* it stands still */
 } fj_clock;
 
 void fj_clock_start(fj_clock *clock, const fj_os *os);

@@ -271,6 +271,7 @@ static void publish_all(const fj_group *group) {
     if (db->watches > 0) fj_store_tell_watches(db, key.data, key.size);
   }
   fj_index_unbar(&db->index, FJ_BAR_COMMIT);
+  fj_segment_relieve(db->active);
 }
 
 freyja_status fj_commit(fj_store *db, fj_local *local, freyja_error *error) {

@@ -81,8 +81,10 @@ static freyja_status find_log_end(fj_store *db, const fj_manifest *manifest, fj_
 }
 
 static void make_empty(fj_store *db) {
+  uint64_t time = fj_clock_told(&db->index.clock);
   fj_index_destroy(&db->index);
   fj_index_create(&db->index, &db->dir, &db->manifest.identity, db->options.io, true, 64);
+  fj_clock_raise(&db->index.clock, time); /* what has expired stays so */
 }
 
 /* Reads the store as it is now, with a writer at work or not; nothing of it where the MANIFEST
@@ -116,6 +118,18 @@ static freyja_status fail_hasty(const fj_store *db, freyja_error *error) {
                     "a writer has replaced it %u times while it was read", TRIES_MAX);
 }
 
+/* Whether a file is not there as the MANIFEST has it: because it is another's turn by now, or
+ * because it is damaged. */
+static bool lacks_files(const fj_store *db) {
+  const fj_index *index = &db->index;
+  for (uint32_t i = 0; i < index->count && i < db->manifest.count; i++) {
+    const fj_segment *segment = index->ranks[i];
+    uint64_t size = db->manifest.entries[i].size;
+    if (segment->missing || (size != 0 && segment->limit != size)) return true;
+  }
+  return false;
+}
+
 freyja_status fj_follow_read(fj_store *db, freyja_error *error) {
   freyja_status status = FREYJA_OK;
   bool live = false, settled = false;
@@ -125,8 +139,7 @@ freyja_status fj_follow_read(fj_store *db, freyja_error *error) {
     if (status != FREYJA_OK) break;
     bool stands = true;
     status = read_once(db, live || before, &stands, error);
-    bool whole = status == FREYJA_OK && stands && db->index.damage_count == 0 &&
-                 db->index.checkpoint_fault.status == FREYJA_OK;
+    bool whole = status == FREYJA_OK && stands && !lacks_files(db);
     settled = whole || (stands && !is_replaced(db, &db->manifest));
   }
   if (status == FREYJA_OK && !settled) status = fail_hasty(db, error);
@@ -147,6 +160,7 @@ typedef struct fj_follow {
   uint32_t known;       /* of those the index had */
   uint64_t horizon;     /* F1 */
   uint64_t records;     /* that were read */
+  uint64_t dropped;     /* slots, of records that a merge has dropped */
   bool touched;         /* the index is neither as it was nor as it is to be */
   bool anew;            /* this does not do: all is to be read */
 } fj_follow;
@@ -279,6 +293,12 @@ static bool is_kept(const fj_segment *segment, const fj_manifest_entry *entry) {
   return entry->size == 0 && segment->reserved <= segment->limit;
 }
 
+/* Whether the file that was opened again is the one that was read so far, and goes on. */
+static bool continues(const fj_segment *known, const fj_segment *again) {
+  uint64_t end = again->sealed ? again->limit : again->reserved;
+  return again->missing || (known->tail <= end && known->created == again->created);
+}
+
 /* The segments of the new MANIFEST: those of the index, which stand in the same order, and
  * others, which are opened. */
 static freyja_status gather(fj_follow *follow, bool *gone, freyja_error *error) {
@@ -297,6 +317,7 @@ static freyja_status gather(fj_follow *follow, bool *gone, freyja_error *error) 
     follow->is_new[follow->count] = known == NULL || !is_kept(known, entry);
     if (follow->is_new[follow->count])
       status = open_segment(follow, entry, place, gone, error);
+    if (status == FREYJA_OK && known != NULL && !continues(known, *place)) follow->anew = true;
     if (status == FREYJA_OK) follow->count++;
     if (follow->anew) break;
   }
@@ -317,7 +338,8 @@ static void renew(fj_follow *follow) {
 
 /* Slots that lead to retired segments still, when all copies have theirs, are of records that
  * a merge has dropped, as a filter asked for or because they had expired. */
-static freyja_status drop_slots(fj_store *db, freyja_error *error) {
+static freyja_status drop_slots(fj_follow *follow, freyja_error *error) {
+  fj_store *db = follow->db;
   fj_index *index = &db->index;
   uint64_t left = 0;
   for (uint32_t i = 0; i < index->slot_count; i++)
@@ -337,6 +359,7 @@ static freyja_status drop_slots(fj_store *db, freyja_error *error) {
       fj_found_release(&found);
       if (status != FREYJA_OK) return status;
       fj_index_delete(index, place);
+      follow->dropped++;
     }
   }
   return FREYJA_OK;
@@ -356,7 +379,7 @@ static freyja_status apply_all(fj_follow *follow, freyja_error *error) {
       status = read_on(follow, segment, error);
   }
   if (status == FREYJA_OK && !follow->anew && index->retired > 0)
-    status = drop_slots(follow->db, error);
+    status = drop_slots(follow, error);
   return status;
 }
 
@@ -441,7 +464,7 @@ static freyja_status take_over(fj_follow *follow, bool *gone, freyja_error *erro
   if (same && (active == NULL || active->reserved <= active->limit)) {
     freyja_status status = active == NULL ? FREYJA_OK : read_on(follow, active, error);
     follow->touched = follow->records > 0;
-    return status;
+    return status == FREYJA_CORRUPT ? read_anew(follow) : status;
   }
   if (db->index.damage_count > 0 || now->generation < db->manifest.generation)
     return read_anew(follow);
@@ -457,6 +480,8 @@ static freyja_status go_on(fj_follow *follow, freyja_error *error) {
     if (status != FREYJA_OK || follow->anew) return status;
     if (settled) status = take_over(follow, &gone, error);
     if (status != FREYJA_OK || follow->anew) return status;
+    if (gone && settled && !is_replaced(follow->db, &follow->manifest))
+      return read_anew(follow); /* nobody has taken it away: it is damaged */
     settled = settled && !gone;
     if (!settled) follow->count = follow->known = 0;
   }
@@ -498,7 +523,7 @@ freyja_status fj_store_refresh(fj_store *db, bool *changed, freyja_error *error)
   } else {
     fj_manifest_clear(&db->dir, &follow.manifest);
   }
-  *changed = follow.records > 0 || follow.anew;
+  *changed = follow.records > 0 || follow.dropped > 0 || follow.anew;
   if (done || (status != FREYJA_OK && !follow.touched && !follow.anew)) return status;
   return read_all(db, error);
 }

@@ -8,9 +8,10 @@
  * used by one thread at a time, and by the process that opened it only: after fork() the
  * child's calls return FREYJA_FORKED. What works there shows the store as it was at the fork:
  * freyja_iterator_next of iterators opened before, views, freyja_get_stats,
- * freyja_get_segments; and freyja_close, which then touches no file. As long as a child has
- * the handle, and has not called exec, the store stays locked, even when the parent has closed
- * it. */
+ * freyja_get_segments; and freyja_close, which then touches no file. (Of a store that had more
+ * than one handle not even these: they are FREYJA_FORKED, and statistics all 0.) As long as a
+ * child has the handle, and has not called exec, the store stays locked, even when the parent
+ * has closed it. */
 #ifndef FREYJA_H
 #define FREYJA_H
 
@@ -51,7 +52,8 @@ typedef enum freyja_status {
   FREYJA_FULL,     /* no space, quota or file size left; nothing was written */
   FREYJA_LOCKED,   /* another process has the store open for writing */
   FREYJA_READONLY, /* a write to a store opened read-only */
-  FREYJA_POISONED, /* an earlier sync failed: no more writes until it is reopened */
+  FREYJA_POISONED, /* an earlier sync failed: no more writes until all handles of the store in
+                    * this process are closed, and it is opened again */
   FREYJA_FORKED,   /* the handle belongs to the parent process */
   FREYJA_CLOSED,   /* the handle, or the store of an iterator, is closed */
   FREYJA_CONFLICT, /* a rewrite is under way, or a bulk load; what a serializable transaction
@@ -247,8 +249,8 @@ typedef struct freyja_view {
 FREYJA_API freyja_status freyja_get_view(freyja *db, const void *key, size_t key_size,
                                          freyja_view *view, freyja_error *error);
 
-/* Releases a view and zeroes it; a zero view is allowed. Not thread-safe
- * against other calls on the same store. */
+/* Releases a view and zeroes it; a zero view is allowed. By any thread, before or after the
+ * store is closed. */
 FREYJA_API void freyja_view_release(freyja_view *view);
 
 /* Of a store that is open read-only: shows what a writer, of this process or another, has

@@ -5,7 +5,7 @@
 
 #include "commit.h"
 
-#define YIELDS 32u
+#define PATIENCE 40u /* microseconds */
 
 /* ---- one after the other ------------------------------------------------------- */
 
@@ -95,9 +95,11 @@ static bool wait_for_turn(fj_share *share, fj_request *request) {
 }
 
 /* Those who were written together last have just been told, and come again perhaps: a moment
- * for them, which is nothing to a sync. */
-static void let_others_come(const fj_share *share) {
-  for (unsigned i = 0; i < YIELDS && fj_glance(&share->queue_count) < share->last_count; i++)
+ * for them, which is little beside a sync. */
+static void let_others_come(const fj_share *share, const fj_os *os) {
+  uint64_t start = os->timer(os->context);
+  while (fj_glance(&share->queue_count) < share->last_count &&
+         os->timer(os->context) - start < PATIENCE)
     (void)sched_yield();
 }
 
@@ -124,17 +126,26 @@ static void end_all(fj_share *share, fj_request *first) {
   (void)pthread_mutex_unlock(&share->queue_lock);
 }
 
-freyja_status fj_group_write(freyja *db, fj_request *request) {
+static freyja_status write_in_turn(freyja *db, fj_request *request) {
   fj_share *share = db->share;
   request->next = NULL;
   request->has_ended = false;
   request->hash = fj_index_hash(&db->store->index, request->key.data, request->key.size);
   if (!wait_for_turn(share, request)) return request->status;
-  let_others_come(share);
+  let_others_come(share, db->store->dir.os);
   fj_store *store = fj_enter(db);
   fj_request *first = take_queue(share);
   for (fj_request *r = first; r != NULL;) r = write_some(store, r);
   (void)fj_leave(db, FREYJA_OK);
   end_all(share, first);
   return request->status;
+}
+
+/* Others hold on to the request: the thread must not be ended while it waits. */
+freyja_status fj_group_write(freyja *db, fj_request *request) {
+  int before = 0;
+  (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+  freyja_status status = write_in_turn(db, request);
+  (void)pthread_setcancelstate(before, NULL);
+  return status;
 }

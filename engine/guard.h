@@ -42,7 +42,7 @@ bool fj_guard_is_past(const fj_guard *guard, uint64_t epoch);
 void fj_guard_wait(fj_guard *guard);
 
 static inline void fj_guard_begin(const fj_guard *guard, fj_reader *reader) {
-  fj_note(&reader->since, fj_glance(&guard->epoch));
+  fj_note(&reader->since, fj_observe(&guard->epoch)); /* before what follows is read */
   if (guard->fences) fj_fence();
   else fj_light_fence();
 }

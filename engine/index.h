@@ -52,6 +52,7 @@ typedef struct fj_index {
   uint64_t swaps;          /* merges that changed the log's order */
   uint64_t last_timestamp; /* of the newest record */
   fj_clock clock;          /* the store's time */
+  uint64_t moment;         /* the time, for what is read as of one moment; 0: it goes on */
   uint64_t soonest; /* no record that a slot points to expires before; UINT64_MAX: none does */
   uint64_t swept;   /* the time when a slot was last left out or removed for its expiry */
   uint64_t expected; /* likewise, of those that came since a search for expired ones began */
@@ -196,7 +197,8 @@ void fj_found_release(fj_found *found);
  * can expire has the time looked at. */
 static inline bool fj_index_is_due(fj_index *index, const fj_found *found) {
   return (found->record.flags & FJ_FLAG_EXPIRES) != 0 &&
-         fj_record_is_due(&found->record, fj_clock_now(&index->clock));
+         fj_record_is_due(&found->record,
+                          index->moment != 0 ? index->moment : fj_clock_now(&index->clock));
 }
 
 /* OK, or CORRUPT if damage makes it unsure that a key that was found at

@@ -74,9 +74,7 @@ static void let_go(freyja_iterator *it) {
 
 void fj_iterator_close(freyja_iterator *iterator) {
   if (iterator == NULL) return;
-  fj_index *index = iterator->list == NULL ? NULL : iterator->index;
   let_go(iterator);
-  if (index != NULL && index->retired > 0) (void)fj_index_reap(index, true);
   iterator->os->release(iterator->os->context, iterator);
 }
 

@@ -416,11 +416,12 @@ void fj_keydir_show(fj_keydir *keydir, uint32_t number) {
 }
 
 void fj_keydir_forget(fj_keydir *keydir) {
-  static const fj_shard unknown = {.capacity = 1};
-  uint64_t count = keydir->count;
-  fj_keydir_destroy(keydir);
+  static const fj_shard unknown = {.capacity = 1}; /* nobody is to take it for empty */
   for (uint32_t i = 0; i < FJ_SHARDS; i++) set_shard(&keydir->shards[i], unknown);
-  keydir->count = count;
+  retire(keydir, &keydir->region);
+  retire(keydir, &keydir->old);
+  reap(keydir);
+  keydir->count_max = 0;
   keydir->absent = FJ_SHARDS;
 }
 

@@ -337,6 +337,15 @@ static freyja_status prepare(freyja_load *load, freyja_error *error) {
   return status;
 }
 
+/* A KEYDIR that covers the active segment, without a record, has no place for what comes below
+ * it. */
+static void end_checkpoint(const freyja_load *load) {
+  fj_index *index = &load->db->index;
+  if (index->covered_id != load->db->active->id) return;
+  index->covered_id = 0;
+  (void)load->os->unlink(load->os->context, load->db->dir.fd, fj_checkpoint_name);
+}
+
 static freyja_status commit(freyja_load *load, freyja_error *error) {
   fj_store *db = load->db;
   freyja_status status = prepare(load, error);
@@ -354,9 +363,10 @@ static freyja_status commit(freyja_load *load, freyja_error *error) {
     fj_index_unnumber(&db->index, load->out.list, load->out.count);
     return status;
   }
+  end_checkpoint(load);
   fj_index_add_below(&db->index, load->out.list, load->out.count);
   fj_index_bar(&db->index, FJ_BAR_COMMIT);
-  for (uint32_t i = 0; i < load->out.count; i++) fj_note(&load->out.list[i]->hidden, false);
+  for (uint32_t i = 0; i < load->out.count; i++) fj_publish(&load->out.list[i]->hidden, false);
   publish(load);
   fj_index_unbar(&db->index, FJ_BAR_COMMIT);
   fj_keydir_fit(&db->index.keydir); /* there may be fewer keys than records */

@@ -10,7 +10,7 @@ void fj_outputs_open(fj_outputs *outputs, fj_store *db, const char *doing) {
   outputs->db = db;
   outputs->os = db->dir.os;
   outputs->doing = doing;
-  outputs->began = db->index.last_timestamp;
+  outputs->began = db->index.last_timestamp != 0 ? db->index.last_timestamp : 1; /* 0: now */
 }
 
 /* Writes what is gathered. */
@@ -72,6 +72,7 @@ static freyja_status write_alone(fj_outputs *outputs, fj_draft *draft, uint64_t 
   if (status == FREYJA_OK) status = fj_segment_stage(output, draft, size, error);
   if (status == FREYJA_OK) status = fj_segment_append(output, draft, &poison, error);
   if (status == FREYJA_OK) fj_segment_publish(output, draft, size);
+  if (status == FREYJA_OK) fj_segment_relieve(output);
   return status;
 }
 

@@ -62,7 +62,8 @@ freyja_status fj_store_get_ttl(fj_store *db, const void *key, size_t key_size, u
   if (status == FREYJA_OK) {
     uint64_t expiry = fj_record_expiry(&found.record);
     uint64_t now = fj_clock_told(&db->index.clock); /* as find() has seen it */
-    if (expiry != 0) *ttl = expiry - now;
+    /* Another thread's time may be later by now. */
+    if (expiry != 0) *ttl = expiry > now ? expiry - now : 1;
   }
   fj_found_release(&found);
   return status;
@@ -120,22 +121,14 @@ static freyja_status get_item(fj_store *db, freyja_item *item, uint64_t hash, ui
   return status == FREYJA_NOTFOUND ? FREYJA_OK : status;
 }
 
-/* While it is held the store's time stands still: what is read meanwhile is of one moment,
- * also as to what expires. It then goes on from where it is. */
-static void hold_time(fj_store *db, bool hold) {
-  fj_clock *clock = &db->index.clock;
-  fj_note(&clock->held, false);
-  if (hold) (void)fj_clock_now(clock);
-  fj_note(&clock->held, hold);
-}
-
 freyja_status fj_store_get_many(fj_store *db, freyja_item *items, size_t count, void *buffer,
                                 size_t capacity, size_t *needed, freyja_error *error) {
   uint64_t hashes[WINDOW];
   *needed = 0;
   freyja_status status = fj_store_check_process(db, error);
   if (status != FREYJA_OK) return status;
-  hold_time(db, true);
+  /* What is read is of one moment, also as to what expires. */
+  db->index.moment = fj_clock_now(&db->index.clock);
   for (size_t done = 0; done < count && status == FREYJA_OK;) {
     size_t part = count - done < WINDOW ? count - done : WINDOW;
     ask_for(db, items + done, part, hashes);
@@ -143,7 +136,7 @@ freyja_status fj_store_get_many(fj_store *db, freyja_item *items, size_t count, 
       status = get_item(db, &items[done + i], hashes[i], buffer, capacity, needed, error);
     done += part;
   }
-  hold_time(db, false);
+  db->index.moment = 0;
   return status;
 }
 

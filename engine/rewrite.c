@@ -277,6 +277,7 @@ static freyja_status copy(freyja_rewrite *rewrite, uint64_t until, freyja_error 
 
 /* OK, or why the rewrite cannot go on. */
 static freyja_status check(freyja_rewrite *rewrite, freyja_error *error) {
+  if (rewrite->displaced) fj_rewrite_let_go(rewrite);
   if (rewrite->displaced)
     return fj_fail(error, FREYJA_CLOSED, NULL, "another rewrite has taken its place");
   if (rewrite->db == NULL)
@@ -315,8 +316,9 @@ static freyja_status displace(fj_store *db, freyja_error *error) {
   freyja_status status = fj_store_settle(db, error);
   if (status != FREYJA_OK) return status;
   (void)fj_index_reap(&db->index, true);
-  fj_store_end_rewrite(db);
   rewrite->displaced = true;
+  if (rewrite->waits) fj_rewrite_leave_lent(rewrite);
+  else fj_store_end_rewrite(db);
   return FREYJA_OK;
 }
 

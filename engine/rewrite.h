@@ -103,6 +103,11 @@ freyja_status fj_rewrite_move(freyja_rewrite *rewrite, uint64_t bytes, freyja_er
 /* Its handle closes: see child.h. What is committed goes through (W6). */
 void fj_rewrite_end(fj_child *child);
 
+/* Another takes its place, in whatever thread: as fj_store_end_rewrite, but the record that
+ * the owner has been given stays until its next call. And that has come, or the close. */
+void fj_rewrite_leave_lent(freyja_rewrite *rewrite);
+void fj_rewrite_let_go(freyja_rewrite *rewrite);
+
 /* Gives up all that the rewrite holds; the outputs' files go, unless it is committed. */
 void fj_rewrite_abandon(freyja_rewrite *rewrite);
 

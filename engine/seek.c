@@ -1,9 +1,11 @@
 /* seek.c - see seek.h. */
 #include "seek.h"
 
+#include <sched.h>
 #include <string.h>
 
-#define TRIES 64u /* while the shard changes */
+#define TRIES 64u  /* while the shard changes */
+#define YIELDS 16u /* while a commit becomes visible */
 
 /* Whether what the word leads to is a record of the key: FOUND, ABSENT if it has expired,
  * UNSURE; or *other: it is none. */
@@ -16,7 +18,7 @@ static fj_sought look_at(fj_index *index, uint64_t word, const void *key, size_t
   *other = false;
   if (segment == NULL || segment->map == NULL) return FJ_SOUGHT_UNSURE;
   uint64_t tail = fj_observe(&segment->tail);
-  *other = offset >= tail ? fj_observe(&index->placing) : fj_glance(&segment->hidden);
+  *other = offset >= tail ? fj_observe(&index->placing) : fj_observe(&segment->hidden);
   if (offset >= tail || *other) return FJ_SOUGHT_UNSURE;
   uint64_t seed = fj_record_seed(segment->seed, offset);
   if (!fj_record_parse(segment->map + offset, tail - offset, record)) return FJ_SOUGHT_UNSURE;
@@ -35,10 +37,20 @@ static fj_sought look_at(fj_index *index, uint64_t word, const void *key, size_t
   return whole && !fj_record_check_value(record, seed) ? FJ_SOUGHT_UNSURE : FJ_SOUGHT_FOUND;
 }
 
+/* A commit that can be seen in part is through in a moment, unless its thread stands still. */
+static bool is_barred(const fj_index *index) {
+  uint32_t why = fj_observe(&index->barred);
+  for (unsigned i = 0; i < YIELDS && why == FJ_BAR_COMMIT; i++) {
+    (void)sched_yield();
+    why = fj_observe(&index->barred);
+  }
+  return why != 0;
+}
+
 fj_sought fj_index_seek(fj_index *index, const void *key, size_t key_size, uint64_t hash,
                         bool whole, fj_record *record, fj_segment **segment) {
   uint64_t masked = hash & index->keydir.hash_mask;
-  if (fj_observe(&index->barred) != 0) return FJ_SOUGHT_UNSURE;
+  if (is_barred(index)) return FJ_SOUGHT_UNSURE;
   for (unsigned i = 0; i < TRIES; i++) {
     fj_seek seek;
     if (!fj_seek_begin(&seek, &index->keydir, masked)) continue;

@@ -238,6 +238,9 @@ bool fj_segment_withdraw(fj_segment *segment);
 /* Moves the tail behind the record just appended and counts it. */
 void fj_segment_publish(fj_segment *segment, const fj_draft *draft, uint64_t size);
 
+/* After that: asks the disk to begin writing, if enough has gathered. */
+void fj_segment_relieve(fj_segment *segment);
+
 /* Writes whole records, made for just behind the tail and counted, at once and moves the tail
  * behind them. They must fit below the limit. After a fault, some of them may be there: only
  * for a file that is then given up. Faults: FULL, IO. */

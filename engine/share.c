@@ -39,6 +39,12 @@ static void lock_registry(void) {
 
 static void unlock_registry(void) { (void)pthread_mutex_unlock(&registry.lock); }
 
+/* Somebody who has kept a share from being given up does not any more. In the registry's
+ * lock. */
+static void unpin(fj_share *share) {
+  if (--share->pins == 0) (void)pthread_cond_broadcast(&registry.changed);
+}
+
 /* ---- in and out ------------------------------------------------------------- */
 
 void fj_enter_shared(freyja *db) {
@@ -50,7 +56,7 @@ void fj_leave_shared(freyja *db) {
   if (fj_store_is_owner(db->store)) (void)pthread_mutex_unlock(&db->share->lock);
 }
 
-/* From now on calls wait for the lock; true if none goes on that has not. With the registry
+/* From now on calls wait for the lock; true if none goes on that has not. With the door
  * locked, so that no handle comes or goes. */
 static bool make_shared(fj_share *share) {
   const fj_os *os = share->store->dir.os;
@@ -70,15 +76,16 @@ static void begin_sharing(fj_share *share) {
   }
 }
 
-/* Asked so many times more than who is in charge, another takes its place. */
-#define PATIENCE 8u
+#define IDLE 2000000u /* microseconds after which another takes its place */
 
 bool fj_take_charge(const freyja *db) {
   fj_share *share = db->share;
+  const fj_os *os = db->store->dir.os;
+  uint64_t now = os->timer(os->context);
   bool other = share->in_charge != NULL && share->in_charge != db;
-  if (other && ++share->refused <= PATIENCE) return false;
+  if (other && now - share->asked < IDLE) return false;
   share->in_charge = db;
-  share->refused = 0;
+  share->asked = now;
   return true;
 }
 
@@ -86,7 +93,7 @@ bool fj_take_charge(const freyja *db) {
 
 #define AGAIN 10000u /* microseconds, where a call is under way */
 
-/* Goes in, if no call is under way: the registry is locked, so that nobody may wait here. */
+/* Goes in, if no call is under way. */
 static bool try_to_enter(fj_share *share) {
   return make_shared(share) && pthread_mutex_trylock(&share->lock) == 0;
 }
@@ -107,15 +114,33 @@ static uint64_t find_due(const fj_store *store) {
   return passed < interval ? interval - passed : 0;
 }
 
+/* Syncs it, if no call is under way; returns when to look again. */
+static uint64_t flush_now(fj_share *share) {
+  uint64_t next = AGAIN;
+  if (pthread_mutex_trylock(&share->door) != 0) return AGAIN;
+  if (share->handles == NULL) {
+    next = UINT64_MAX; /* it is being closed */
+  } else if (try_to_enter(share)) {
+    /* A fault poisons: whoever writes next is told. */
+    if (!share->store->poisoned) (void)fj_store_sync(share->store, NULL);
+    fj_note(&share->store->dirty, false);
+    leave_again(share);
+    next = UINT64_MAX;
+  }
+  (void)pthread_mutex_unlock(&share->door);
+  return next;
+}
+
+/* With the registry locked, which it is not while the disk is waited for. */
 static uint64_t flush_if_due(fj_share *share) {
   uint64_t due = find_due(share->store);
   if (due > 0) return due;
-  if (!try_to_enter(share)) return AGAIN;
-  /* A fault poisons: whoever writes next is told. */
-  if (!share->store->poisoned) (void)fj_store_sync(share->store, NULL);
-  fj_note(&share->store->dirty, false);
-  leave_again(share);
-  return UINT64_MAX;
+  share->pins++;
+  unlock_registry();
+  due = flush_now(share);
+  lock_registry();
+  unpin(share);
+  return due;
 }
 
 uint64_t fj_share_flush_due(void) {
@@ -181,7 +206,9 @@ static void list_share(fj_share *share, const fj_os_stat *folder) {
   registry.first = share;
 }
 
+/* When nobody holds on to it any more. */
 static void unlist_share(fj_share *share) {
+  while (share->pins > 0) (void)pthread_cond_wait(&registry.changed, &registry.lock);
   fj_share **link = &registry.first;
   while (*link != NULL && *link != share) link = &(*link)->next;
   if (*link == share) *link = share->next; /* not there in the child of a fork */
@@ -214,10 +241,14 @@ static freyja_status check_same(const fj_store *store, const freyja_options *ask
 static freyja_status open_alone(fj_share *share, fj_store *store, freyja *made,
                                 freyja_error *error) {
   freyja_status status = fj_store_start(store, error);
+  if (status == FREYJA_OK && share->listed)
+    share->flushes = store->options.sync_mode == FREYJA_SYNC_INTERVAL;
+  if (share->flushes) {
+    fj_flusher_begin();
+    store->wake = fj_flusher_wake;
+  }
   if (share->listed) lock_registry();
   if (status == FREYJA_OK) {
-    share->flushes = share->listed && store->options.sync_mode == FREYJA_SYNC_INTERVAL;
-    if (share->flushes) store->wake = fj_flusher_wake;
     share->store = store;
     store->index.guard = store->index.keydir.guard = &share->guard;
     add_handle(share, made);
@@ -227,7 +258,25 @@ static freyja_status open_alone(fj_share *share, fj_store *store, freyja *made,
     else unlist_share(share);
     unlock_registry();
   }
-  if (status == FREYJA_OK && share->flushes) fj_flusher_begin();
+  return status;
+}
+
+/* Adds the handle to those of a store that is open, if it is still; *joined tells. */
+static freyja_status enter_by_door(fj_share *other, const freyja_options *asked, freyja *made,
+                                   bool *joined, freyja_error *error) {
+  freyja_status status = FREYJA_OK;
+  (void)pthread_mutex_lock(&other->door);
+  if (other->handles != NULL) {
+    status = check_same(other->store, asked, error);
+    *joined = status == FREYJA_OK;
+  }
+  if (*joined) {
+    begin_sharing(other);
+    (void)pthread_mutex_lock(&other->lock);
+    add_handle(other, made);
+    (void)pthread_mutex_unlock(&other->lock);
+  }
+  (void)pthread_mutex_unlock(&other->door);
   return status;
 }
 
@@ -242,20 +291,19 @@ static freyja_status join(fj_share *share, const fj_store *store, const freyja_o
   if (code != 0) return fj_fail_os(error, code, dir, NULL, "examine");
   bool fences = dir->os->barrier(dir->os->context) != 0;
   fj_guard_create(&share->guard, dir->os, fences);
-  lock_registry();
-  fj_share *other = find_share(dir->os, &folder);
   freyja_status status = FREYJA_OK;
-  if (other == NULL) {
-    list_share(share, &folder);
-  } else {
-    status = check_same(other->store, asked, error);
-    *joined = status == FREYJA_OK;
-  }
-  if (*joined) {
-    begin_sharing(other);
-    (void)pthread_mutex_lock(&other->lock);
-    add_handle(other, made);
-    (void)pthread_mutex_unlock(&other->lock);
+  lock_registry();
+  for (fj_share *other = NULL; status == FREYJA_OK && !*joined && !share->listed;) {
+    other = find_share(dir->os, &folder);
+    if (other == NULL) {
+      list_share(share, &folder);
+      continue;
+    }
+    other->pins++;
+    unlock_registry();
+    status = enter_by_door(other, asked, made, joined, error);
+    lock_registry();
+    unpin(other);
   }
   unlock_registry();
   return status;
@@ -271,6 +319,7 @@ static fj_share *create_share(const fj_os *os, freyja_error *error) {
   fj_guard_create(&share->guard, os, false);
   share->queue_end = &share->queue;
   /* As glibc has them, neither can fail. */
+  (void)pthread_mutex_init(&share->door, NULL);
   (void)pthread_mutex_init(&share->lock, NULL);
   (void)pthread_mutex_init(&share->queue_lock, NULL);
   (void)pthread_cond_init(&share->queue_moved, NULL);
@@ -278,6 +327,7 @@ static fj_share *create_share(const fj_os *os, freyja_error *error) {
 }
 
 static void destroy_share(const fj_os *os, fj_share *share) {
+  (void)pthread_mutex_destroy(&share->door);
   (void)pthread_mutex_destroy(&share->lock);
   (void)pthread_mutex_destroy(&share->queue_lock);
   (void)pthread_cond_destroy(&share->queue_moved);
@@ -324,24 +374,28 @@ bool fj_is_stranded(const freyja *db) {
 }
 
 /* Takes the handle from its store. *last: it was the last one, so that nobody can find the
- * store any more. False, and nothing is done, if it is not, and has not been flushed. */
-static bool remove_handle(freyja *db, bool flushed, bool *last) {
+ * store any more. False, and nothing is done, if it is not, and has not been flushed. In the
+ * child of a fork there is nobody else, and the door may have been locked. */
+static bool remove_handle(freyja *db, bool owned, bool flushed, bool *last) {
   fj_share *share = db->share;
-  if (share->listed) lock_registry();
+  if (owned) (void)pthread_mutex_lock(&share->door);
   *last = db->next == NULL && db->previous == NULL;
-  if (!*last && !flushed) {
-    unlock_registry();
-    return false;
+  bool goes = *last || flushed;
+  if (goes) {
+    (void)fj_enter(db);
+    if (db->previous != NULL) db->previous->next = db->next;
+    else share->handles = db->next;
+    if (db->next != NULL) db->next->previous = db->previous;
+    fj_guard_remove(&share->guard, &db->reader);
+    (void)fj_leave(db, FREYJA_OK);
   }
-  (void)fj_enter(db);
-  if (db->previous != NULL) db->previous->next = db->next;
-  else share->handles = db->next;
-  if (db->next != NULL) db->next->previous = db->previous;
-  fj_guard_remove(&share->guard, &db->reader);
-  (void)fj_leave(db, FREYJA_OK);
-  if (*last) share->store = NULL; /* who opens the folder now waits */
-  if (share->listed) unlock_registry();
-  return true;
+  if (goes && *last && share->listed) {
+    lock_registry();
+    share->store = NULL; /* who opens the folder now waits */
+    unlock_registry();
+  }
+  if (owned) (void)pthread_mutex_unlock(&share->door);
+  return goes;
 }
 
 /* Ends what the handle has opened. */
@@ -368,16 +422,14 @@ freyja_status freyja_close(freyja *db, freyja_error *error) {
   fj_share *share = db->share;
   const fj_os *os = store->dir.os;
   freyja_status status = FREYJA_OK;
-  if (fj_is_stranded(db)) {
-    while (db->children != NULL) fj_child_part(db->children);
+  if (fj_is_stranded(db)) { /* the handle stays, for its children to know */
     fj_store_let_files_go(store);
-    os->release(os->context, db);
     return FREYJA_OK;
   }
   bool flushed = false, last = false;
   bool owned = fj_store_is_owner(store);
   end_children(db);
-  while (!remove_handle(db, flushed, &last)) {
+  while (!remove_handle(db, owned, flushed, &last)) {
     status = flush(db, error);
     flushed = true;
   }

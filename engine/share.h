@@ -28,6 +28,8 @@
 /* A store that is open in this process. */
 typedef struct fj_share {
   fj_store *store;      /* NULL while it is opened or closed */
+  pthread_mutex_t door; /* handles come and go, and with the second one `is_shared` */
+  uint32_t pins;        /* who waits for the door; in the registry's lock */
   pthread_mutex_t lock; /* once it is shared: who is in the store */
   uint32_t is_shared;   /* atomic.h */
   fj_guard guard;       /* of those who read without it */
@@ -40,7 +42,7 @@ typedef struct fj_share {
   bool is_led;
   freyja *handles;         /* all that are open */
   const freyja *in_charge; /* of maintenance; NULL: nobody yet, or not any more */
-  uint32_t refused;        /* how often others have asked since it did */
+  uint64_t asked;          /* os->timer: when it did last */
   bool flushes;            /* it has use for the flusher */
   bool listed;             /* others can find it by */
   uint64_t device, number; /* these, which tell its folder */

@@ -278,6 +278,19 @@ freyja_status fj_store_settle(fj_store *db, freyja_error *error) {
   return FREYJA_OK;
 }
 
+void fj_rewrite_leave_lent(freyja_rewrite *rewrite) {
+  fj_lower_close(rewrite);
+  fj_outputs_remove(&rewrite->out);
+  release_outputs(rewrite);
+  rewrite->db->rewrite = NULL;
+  rewrite->db = NULL;
+}
+
+void fj_rewrite_let_go(freyja_rewrite *rewrite) {
+  stop_reading(rewrite);
+  release_inputs(rewrite);
+}
+
 /* What could not be moved stays with the store, though the caller has the object: the store
  * gets another. */
 static void bequeath(freyja_rewrite *rewrite) {
@@ -301,7 +314,10 @@ static void bequeath(freyja_rewrite *rewrite) {
 void fj_rewrite_end(fj_child *child) {
   freyja_rewrite *rewrite = (freyja_rewrite *)child;
   fj_store *db = rewrite->db;
-  if (db == NULL) return;
+  if (db == NULL) {
+    fj_rewrite_let_go(rewrite);
+    return;
+  }
   bool goes_on = fj_store_is_process(db) && !db->poisoned;
   if (goes_on && fj_store_settle(db, NULL) != FREYJA_OK) bequeath(rewrite);
   else fj_store_end_rewrite(db);
@@ -319,6 +335,7 @@ void fj_rewrite_close(freyja_rewrite *rewrite) {
   if (db != NULL && fj_store_is_process(db) && rewrite->state == FJ_REWRITE_DONE)
     (void)fj_index_reap(&db->index, true);
   if (db != NULL) fj_store_end_rewrite(db);
+  else fj_rewrite_let_go(rewrite);
   destroy(rewrite);
 }
 

@@ -241,7 +241,9 @@ freyja_status fj_store_verify(fj_store *db, freyja_visit_problem visit, void *ar
                               freyja_report *out, freyja_error *error) {
   memset(out, 0, sizeof *out);
   freyja_status status = fj_store_check_process(db, error);
+  bool changed = false;
   if (status == FREYJA_OK) status = fj_follow_check_alone(db, error);
+  if (status == FREYJA_OK) status = fj_store_refresh(db, &changed, error);
   if (status == FREYJA_OK) status = fj_store_settle(db, error);
   if (status == FREYJA_OK) status = fj_keydir_bring_all(&db->index.keydir, error); /* K6 */
   if (status != FREYJA_OK) return status;

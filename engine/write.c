@@ -151,6 +151,7 @@ static freyja_status commit_staged(fj_store *db, fj_draft *draft, fj_found *foun
   }
   if (poison) db->poisoned = true;
   if (status == FREYJA_OK) publish(db, draft, found, is_new, offset, size); /* D2 */
+  if (status == FREYJA_OK) fj_segment_relieve(active);
   return status;
 }
 

@@ -73,6 +73,52 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       assert.equal(#db:segments(), #reader:segments())
     end)
 
+    it("tells of what a filter has dropped", function()
+      db:rotate()
+      reader:refresh()
+      db:merge({ db:segments()[1].id }, { filter = function() return false end })
+      assert.is_true(reader:refresh())
+      assert.is_nil(reader:get "old")
+      assert.equal(0, #reader)
+    end)
+
+    it("verifies the files as they are by then", function()
+      for i = 1, 300 do db:put("key" .. i % 100, ("x"):rep(i)) end
+      db:rotate()
+      db:merge { db:segments()[1].id }
+      db:put("more", "1")
+      db:close()
+      assert.is_true(reader:verify().ok)
+      assert.equal("1", reader:get "more")
+    end)
+
+    it("tells of a file that is gone, as often as it is asked", function()
+      db:rotate()
+      db:put("k", "1")
+      db:rotate()
+      os.remove(path .. "/2.data")
+      for _ = 1, 2 do
+        reader:refresh()
+        assert.equal("corrupt", error_of(reader.get, reader, "k").code)
+        assert.equal("corrupt", error_of(reader.get, reader, "old").code)
+      end
+    end)
+
+    it("reads anew a store that was put back from a backup", function()
+      db:backup(dir.path .. "/saved")
+      for i = 1, 300 do db:put("key" .. i, ("x"):rep(100)) end
+      reader:refresh()
+      assert.equal(301, #reader)
+      db:close()
+      for _, name in ipairs(tmp.list(path)) do os.remove(path .. "/" .. name) end
+      for _, name in ipairs(tmp.list(dir.path .. "/saved")) do
+        tmp.write(path .. "/" .. name, tmp.read(dir.path .. "/saved/" .. name))
+      end
+      assert.is_true(reader:refresh())
+      assert.same({ old = "1" }, contents(reader))
+      assert.is_nil(reader:get "key300")
+    end)
+
     it("tells of damage, whether it opens then or is refreshed", function()
       for _, key in ipairs { "a", "b", "c" } do db:put(key, ("x"):rep(40)) end
       db:sync()

@@ -55,6 +55,16 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       assert.is_true(db:verify().ok)
     end
 
+    it("is followed by a KEYDIR that is of use", function()
+      for turn = 1, 3 do
+        db:load(list(numbers(turn * 100, turn * 100 + 99)))
+        db:checkpoint()
+      end
+      local want = contents(db)
+      expect_again(want)
+      assert.is_true(db:stats().recovery.checkpoint_used)
+    end)
+
     it("puts all that the iterator gives, in as many data files as it needs", function()
       local want = contents(db)
       for _, pair in ipairs(numbers(1, 1000)) do want[pair[1]] = pair[2] end

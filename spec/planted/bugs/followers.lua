@@ -9,7 +9,7 @@ bug("a_follower_does_not_move_to_copies", "follow",
   [[if (!is_there || found->record.timestamp == record->timestamp) return FREYJA_OK;]])
 
 bug("what_a_filter_drops_stays_with_a_follower", "follow",
-  [[status = drop_slots(follow->db, error);]], [[(void)drop_slots;]])
+  [[status = drop_slots(follow, error);]], [[(void)drop_slots;]])
 
 bug("iterators_do_not_hear_of_a_refresh", "follow",
   [[if (db->iterators.first == NULL) return FREYJA_OK;]], [[if (found != NULL) return FREYJA_OK;]], "lose(")

@@ -196,4 +196,5 @@ bug("outputs_stay_when_they_are_given_up", "merge",
   [[(void)name;]])
 
 bug("merges_began_later", "merge",
-  [[outputs->began = db->index.last_timestamp;]], [[outputs->began = UINT64_MAX;]])
+  [[outputs->began = db->index.last_timestamp != 0 ? db->index.last_timestamp : 1; /* 0: now */]],
+  [[outputs->began = UINT64_MAX;]])

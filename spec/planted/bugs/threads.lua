@@ -16,7 +16,7 @@ bug("a_search_in_vain_is_believed", "threads",
   [[if (fj_seek_is_sure(&seek)) return FJ_SOUGHT_ABSENT;]], [[return FJ_SOUGHT_ABSENT;]])
 
 bug("searches_do_not_wait_for_a_commit", "threads",
-  [[if (fj_observe(&index->barred) != 0) return FJ_SOUGHT_UNSURE;]], "")
+  [[if (is_barred(index)) return FJ_SOUGHT_UNSURE;]], [[(void)is_barred;]])
 
 in_file "engine/look.c"
 
@@ -52,6 +52,11 @@ bug("a_handle_leaves_what_it_has_opened", "open", [[child->end(child);]], "")
 
 bug("options_that_disagree_are_taken", "open",
   [[if (what == NULL) return FREYJA_OK;]], [[if (what != error->path) return FREYJA_OK;]])
+
+in_file "engine/rewrite.c"
+
+bug("a_rewrite_that_gives_way_takes_the_record_along", "capi",
+  [[if (rewrite->waits) fj_rewrite_leave_lent(rewrite);]], [[if (rewrite->waits) fj_store_end_rewrite(db);]])
 
 in_file "engine/group.c"
 

@@ -245,6 +245,34 @@ static bool is_locked_to_others(void) {
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+/* A rewrite that gives way, by a thread that has just been given a record, and another's. */
+static void test_displaced(freyja_io io) {
+  freyja *db = open_store(io), *other = NULL;
+  freyja_rewrite *first = NULL, *second = NULL;
+  freyja_segment segments[64];
+  freyja_entry entry;
+  freyja_error error;
+  bool good = freyja_open(path, NULL, &other, &error) == FREYJA_OK &&
+              freyja_rotate(db, &error) == FREYJA_OK && put(db, "k", "value") == FREYJA_OK &&
+              freyja_rotate(db, &error) == FREYJA_OK;
+  size_t count = freyja_get_segments(db, segments, 64);
+  const uint64_t *id = &segments[count - 2].id; /* the one that was just sealed */
+  good = good && freyja_rewrite_open(db, id, 1, &first, &error) == FREYJA_OK;
+  if (good) freyja_rewrite_give_way(first);
+  good = good && freyja_rewrite_next(first, &entry, &error) == FREYJA_OK &&
+         freyja_rewrite_open(other, id, 1, &second, &error) == FREYJA_OK &&
+         freyja_rewrite_commit(second, &error) == FREYJA_OK;
+  ok(good && entry.key.size == 1 && memcmp(entry.key.data, "k", 1) == 0 &&
+         entry.value.size == 5 && memcmp(entry.value.data, "value", 5) == 0,
+     "a rewrite that gives way leaves the record that it has given");
+  ok(good && freyja_rewrite_next(first, &entry, &error) == FREYJA_CLOSED,
+     "and is closed then");
+  freyja_rewrite_close(second);
+  freyja_rewrite_close(first);
+  ok(freyja_close(db, &error) == FREYJA_OK && freyja_close(other, &error) == FREYJA_OK,
+     "both handles close");
+}
+
 /* With two handles in the process: the child touches nothing of what threads may share. */
 static void test_fork_of_sharers(freyja_io io) {
   freyja *db = open_store(io), *other = NULL;
@@ -407,6 +435,7 @@ int main(void) {
     test_iterator((freyja_io)io);
     test_fork((freyja_io)io);
     test_fork_of_sharers((freyja_io)io);
+    test_displaced((freyja_io)io);
   }
   test_iterator_faults();
   test_bad_sector();

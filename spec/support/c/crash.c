@@ -7,8 +7,8 @@
  *                               larger records, and the written ones; with a SHARE kills at
  *                               every so many moments only, with a PART recovery is
  *                               interrupted so many times less often; in DAYS days all
- *                               workloads of four, and the written ones, have their turn
- *   crash MODE WORKLOAD [SEED]  one, as a failure prints it
+ *                               workloads of three and four, and the written ones, have their
+ * turn crash MODE WORKLOAD [SEED]  one, as a failure prints it
  *
  * A workload is a string of operations: p put, o overwrite, d delete, s sync, r rotate,
  * c close and open again, k be killed and open again, v be killed, look read-only, open
@@ -133,7 +133,7 @@ static bool run_all(const mode *m, size_t length, uint64_t seed) {
   for (;;) {
     for (size_t i = 0; i < length; i++) workload[i] = operations[digits[i]];
     workload[length] = '\0';
-    if ((length < 4 || is_due()) && !run_workload(m, workload, length, seed)) return false;
+    if ((length < 3 || is_due()) && !run_workload(m, workload, length, seed)) return false;
     size_t i = 0;
     while (i < length && ++digits[i] == base) digits[i++] = 0;
     if (i == length) return true;

@@ -71,7 +71,7 @@ static void clean_up(void) {
 }
 
 int main(int count, char **arguments) {
-  long rounds = 20, stops = 400, calls = 60000;
+  long rounds = 10, stops = 150, calls = 40000;
   uint64_t seed = (uint64_t)time(NULL);
   if (count >= 4) {
     rounds = strtol(arguments[1], NULL, 10);
