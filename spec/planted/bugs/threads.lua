@@ -4,7 +4,7 @@ local in_file, bug = ...
 
 in_file "engine/keydir.c"
 
-bug("a_deletion_is_not_told_to_searches", "threads",
+bug("a_deletion_is_not_told_to_searches", "keydir",
   [[fj_publish(&shard->version, shard->version + 2);]], [[(void)shard;]])
 
 bug("a_region_goes_that_is_searched", "threads",

@@ -209,6 +209,56 @@ static void test_words(void) {
   ok(right, "a word keeps place and flag, and the size to 0.4 %");
 }
 
+/* ---- searches that changes overtake (K7) ------------------------------------- */
+
+/* The slots of a shard, in their order, of hashes that belong to the same place. */
+static const uint64_t crowd[] = {UINT64_C(0x4200000000000001), UINT64_C(0x4200000000000002),
+                                 UINT64_C(0x4200000000000003)};
+
+static void make_crowd(fj_keydir *keydir, const fj_os *os) {
+  fj_keydir_create(keydir, os, 64);
+  for (uint64_t i = 0; i < 3; i++) (void)insert(keydir, crowd[i], i + 1);
+}
+
+static void delete_word(fj_keydir *keydir, uint64_t hash, uint64_t word) {
+  fj_place place;
+  if (find(keydir, hash, word, &place)) fj_keydir_delete(keydir, place);
+}
+
+static void test_searches(void) {
+  fj_os os = make_os();
+  fj_keydir keydir;
+  fj_seek seek;
+  make_crowd(&keydir, &os);
+  ok(fj_seek_begin(&seek, &keydir, crowd[2]) && fj_seek_next(&seek) == 3 &&
+         fj_seek_next(&seek) == 0 && fj_seek_is_sure(&seek),
+     "a search finds what is there, and is sure of the rest");
+  /* It has passed two slots when the last one moves to where it was. */
+  (void)fj_seek_begin(&seek, &keydir, crowd[2]);
+  seek.next += 2;
+  delete_word(&keydir, crowd[0], 1);
+  ok(fj_seek_next(&seek) == 0 && !fj_seek_is_sure(&seek),
+     "a search that a deletion has overtaken is not sure");
+  (void)fj_seek_begin(&seek, &keydir, crowd[2]);
+  seek.next += 1;
+  (void)insert(&keydir, crowd[0], 1);
+  ok(fj_seek_next(&seek) == 3, "what an insert pushes comes to the search");
+  (void)fj_seek_begin(&seek, &keydir, crowd[2]);
+  delete_word(&keydir, crowd[2], 3);
+  ok(fj_seek_next(&seek) == 0 && !fj_seek_is_sure(&seek),
+     "nor is one sure from which the last slot was taken");
+  (void)fj_seek_begin(&seek, &keydir, crowd[1]);
+  for (uint64_t i = 1; i <= 4000; i++) (void)insert(&keydir, i << 52 | i, i + 10);
+  ok(!fj_seek_is_sure(&seek), "nor one in a region that the keydir has left");
+  fj_keydir_destroy(&keydir);
+  ok(fj_seek_begin(&seek, &keydir, crowd[1]) && fj_seek_next(&seek) == 0 &&
+         fj_seek_is_sure(&seek),
+     "in an empty keydir nothing is found");
+  fj_keydir_forget(&keydir);
+  ok(!fj_seek_begin(&seek, &keydir, crowd[1]), "in one that is not there nothing is sought");
+  fj_keydir_destroy(&keydir);
+}
+
 int main(void) {
   fj_os os = make_os();
   model = malloc(MODEL_MAX * sizeof *model);
@@ -220,6 +270,7 @@ int main(void) {
   test_check(&os);
   test_memory(&os);
   test_words();
+  test_searches();
   free(model);
   return failures == 0 ? 0 : 1;
 }

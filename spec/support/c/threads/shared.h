@@ -40,6 +40,9 @@ void threads_test_together(void);
 /* What is not synced by writes is synced by the library's thread. */
 void threads_test_flushes(void);
 
+/* What is committed as one is seen as one. */
+void threads_test_wholes(uint64_t seed, long times);
+
 /* A second handle is opened while the first one writes. */
 void threads_test_second(uint64_t seed, long times);
 
