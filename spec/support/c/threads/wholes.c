@@ -1,6 +1,6 @@
 /* wholes.c - many keys that are written as one, by transactions and by loads, always with the
- * same number, which rises. Who reads one of them and then another must not find the second
- * one older. */
+ * same number, which rises; half of them each time, the others are new ones each time. Who
+ * reads one of either half and then another must not find the second one older, or absent. */
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,8 +18,14 @@ typedef struct reader {
 } reader;
 
 static uint32_t ended;
+static uint64_t newest; /* the number that is written now */
 
-static uint64_t read_number(freyja *db, uint32_t key) {
+/* The i-th key that is written with a number. */
+static uint64_t name_key(uint64_t number, uint64_t i) {
+  return i % 2 == 0 ? i : number << 32 | i;
+}
+
+static uint64_t read_number(freyja *db, uint64_t key) {
   uint64_t number = 0;
   size_t size = 0;
   freyja_error error;
@@ -33,8 +39,11 @@ static void *read_pairs(void *argument) {
   reader *r = argument;
   while (__atomic_load_n(&ended, __ATOMIC_SEQ_CST) == 0 && !r->saw_part) {
     uint64_t random = threads_next(&r->random);
-    uint64_t first = read_number(r->db, (uint32_t)(random % KEYS));
-    uint64_t second = read_number(r->db, (uint32_t)((random >> 32) % KEYS));
+    uint64_t now = __atomic_load_n(&newest, __ATOMIC_SEQ_CST);
+    uint64_t half = random >> 60 & 1;
+    uint64_t first = read_number(r->db, name_key(now, random % (KEYS / 2) * 2 + half));
+    uint64_t second =
+        read_number(r->db, name_key(now, (random >> 32) % (KEYS / 2) * 2 + half));
     r->saw_part = second < first;
     r->pairs++;
   }
@@ -45,8 +54,10 @@ static void transact(freyja *db, uint64_t number) {
   freyja_error error;
   freyja_transaction *tx = NULL;
   freyja_status status = freyja_begin(db, NULL, &tx, &error);
-  for (uint32_t key = 0; key < KEYS && status == FREYJA_OK; key++)
+  for (uint64_t i = 0; i < KEYS && status == FREYJA_OK; i++) {
+    uint64_t key = name_key(number, i);
     status = freyja_transaction_put(tx, &key, sizeof key, &number, sizeof number, 0, &error);
+  }
   if (status == FREYJA_OK) status = freyja_transaction_commit(tx, &error);
   threads_demand(status == FREYJA_OK, "a transaction", &error);
   freyja_transaction_close(tx);
@@ -56,8 +67,10 @@ static void load(freyja *db, uint64_t number) {
   freyja_error error;
   freyja_load *loading = NULL;
   freyja_status status = freyja_load_open(db, &loading, &error);
-  for (uint32_t key = 0; key < KEYS && status == FREYJA_OK; key++)
+  for (uint64_t i = 0; i < KEYS && status == FREYJA_OK; i++) {
+    uint64_t key = name_key(number, i);
     status = freyja_load_put(loading, &key, sizeof key, &number, sizeof number, 0, &error);
+  }
   if (status == FREYJA_OK) status = freyja_load_commit(loading, &error);
   threads_demand(status == FREYJA_OK, "a load", &error);
   freyja_load_close(loading);
@@ -69,14 +82,18 @@ static bool run(uint64_t seed, long times, void (*write)(freyja *db, uint64_t nu
   freyja *db = threads_open_new(&options);
   reader readers[READERS];
   bool good = true;
-  write(db, 1);
+  newest = 1;
+  write(db, newest);
   __atomic_store_n(&ended, 0, __ATOMIC_SEQ_CST);
   for (unsigned i = 0; i < READERS; i++) {
     readers[i] = (reader){.db = threads_open(), .random = seed + i};
     threads_demand(pthread_create(&readers[i].thread, NULL, read_pairs, &readers[i]) == 0,
                    "a thread", NULL);
   }
-  for (long n = 2; n < times + 2; n++) write(db, (uint64_t)n);
+  for (long n = 2; n < times + 2; n++) {
+    __atomic_store_n(&newest, (uint64_t)n, __ATOMIC_SEQ_CST);
+    write(db, (uint64_t)n);
+  }
   __atomic_store_n(&ended, 1, __ATOMIC_SEQ_CST);
   for (unsigned i = 0; i < READERS; i++) {
     (void)pthread_join(readers[i].thread, NULL);
