@@ -2,14 +2,12 @@
  * is the log's order. See index.h. */
 #include <assert.h>
 #include <errno.h>
-#include <sched.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "hint.h"
 #include "index.h"
 
-#define YIELDS 16u
 #define REAP_PIECE (UINT64_C(16) << 20) /* bytes */
 
 /* An array of segments by number. A reader may look at one that is too small by now: it stays,
@@ -157,8 +155,6 @@ static void drop(fj_index *index, fj_segment *segment) {
 static bool is_left(const fj_index *index, fj_segment *segment) {
   if (!segment->retired || segment->pins > 0 || segment->live_keys > 0) return false;
   if (segment->left == 0) segment->left = fj_guard_advance(index->guard);
-  for (unsigned i = 0; i < YIELDS && !fj_guard_is_past(index->guard, segment->left); i++)
-    (void)sched_yield(); /* a get is short */
   return fj_guard_is_past(index->guard, segment->left);
 }
 
