@@ -188,10 +188,7 @@ freyja_status fj_store_create(const char *path, const freyja_options *options, f
   if (chosen.os == NULL) chosen.os = fj_os_real();
   if (chosen.segment_size == 0) chosen.segment_size = FREYJA_SEGMENT_SIZE_DEFAULT;
   if (chosen.io == FREYJA_IO_DEFAULT) chosen.io = FREYJA_IO_MMAP;
-  if (chosen.sync_mode == FREYJA_SYNC_DEFAULT) {
-    chosen.sync_mode = FREYJA_SYNC_INTERVAL;
-    chosen.sync_ms = FREYJA_SYNC_MS_DEFAULT;
-  }
+  if (chosen.sync_mode == FREYJA_SYNC_DEFAULT) chosen.sync_mode = FREYJA_SYNC_INTERVAL;
   *out = NULL;
   freyja_status status = check_options(&chosen, error);
   if (status != FREYJA_OK) return status;

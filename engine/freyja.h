@@ -104,8 +104,8 @@ typedef enum freyja_sync_mode {
                                none comes, by a thread of the library */
   FREYJA_SYNC_NONE = 1,     /* at rotation, freyja_sync and freyja_close only */
   FREYJA_SYNC_ALWAYS = 2,   /* before each write returns */
-  FREYJA_SYNC_DEFAULT = 3,  /* as the store is open in this process already, or else the first,
-                               every FREYJA_SYNC_MS_DEFAULT */
+  FREYJA_SYNC_DEFAULT = 3,  /* as the store is open in this process already, or else the first;
+                               with another sync_ms than the default the first */
 } freyja_sync_mode;
 
 struct fj_os;
@@ -649,8 +649,9 @@ typedef struct freyja_report {
  * poisoned ones. A file that cannot be read is a problem found. visit may be NULL. Takes
  * memory for the largest record, 16 bytes for each of a million tombstones at most, and where
  * there are hint files 16 MiB; more tombstones cost a further reading each million. OK when
- * the check was made, whatever it found; faults: MEMORY, FORKED; CONFLICT and IO of a
- * read-only store beside a writer, which has to be asked instead. */
+ * the check was made, whatever it found; faults: MEMORY, FORKED; of a read-only store, which
+ * is refreshed first, those of freyja_refresh, and beside a writer, which has to be asked
+ * instead, CONFLICT. */
 FREYJA_API freyja_status freyja_verify(freyja *db, freyja_visit_problem visit, void *argument,
                                        freyja_report *out, freyja_error *error);
 

@@ -217,9 +217,11 @@ static void unlist_share(fj_share *share) {
 }
 
 static bool is_other_sync(const freyja_options *has, const freyja_options *asked) {
-  if (asked->sync_mode == FREYJA_SYNC_DEFAULT) return false;
-  if (asked->sync_mode != has->sync_mode) return true;
-  return has->sync_mode == FREYJA_SYNC_INTERVAL && asked->sync_ms != has->sync_ms;
+  bool by_mode = asked->sync_mode != FREYJA_SYNC_DEFAULT;
+  if (!by_mode && asked->sync_ms == FREYJA_SYNC_MS_DEFAULT) return false;
+  freyja_sync_mode mode = by_mode ? asked->sync_mode : FREYJA_SYNC_INTERVAL;
+  return mode != has->sync_mode ||
+         (mode == FREYJA_SYNC_INTERVAL && asked->sync_ms != has->sync_ms);
 }
 
 /* Whether a handle with these options, or NULL, may join the others. */
@@ -237,10 +239,12 @@ static freyja_status check_same(const fj_store *store, const freyja_options *ask
                  "the store is open in this process with another %s", what);
 }
 
-/* Opens the store, which no handle has yet, as the one of `share`. */
+/* Opens the store, which no handle has yet, as the one of `share`. After a fault it is given
+ * up, before others, who have waited, try. */
 static freyja_status open_alone(fj_share *share, fj_store *store, freyja *made,
                                 freyja_error *error) {
   freyja_status status = fj_store_start(store, error);
+  if (status != FREYJA_OK) fj_store_discard(store);
   if (status == FREYJA_OK && share->listed)
     share->flushes = store->options.sync_mode == FREYJA_SYNC_INTERVAL;
   if (share->flushes) {
@@ -334,7 +338,8 @@ static void destroy_share(const fj_os *os, fj_share *share) {
   os->release(os->context, share);
 }
 
-/* *joined: what was opened is another store, `store` and `share` are of no use. */
+/* The store is taken over, or given up. *joined: what was opened is another one, and `share`
+ * is of no use. */
 static freyja_status open_or_join(fj_share *share, fj_store *store,
                                   const freyja_options *asked, freyja *made, bool *joined,
                                   freyja_error *error) {
@@ -342,7 +347,8 @@ static freyja_status open_or_join(fj_share *share, fj_store *store,
   *joined = false;
   if (!store->options.readonly && store->dir.os->shares)
     status = join(share, store, asked, made, joined, error);
-  if (status == FREYJA_OK && !*joined) status = open_alone(share, store, made, error);
+  if (status == FREYJA_OK && !*joined) return open_alone(share, store, made, error);
+  fj_store_discard(store);
   return status;
 }
 
@@ -356,12 +362,13 @@ freyja_status freyja_open(const char *path, const freyja_options *options, freyj
   const fj_os *os = store->dir.os;
   fj_share *share = create_share(os, error);
   freyja *made = share == NULL ? NULL : os->allocate(os->context, sizeof *made);
-  status = made == NULL ? fj_fail_memory(error, "open a store")
-                        : open_or_join(share, store, options, made, &joined, error);
-  if (status != FREYJA_OK || joined) {
-    if (share != NULL) destroy_share(os, share);
+  if (made != NULL) {
+    status = open_or_join(share, store, options, made, &joined, error);
+  } else {
+    status = fj_fail_memory(error, "open a store");
     fj_store_discard(store);
   }
+  if ((status != FREYJA_OK || joined) && share != NULL) destroy_share(os, share);
   if (status == FREYJA_OK) *out = made;
   else os->release(os->context, made);
   return status;

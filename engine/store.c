@@ -54,7 +54,6 @@ freyja_status fj_store_sync(fj_store *db, freyja_error *error) {
   freyja_status status = fj_segment_sync(active, active->tail, error);
   if (status == FREYJA_OK) active->unsettled = false;
   else db->poisoned = true;
-  fj_note(&db->dirty, false);
   return status;
 }
 

@@ -52,7 +52,8 @@ typedef struct fj_store {
   fj_last last;       /* read-only: see follow.c */
   freyja_error stale; /* why a refresh has left nothing that can be read; or OK */
   uint64_t last_sync; /* os->monotonic; of the last sync, or of the first write after it */
-  bool dirty; /* under sync = milliseconds: something may have to be synced; atomic.h */
+  bool dirty;         /* under sync = milliseconds: the flusher is to look, and alone says that
+                         it has; atomic.h */
   void (*wake)(uint64_t microseconds); /* tells who syncs it when nobody writes; or NULL */
   uint64_t puts, deletes, syncs;
   freyja_recovery recovery;

@@ -245,6 +245,27 @@ static bool is_locked_to_others(void) {
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+/* Options by which a second handle is refused, or not. */
+static void test_sync_of_sharers(freyja_io io) {
+  freyja_options options;
+  freyja_error error;
+  freyja_stats stats;
+  freyja *db = NULL, *other = NULL;
+  freyja_options_init(&options);
+  options.io = io;
+  options.sync_ms = 17;
+  ok(freyja_open(path, &options, &db, &error) == FREYJA_OK, "milliseconds need no mode");
+  freyja_get_stats(db, &stats);
+  ok(stats.sync_mode == FREYJA_SYNC_INTERVAL && stats.sync_ms == 17, "and are as asked for");
+  options.sync_ms = 18;
+  ok(freyja_open(path, &options, &other, &error) == FREYJA_CONFLICT && other == NULL,
+     "others are refused to a second handle");
+  options.sync_ms = FREYJA_SYNC_MS_DEFAULT;
+  ok(freyja_open(path, &options, &other, &error) == FREYJA_OK, "but what is not asked for");
+  ok(freyja_close(db, &error) == FREYJA_OK && freyja_close(other, &error) == FREYJA_OK,
+     "both of these handles close");
+}
+
 /* A rewrite that gives way, by a thread that has just been given a record, and another's. */
 static void test_displaced(freyja_io io) {
   freyja *db = open_store(io), *other = NULL;
@@ -436,6 +457,7 @@ int main(void) {
     test_fork((freyja_io)io);
     test_fork_of_sharers((freyja_io)io);
     test_displaced((freyja_io)io);
+    test_sync_of_sharers((freyja_io)io);
   }
   test_iterator_faults();
   test_bad_sector();

@@ -160,6 +160,16 @@ void threads_test_flushes(void) {
   good = good && write_and_wait(db, "c") && write_and_wait(other, "d");
   threads_ok(good, "what is written at last is synced though nobody writes again");
   (void)freyja_close(other, NULL);
+  /* What an open leaves to the first write to sync is not all. */
+  threads_demand(freyja_checkpoint(db, &error) == FREYJA_OK &&
+                     freyja_close(db, &error) == FREYJA_OK,
+                 "close", &error);
+  db = threads_open_with(&options);
+  uint32_t before = __atomic_load_n(&syncs, __ATOMIC_SEQ_CST);
+  good = freyja_put(db, "again", 5, "v", 1, &error) == FREYJA_OK;
+  uint32_t settled = __atomic_load_n(&syncs, __ATOMIC_SEQ_CST);
+  threads_ok(good && settled > before && has_synced(settled + 1),
+             "nor after an open that had nothing to sync");
   failing = syncs + 1;
   good = write_and_wait(db, "e");
   while (good && freyja_put(db, "f", 1, "v", 1, &error) == FREYJA_OK) (void)sched_yield();
