@@ -45,7 +45,7 @@ static const effort quick = {16, 5, 2, 64000, 12000, 53};
 #elif defined NDEBUG
 static const effort quick = {16, 1, 4, 4000, 1500, 13};
 #elif defined __SANITIZE_ADDRESS__ /* a slow build, for what its own checks find */
-static const effort quick = {64, 23, 1, 16000, 6000, 53};
+static const effort quick = {64, 47, 1, 32000, 12000, 53};
 #else
 static const effort quick = {16, 5, 4, 4000, 1500, 13};
 #endif
