@@ -99,7 +99,7 @@ freyja_status freyja_hint(freyja *db, uint64_t id, freyja_error *error) {
 
 freyja_status freyja_hint_step(freyja *db, uint64_t id, uint64_t bytes, freyja_error *error) {
   fj_store *store = fj_enter(db);
-  return fj_leave(db, fj_store_hint_step(store, id, bytes, error));
+  return fj_leave_to_others(db, fj_store_hint_step(store, id, bytes, error));
 }
 
 freyja_status freyja_checkpoint(freyja *db, freyja_error *error) {
@@ -109,7 +109,7 @@ freyja_status freyja_checkpoint(freyja *db, freyja_error *error) {
 
 freyja_status freyja_expire(freyja *db, uint64_t slots, freyja_error *error) {
   fj_store *store = fj_enter(db);
-  return fj_leave(db, fj_store_expire_some(store, slots, error));
+  return fj_leave_to_others(db, fj_store_expire_some(store, slots, error));
 }
 
 freyja_status freyja_verify(freyja *db, freyja_visit_problem visit, void *argument,
@@ -290,14 +290,16 @@ freyja_status freyja_load_commit(freyja_load *load, freyja_error *error) {
 
 freyja_status freyja_rewrite_step(freyja_rewrite *rewrite, uint64_t bytes,
                                   freyja_error *error) {
-  (void)enter_for((fj_child *)rewrite);
-  return leave_for((fj_child *)rewrite, fj_rewrite_step(rewrite, bytes, error));
+  freyja *db = enter_for((fj_child *)rewrite);
+  freyja_status status = fj_rewrite_step(rewrite, bytes, error);
+  return db == NULL ? status : fj_leave_to_others(db, status);
 }
 
 freyja_status freyja_rewrite_next(freyja_rewrite *rewrite, freyja_entry *entry,
                                   freyja_error *error) {
-  (void)enter_for((fj_child *)rewrite);
-  return leave_for((fj_child *)rewrite, fj_rewrite_next(rewrite, entry, error));
+  freyja *db = enter_for((fj_child *)rewrite);
+  freyja_status status = fj_rewrite_next(rewrite, entry, error);
+  return db == NULL ? status : fj_leave_to_others(db, status);
 }
 
 freyja_status freyja_rewrite_keep(freyja_rewrite *rewrite, const freyja_slice *value,

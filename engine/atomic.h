@@ -12,6 +12,9 @@
 #define fj_glance(field) __atomic_load_n(field, __ATOMIC_RELAXED)
 #define fj_note(field, value) __atomic_store_n(field, value, __ATOMIC_RELAXED)
 
+/* For a number that several threads change. */
+#define fj_add(field, value) (void)__atomic_fetch_add(field, value, __ATOMIC_RELAXED)
+
 /* What comes before it in the program has taken place, for all threads, before what follows.
  * (ThreadSanitizer knows no fences; an exchange is one where it runs.) */
 static inline void fj_fence(void) {

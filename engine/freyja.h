@@ -150,6 +150,10 @@ FREYJA_API void freyja_options_init(freyja_options *options);
 FREYJA_API freyja_status freyja_open(const char *path, const freyja_options *options,
                                      freyja **out, freyja_error *error);
 
+/* Opens the store of a handle that is open once more, for another thread, whatever has become
+ * of its path. Faults: MEMORY, FORKED, READONLY. */
+FREYJA_API freyja_status freyja_open_again(freyja *db, freyja **out, freyja_error *error);
+
 /* Syncs, and releases everything with the last handle of a store, even when it returns a fault
  * (the first one met; POISONED if an earlier sync failed). What was opened by this handle
  * turns inert; views stay valid until released. NULL is allowed. In a forked child it releases

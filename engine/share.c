@@ -7,8 +7,9 @@
 #include <sched.h>
 #include <string.h>
 
-#define YIELDS 100u /* before one naps while a call goes on, */
-#define NAP 100u    /* microseconds */
+#define YIELDS 100u    /* before one naps while a call goes on, */
+#define NAP 100u       /* microseconds */
+#define COURTESY 1000u /* microseconds */
 
 /* The stores that this process has open for writing, by which a second open finds them. */
 static struct {
@@ -48,12 +49,33 @@ static void unpin(fj_share *share) {
 /* ---- in and out ------------------------------------------------------------- */
 
 void fj_enter_shared(freyja *db) {
+  fj_share *share = db->share;
   fj_publish(&db->busy, 0);
-  if (fj_store_is_owner(db->store)) (void)pthread_mutex_lock(&db->share->lock);
+  if (!fj_store_is_owner(db->store) || pthread_mutex_trylock(&share->lock) == 0) return;
+  fj_add(&share->waiting, 1u);
+  (void)pthread_mutex_lock(&share->lock);
+  fj_add(&share->waiting, -1u);
+  fj_add(&share->turns, 1u);
 }
 
 void fj_leave_shared(freyja *db) {
   if (fj_store_is_owner(db->store)) (void)pthread_mutex_unlock(&db->share->lock);
+}
+
+freyja_status fj_leave_to_others(freyja *db, freyja_status status) {
+  fj_share *share = db->share;
+  const fj_os *os = db->store->dir.os;
+  uint32_t turns = fj_glance(&share->turns);
+  bool waited_for = fj_glance(&share->waiting) > 0;
+  (void)fj_leave(db, status);
+  if (!waited_for || !fj_store_is_owner(db->store)) return status;
+  uint64_t until = os->timer(os->context) + COURTESY;
+  for (unsigned i = 0; fj_glance(&share->turns) == turns; i++) {
+    if (fj_glance(&share->waiting) == 0 || os->timer(os->context) >= until) break;
+    if (i < YIELDS) (void)sched_yield();
+    else os->sleep(os->context, NAP);
+  }
+  return status;
 }
 
 /* From now on calls wait for the lock; true if none goes on that has not. With the door
@@ -265,6 +287,14 @@ static freyja_status open_alone(fj_share *share, fj_store *store, freyja *made,
   return status;
 }
 
+/* Adds the handle to those that there are. With the door locked. */
+static void add_another(fj_share *share, freyja *made) {
+  begin_sharing(share);
+  (void)pthread_mutex_lock(&share->lock);
+  add_handle(share, made);
+  (void)pthread_mutex_unlock(&share->lock);
+}
+
 /* Adds the handle to those of a store that is open, if it is still; *joined tells. */
 static freyja_status enter_by_door(fj_share *other, const freyja_options *asked, freyja *made,
                                    bool *joined, freyja_error *error) {
@@ -274,12 +304,7 @@ static freyja_status enter_by_door(fj_share *other, const freyja_options *asked,
     status = check_same(other->store, asked, error);
     *joined = status == FREYJA_OK;
   }
-  if (*joined) {
-    begin_sharing(other);
-    (void)pthread_mutex_lock(&other->lock);
-    add_handle(other, made);
-    (void)pthread_mutex_unlock(&other->lock);
-  }
+  if (*joined) add_another(other, made);
   (void)pthread_mutex_unlock(&other->door);
   return status;
 }
@@ -293,8 +318,6 @@ static freyja_status join(fj_share *share, const fj_store *store, const freyja_o
   *joined = false;
   int code = dir->os->stat(dir->os->context, dir->fd, &folder);
   if (code != 0) return fj_fail_os(error, code, dir, NULL, "examine");
-  bool fences = dir->os->barrier(dir->os->context) != 0;
-  fj_guard_create(&share->guard, dir->os, fences);
   freyja_status status = FREYJA_OK;
   lock_registry();
   for (fj_share *other = NULL; status == FREYJA_OK && !*joined && !share->listed;) {
@@ -343,9 +366,12 @@ static void destroy_share(const fj_os *os, fj_share *share) {
 static freyja_status open_or_join(fj_share *share, fj_store *store,
                                   const freyja_options *asked, freyja *made, bool *joined,
                                   freyja_error *error) {
+  const fj_os *os = store->dir.os;
   freyja_status status = FREYJA_OK;
   *joined = false;
-  if (!store->options.readonly && store->dir.os->shares)
+  if (!store->options.readonly)
+    fj_guard_create(&share->guard, os, os->barrier(os->context) != 0);
+  if (!store->options.readonly && os->shares)
     status = join(share, store, asked, made, joined, error);
   if (status == FREYJA_OK && !*joined) return open_alone(share, store, made, error);
   fj_store_discard(store);
@@ -372,6 +398,24 @@ freyja_status freyja_open(const char *path, const freyja_options *options, freyj
   if (status == FREYJA_OK) *out = made;
   else os->release(os->context, made);
   return status;
+}
+
+freyja_status freyja_open_again(freyja *db, freyja **out, freyja_error *error) {
+  fj_store *store = db->store;
+  fj_share *share = db->share;
+  const fj_os *os = store->dir.os;
+  *out = NULL;
+  freyja_status status = fj_store_check_owner(store, error);
+  if (status != FREYJA_OK) return status;
+  if (store->options.readonly)
+    return fj_fail(error, FREYJA_READONLY, store->dir.path, "the store was opened read-only");
+  freyja *made = os->allocate(os->context, sizeof *made);
+  if (made == NULL) return fj_fail_memory(error, "open a store");
+  (void)pthread_mutex_lock(&share->door);
+  add_another(share, made);
+  (void)pthread_mutex_unlock(&share->door);
+  *out = made;
+  return FREYJA_OK;
 }
 
 /* ---- closing ---------------------------------------------------------------- */

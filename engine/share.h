@@ -32,6 +32,8 @@ typedef struct fj_share {
   uint32_t pins;        /* who waits for the door; in the registry's lock */
   pthread_mutex_t lock; /* once it is shared: who is in the store */
   uint32_t is_shared;   /* atomic.h */
+  uint32_t waiting;     /* how many threads wait for the lock; atomic.h */
+  uint32_t turns;       /* of those that had to wait, since the open; atomic.h */
   fj_guard guard;       /* of those who read without it */
   /* Writes that are made together: see group.h. */
   pthread_mutex_t queue_lock;
@@ -78,6 +80,10 @@ static inline freyja_status fj_leave(freyja *db, freyja_status status) {
   else fj_leave_shared(db);
   return status;
 }
+
+/* As fj_leave, for what comes again and again and takes long: those who wait go in first,
+ * since a lock prefers who is running (at most a millisecond is given to them). */
+freyja_status fj_leave_to_others(freyja *db, freyja_status status);
 
 /* Whether the handle is of a process of which this one is a fork, where other threads had it
  * shared: then nothing of the store is touched, not even to free it (Y2). */

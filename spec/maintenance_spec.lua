@@ -326,7 +326,7 @@ describe("maintenance that runs by itself", function()
     db:maintain(nil, { x = 6 })
     assert.equal(6, seen)
     db:close()
-    for name, value in pairs { maintenance = "background", policy = "none", policy_settings = 5, rate = 0 } do
+    for name, value in pairs { maintenance = "thread", policy = "none", policy_settings = 5, rate = 0 } do
       assert.matches("bad argument #2 to '[%w.]*open' %(option '" .. name .. "'",
         error_of(freyja.open, dir.path .. "/db", { [name] = value }))
     end

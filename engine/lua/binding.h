@@ -14,6 +14,9 @@
 
 #define FJL_ERROR "freyja.error" /* the metatable of errors */
 
+/* The module freyja.core. */
+FREYJA_API int luaopen_freyja_core(lua_State *L);
+
 /* ---- handles (handle.c) ---------------------------------------------------- */
 
 /* The kinds of userdata, compared by address; their names are those of the metatables. */
@@ -27,6 +30,7 @@ extern const char fjl_problems_kind[]; /* never seen by a program */
 /* Owns what the engine handed out, and releases it at the latest when the Lua state
  * ends, even if the userdata is gone without its finalizer having run. */
 typedef struct fjl_handle fjl_handle;
+typedef struct fjl_background fjl_background;
 struct fjl_handle {
   fjl_handle *next, **link;        /* in the list of the Lua state's handles */
   freyja *db;                      /* of a store; NULL once closed */
@@ -35,12 +39,14 @@ struct fjl_handle {
   freyja_transaction *transaction; /* of a transaction; NULL once closed */
   freyja_load *load;               /* of a bulk load; NULL once closed */
   size_t written;                  /* bytes that it has written so far */
-  unsigned char *block;   /* of a list of problems: from the state's allocator; or NULL */
-  size_t block_size;      /* bytes */
-  bool has_object;        /* as far as handle.c knows */
-  bool driving;           /* of a store: its driver is being called */
-  lua_Integer until_step; /* of a store: bytes to be written until the driver's next step;
-                             LUA_MAXINTEGER: writes never call it */
+  unsigned char *block;       /* of a list of problems: from the state's allocator; or NULL */
+  size_t block_size;          /* bytes */
+  bool has_object;            /* as far as handle.c knows */
+  bool driving;               /* of a store: its driver is being called */
+  bool has_failed;            /* of a store: its driver wants to be called by the next call */
+  fjl_background *background; /* of a store: the thread that maintains it, or NULL */
+  lua_Integer until_step;     /* of a store: bytes to be written until the driver's next step;
+                                 LUA_MAXINTEGER: writes never call it */
 };
 
 /* A userdata. */
@@ -56,8 +62,12 @@ void fjl_create_handles(lua_State *L);
 /* Pushes a new object with a handle of its own, in which nothing is open yet. Stack: +1. */
 fjl_object *fjl_push_object(lua_State *L, const char *kind);
 
-/* The object of that kind at index 1; raises if it is none. */
+/* The object of that kind at index 1; raises if it is none. Of a store whose maintenance has
+ * failed, the driver is called before, which may close it or raise. */
 fjl_object *fjl_check_object(lua_State *L, const char *kind);
+
+/* Without that. */
+fjl_object *fjl_find_object(lua_State *L, const char *kind);
 
 /* Frees the object's handle, in which nothing is open any more. Calls no Lua function that
  * could raise. */
@@ -83,6 +93,9 @@ int fjl_push_done(lua_State *L, freyja_status status, const freyja_error *error)
 /* Raises an error object of that status, with the message (shorter than an error's). */
 int fjl_raise_plain(lua_State *L, freyja_status status, const char *message);
 
+/* Function of the module freyja.core: as_error. */
+int fjl_as_error(lua_State *L);
+
 /* Pushes whether there is more to do; raises if the status is a fault. */
 int fjl_push_more(lua_State *L, freyja_status status, const freyja_error *error);
 
@@ -93,6 +106,8 @@ typedef enum fjl_occasion {
   FJL_STEP = 0,   /* so much was written as it wanted; it returns how much it wants next */
   FJL_REPORT = 1, /* it returns what stats().maintenance is */
   FJL_CLOSE = 2,  /* the store is about to be closed */
+  FJL_OPEN = 4,   /* it was opened, if the driver wanted to be called then */
+  FJL_FAILED = 5, /* something went wrong since; what it raises is the program's */
 } fjl_occasion;
 
 /* A step of the driver of the open store at index 1. Raises nothing; afterwards the store may
@@ -112,18 +127,39 @@ void fjl_leave(lua_State *L, const fjl_object *store);
 /* Pushes the driver's report of the store at index 1, or what is no function. Stack: +1. */
 void fjl_push_report(lua_State *L);
 
+/* Pushes the driver for the options at index 2, whether writes call it and whether open does:
+ * a function, or nils where none was set; a wrong option raises. Stack: +3. */
 void fjl_make_driver(lua_State *L);
+
+/* Calls the driver of the store at index 1 with FJL_OPEN. Returns as lua_pcall, with an error
+ * on the stack. */
+int fjl_begin_driver(lua_State *L, const fjl_object *store);
+
+/* Calls it with FJL_FAILED if something has failed. Raises what the program's callback does.
+ * Stack: 0. */
+void fjl_tell_failure(lua_State *L, const fjl_object *store);
 
 /* Functions of the module freyja.core for the driver. */
 int fjl_set_driver(lua_State *L);
 int fjl_driver(lua_State *L);
 int fjl_pulse(lua_State *L);
+int fjl_fail(lua_State *L);
 int fjl_take_charge(lua_State *L);
 int fjl_peek(lua_State *L);
 int fjl_expire(lua_State *L);
 int fjl_timer(lua_State *L);
 int fjl_sleep(lua_State *L);
 int fjl_hint_step(lua_State *L);
+
+/* ---- policies that do not end (watch.c) ------------------------------------------ */
+
+/* What is watched in this state is also ended when that is not 0: an atomic.h of its owner's,
+ * for as long as the state lives. */
+void fjl_watch_end(lua_State *L, const uint32_t *ends);
+
+/* Functions of the module freyja.core for the driver: watch, is_over. */
+int fjl_watch_thread(lua_State *L);
+int fjl_is_over(lua_State *L);
 
 /* ---- stores and iterators -------------------------------------------------- */
 

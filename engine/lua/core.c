@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "binding.h"
+#include "background.h"
 
 /* ---- options of open ------------------------------------------------------- */
 
@@ -61,7 +61,8 @@ static void check_io(lua_State *L, freyja_options *options) {
 /* Whether the option is the driver's to check. */
 static bool is_of_driver(const char *name) {
   return strcmp(name, "maintenance") == 0 || strcmp(name, "policy") == 0 ||
-         strcmp(name, "policy_settings") == 0 || strcmp(name, "rate") == 0;
+         strcmp(name, "policy_settings") == 0 || strcmp(name, "rate") == 0 ||
+         strcmp(name, "on_error") == 0;
 }
 
 /* The option whose name is below its value on the top of the stack. */
@@ -106,6 +107,24 @@ static int push_failure(lua_State *L, const freyja_error *error) {
   return 2;
 }
 
+/* The store on the top of the stack is open, as its handle says: gives it the driver at index
+ * 3. Returns as lua_pcall; after a failure it is closed, and the error on the stack. */
+static int begin_maintenance(lua_State *L, fjl_object *store) {
+  if (lua_toboolean(L, 4)) store->handle->until_step = 1; /* the first write calls it */
+  lua_pushvalue(L, 3);
+  (void)lua_setiuservalue(L, -2, 2);
+  if (!lua_toboolean(L, 5)) return LUA_OK;
+  lua_insert(L, 1);
+  int status = fjl_begin_driver(L, store);
+  if (status != LUA_OK && store->handle != NULL) {
+    fjl_background_stop(L, store->handle);
+    (void)freyja_close(store->handle->db, NULL);
+    fjl_release(L, store);
+  }
+  if (status == LUA_OK) lua_pushvalue(L, 1);
+  return status;
+}
+
 /* open([path [, options]]) -> store | nil, error */
 static int core_open(lua_State *L) {
   freyja_options options;
@@ -119,18 +138,19 @@ static int core_open(lua_State *L) {
   fjl_make_driver(L);
   fjl_object *store = fjl_push_object(L, fjl_store_kind);
   lua_pushstring(L, path);
-  (void)lua_setiuservalue(L, 5, 1);
+  (void)lua_setiuservalue(L, 6, 1);
   freyja_status status = freyja_open(path, &options, &store->handle->db, &error);
   if (status == FREYJA_CONFLICT && fjl_sweep(L)) /* with a store that was lost */
     status = freyja_open(path, &options, &store->handle->db, &error);
-  if (status == FREYJA_OK && !options.readonly) {
-    if (lua_toboolean(L, 4)) store->handle->until_step = 1; /* the first write calls it */
-    lua_pushvalue(L, 3);
-    (void)lua_setiuservalue(L, 5, 2);
+  if (status != FREYJA_OK) {
+    fjl_release(L, store);
+    return push_failure(L, &error);
   }
-  if (status == FREYJA_OK) return 1;
-  fjl_release(L, store);
-  return push_failure(L, &error);
+  if (options.readonly || begin_maintenance(L, store) == LUA_OK) return 1;
+  if (lua_type(L, -1) == LUA_TSTRING) return lua_error(L);
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  return 2;
 }
 
 /* is_store(value) -> boolean: whether it is a store, open or closed */
@@ -147,14 +167,22 @@ static int core_check_open(lua_State *L) {
   return 0;
 }
 
-FREYJA_API int luaopen_freyja_core(lua_State *L);
-
 int luaopen_freyja_core(lua_State *L) {
   static const luaL_Reg functions[] = {{"open", core_open},
                                        {"repair", fjl_repair},
                                        {"is_store", core_is_store},
                                        {"set_driver", fjl_set_driver},
                                        {"driver", fjl_driver},
+                                       {"fail", fjl_fail},
+                                       {"start", fjl_start},
+                                       {"wake", fjl_wake},
+                                       {"await", fjl_await},
+                                       {"report", fjl_report},
+                                       {"watch", fjl_watch_thread},
+                                       {"is_over", fjl_is_over},
+                                       {"tell", fjl_tell},
+                                       {"pause", fjl_pause},
+                                       {"as_error", fjl_as_error},
                                        {"pulse", fjl_pulse},
                                        {"take_charge", fjl_take_charge},
                                        {"peek", fjl_peek},

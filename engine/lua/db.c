@@ -2,7 +2,7 @@
  * faults raise error objects. */
 #include <string.h>
 
-#include "binding.h"
+#include "background.h"
 
 #define STACK_VALUE_MAX 1024 /* bytes of a value that need no second look-up */
 
@@ -31,7 +31,8 @@ freyja *fjl_check_store(lua_State *L) {
 
 /* Closes the store at index 1, if it is open; nothing is left, whatever the result. */
 static freyja_status close_store(lua_State *L, freyja_error *error) {
-  fjl_object *object = fjl_check_object(L, fjl_store_kind);
+  fjl_object *object = fjl_find_object(L, fjl_store_kind);
+  if (object->handle != NULL) fjl_background_stop(L, object->handle);
   freyja *db = object->handle == NULL ? NULL : object->handle->db;
   fjl_release(L, object);
   return freyja_close(db, error);
@@ -40,7 +41,7 @@ static freyja_status close_store(lua_State *L, freyja_error *error) {
 /* db:close(): raises what closing could not do; a second time does nothing. */
 static int db_close(lua_State *L) {
   freyja_error error;
-  fjl_leave(L, fjl_check_object(L, fjl_store_kind));
+  fjl_leave(L, fjl_find_object(L, fjl_store_kind));
   if (close_store(L, &error) != FREYJA_OK) return fjl_raise(L, &error);
   return 0;
 }
@@ -54,12 +55,12 @@ static int db_collect(lua_State *L) {
 /* __close(db, error): as close, but an error that is on its way is not replaced. */
 static int db_leave(lua_State *L) {
   if (lua_isnoneornil(L, 2)) return db_close(L);
-  fjl_leave(L, fjl_check_object(L, fjl_store_kind));
+  fjl_leave(L, fjl_find_object(L, fjl_store_kind));
   return db_collect(L);
 }
 
 static int db_tostring(lua_State *L) {
-  const fjl_object *object = fjl_check_object(L, fjl_store_kind);
+  const fjl_object *object = fjl_find_object(L, fjl_store_kind);
   (void)lua_getiuservalue(L, 1, 1);
   if (object->handle == NULL) lua_pushfstring(L, "%s (closed)", fjl_store_kind);
   else lua_pushfstring(L, "%s (\"%s\")", fjl_store_kind, lua_tostring(L, -1));

@@ -6,7 +6,7 @@
  * for as long as the process lives. So what the engine handed out is kept in a handle
  * outside of the userdata, and all handles in a list; a handle whose userdata is gone
  * is closed when that is noticed, all when the state ends. */
-#include "binding.h"
+#include "background.h"
 
 #define SWEEP_MIN 8 /* handles */
 
@@ -71,6 +71,7 @@ static bool close_lost(lua_State *L, fjl_handles *handles) {
     freyja_rewrite_close(handle->rewrite);
     freyja_transaction_close(handle->transaction);
     freyja_load_close(handle->load);
+    fjl_background_stop(L, handle);
     (void)freyja_close(handle->db, NULL);
     unlink_and_free(L, handles, handle);
     any = true;
@@ -162,9 +163,21 @@ fjl_object *fjl_push_object(lua_State *L, const char *kind) {
 }
 
 /* By what is in it: debug.setmetatable can give any userdata any metatable. */
-fjl_object *fjl_check_object(lua_State *L, const char *kind) {
+fjl_object *fjl_find_object(lua_State *L, const char *kind) {
   fjl_object *object = lua_touserdata(L, 1);
   if (object == NULL || lua_rawlen(L, 1) != sizeof *object || object->kind != kind)
     (void)luaL_typeerror(L, 1, kind);
+  return object;
+}
+
+static bool has_failed(const fjl_handle *handle) {
+  return handle->has_failed ||
+         (handle->background != NULL && fjl_background_has_failed(handle->background));
+}
+
+fjl_object *fjl_check_object(lua_State *L, const char *kind) {
+  fjl_object *object = fjl_find_object(L, kind);
+  if (kind == fjl_store_kind && object->handle != NULL && has_failed(object->handle))
+    fjl_tell_failure(L, object);
   return object;
 }

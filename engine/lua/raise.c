@@ -46,6 +46,14 @@ int fjl_push_more(lua_State *L, freyja_status status, const freyja_error *error)
   return fjl_push_done(L, status, error);
 }
 
+/* as_error(table) -> the table, as an error object */
+int fjl_as_error(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  luaL_setmetatable(L, FJL_ERROR);
+  return 1;
+}
+
 static int error_tostring(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);

@@ -5,7 +5,7 @@
  * write that is through: nothing it does, not even an error, can undo that or make it fail. */
 #include <string.h>
 
-#include "binding.h"
+#include "background.h"
 
 #define INTERVAL                                                                              \
   (1 << 20) /* bytes that are written between two steps, if nothing else is said */
@@ -41,6 +41,36 @@ void fjl_leave(lua_State *L, const fjl_object *store) {
   call_driver(L, store, FJL_CLOSE);
 }
 
+int fjl_begin_driver(lua_State *L, const fjl_object *store) {
+  (void)lua_getiuservalue(L, 1, 2);
+  lua_pushvalue(L, 1);
+  lua_pushinteger(L, FJL_OPEN);
+  store->handle->driving = true;
+  int status = lua_pcall(L, 2, 0, 0);
+  if (store->handle != NULL) store->handle->driving = false;
+  return status;
+}
+
+void fjl_tell_failure(lua_State *L, const fjl_object *store) {
+  fjl_handle *handle = store->handle;
+  if (handle->driving) return;
+  luaL_checkstack(L, 4, NULL);
+  handle->has_failed = false;
+  if (handle->background != NULL) fjl_background_was_told(handle->background);
+  (void)lua_getiuservalue(L, 1, 2);
+  lua_pushvalue(L, 1);
+  lua_pushinteger(L, FJL_FAILED);
+  lua_call(L, 2, 0);
+}
+
+/* fail(db): the driver wants to be called by the next call of the program */
+int fjl_fail(lua_State *L) {
+  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
+  (void)fjl_open_store(L, store);
+  store->handle->has_failed = true;
+  return 0;
+}
+
 void fjl_push_report(lua_State *L) {
   if (lua_getiuservalue(L, 1, 2) != LUA_TFUNCTION) return;
   lua_pushvalue(L, 1);
@@ -51,8 +81,8 @@ void fjl_push_report(lua_State *L) {
 /* ---- beginning --------------------------------------------------------------- */
 
 /* set_driver(make): `make` is called by open as make(options), where options may be nil. It
- * returns a driver and whether that is to be called by writes, or raises a message about the
- * options. */
+ * returns a driver, whether that is to be called by writes and whether by open, or raises a
+ * message about the options. */
 int fjl_set_driver(lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
   lua_settop(L, 1);
@@ -67,15 +97,14 @@ int fjl_driver(lua_State *L) {
   return 1;
 }
 
-/* Pushes the driver for the options at index 2 and whether writes call it: a function, or nil
- * where none was set; a wrong option raises. Stack: +2. */
 void fjl_make_driver(lua_State *L) {
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key) != LUA_TFUNCTION) {
+    lua_pushnil(L);
     lua_pushnil(L);
     return;
   }
   lua_pushvalue(L, 2);
-  int status = lua_pcall(L, 1, 2, 0);
+  int status = lua_pcall(L, 1, 3, 0);
   if (status == LUA_OK) return;
   const char *why = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
   if (why == NULL || strcmp(why, "not enough memory") == 0) (void)lua_error(L);

@@ -1,18 +1,23 @@
---- Maintenance that runs by itself: the driver behind `maintenance = "auto"` of freyja.open.
+--- Maintenance that runs by itself: the driver behind `maintenance = "auto"` and "background" of freyja.open.
 --
 -- The binding calls it after writes, each time that as many bytes were written as it asked for (a MiB, if nothing
 -- presses). It then does a part of what is to be done, on the thread that writes: in a coroutine, which looks at the
 -- store, does what the policy says, calls its hook, and yields whenever the step's share of bytes is spent. Nothing
--- that goes wrong there reaches the program: `db:stats().maintenance` tells, and the driver waits longer each time.
+-- that goes wrong there makes a write fail: `db:stats().maintenance` tells, and `on_error`, and the driver waits longer
+-- each time.
+--
+-- In the background it is another thread that takes these steps (freyja.background), and who writes wakes it, and waits
+-- for it where it cannot keep pace.
 -- @module freyja.driver
 
 local core <const> = require "freyja.core"
 local maintenance <const> = require "freyja.maintenance"
+local plain <const> = require "freyja.plain"
 
 local M = {}
 
 -- Why the binding calls: as fjl_occasion (engine/lua/binding.h).
-local STEP <const>, REPORT <const>, CLOSE <const> = 0, 1, 2
+local STEP <const>, REPORT <const>, CLOSE <const>, OPEN <const>, FAILED <const> = 0, 1, 2, 4, 5
 
 local INTERVAL <const> = 1 << 20      -- bytes written between two steps, in a large store if nothing presses
 local INTERVAL_MIN <const> = 4 << 10  -- and in a small one
@@ -25,7 +30,13 @@ local LOOKS_MAX <const> = 4           -- in a step
 local SLOTS <const> = 16384           -- of the index that are looked at for what has expired, before a step may end
 local SLOT_BYTES <const> = 32         -- what looking at one counts for, as bytes of work
 local WAIT_MAX <const> = 1024         -- intervals, after many errors or merges in vain
-local INSTRUCTIONS <const> = 10000000 -- of Lua, in a step of the policy: it may loop for ever
+
+-- In the background:
+local PART <const> = 256 << 10        -- bytes of work, while which a write may have to wait
+local LOOK <const> = 1000000          -- microseconds after which it looks by itself
+local REST <const> = 50000            -- microseconds, where the other waits an interval
+local LEAVE_MAX <const> = 50000       -- microseconds that it still works before the store is closed
+local PATIENCE <const> = 10000        -- microseconds that a write waits for it
 
 -- Times the live bytes, beside one segment: more than the files are to take. The pace is such that what is under way is
 -- done before.
@@ -39,12 +50,15 @@ local SHARE <const> = 0.2 -- of the live bytes, that a merge copies at once
 
 -- ---- the pace ------------------------------------------------------------------------------
 
+--- Bytes to be written between two steps, in a store of so many.
+local function interval_for(bytes) return math.max(INTERVAL_MIN, math.min(INTERVAL, bytes // 64)) end
+
 --- Bytes of work for this step and bytes to be written until the next one: as much as has to be read before anything is
 -- freed, by what is under way or by what will follow it, while there is room for what is written meanwhile. Room may
 -- shrink by more than is written: what is small may delete what is large. Where nothing presses, twice what was
 -- written.
 local function pace(state, bytes, live)
-  local interval = math.max(INTERVAL_MIN, math.min(INTERVAL, bytes // 64))
+  local interval = interval_for(bytes)
   local spare = SPACE * live - bytes - state.to_write -- so that copies that are made change nothing
   local speed = math.max(1, ((state.spare or spare) - spare) / state.interval, state.speed * STEADY)
   local room = spare + state.segment_size
@@ -74,6 +88,8 @@ local function spend(state, bytes)
   state.share = state.share - bytes
   if state.share <= 0 and coroutine.running() == state.thread and coroutine.isyieldable() then coroutine.yield() end
 end
+
+local function get_generation(db) return (select(3, core.pulse(db))) end
 
 --- A merge is through: what it has freed.
 local function count_merge(state, made)
@@ -127,7 +143,7 @@ local function slow_rewrite(state, db, ids)
     while not committed and methods.step() do end
     rewrite:commit()
     if committed then return end
-    committed = true
+    committed, state.known = true, get_generation(db)
     local made = rewrite:progress()
     count_merge(state, made)
     state.to_read, state.to_write = made.written, 0
@@ -203,7 +219,7 @@ end
 -- space presses, calls of the hook until a hint file is written: others can wait.
 local function work(state, db)
   local policy, proxy = state.policy, make_proxy(state, db)
-  state.merged, state.freed = 0, 0
+  state.merged, state.freed, state.known = 0, 0, get_generation(db)
   while core.expire(db, SLOTS) do spend(state, SLOTS * SLOT_BYTES) end
   if policy.merge then
     policy.merge(proxy, state.settings)
@@ -233,10 +249,22 @@ local function hold_off(state, count)
   state.wait = math.min(1 << math.min(count, 20), WAIT_MAX)
 end
 
-local function too_long() error("the policy runs for too long without doing anything", 0) end
+--- Gives up what it was doing, by what it has declared to be closed.
+local function close_thread(thread)
+  core.watch(thread)
+  coroutine.close(thread)
+end
+
+--- Whether something else has come first: a rewrite of the program's, or another thread's, that has taken what the
+-- policy has chosen. Then it is to look again.
+local function is_overtaken(state, db, err)
+  local code = type(err) == "table" and err.code
+  if code == "limit" then return get_generation(db) ~= state.known end -- there is no such segment any more
+  return code == "conflict" or code == "closed"
+end
 
 --- The coroutine has ended, well or not.
-local function finish(state, ok, err)
+local function finish(state, db, ok, err)
   local thread = state.thread
   state.thread, state.to_read, state.to_write = nil, 0, 0
   state.look = not state.idle
@@ -246,28 +274,28 @@ local function finish(state, ok, err)
     elseif state.merged > 0 then state.failures, state.report.error = 0, nil end
     return
   end
-  coroutine.close(thread)
-  local code = type(err) == "table" and err.code
-  if code == "conflict" or code == "closed" then -- a rewrite of the program's comes first
+  close_thread(thread)
+  if is_overtaken(state, db, err) then
     state.look, state.wait = true, 1
     return
   end
-  state.report.error, state.look = err, true
+  state.report.error, state.look, state.failed = err, true, true
   hold_off(state, state.failures + 1)
 end
 
 --- Goes on with what is under way.
 local function go_on(state, db)
-  if debug and debug.sethook then debug.sethook(state.thread, too_long, "", INSTRUCTIONS) end
+  core.watch(state.thread) -- it may loop for ever
   local ok, err = coroutine.resume(state.thread, state, db)
-  if not ok or coroutine.status(state.thread) == "dead" then finish(state, ok, err) end
+  if core.is_over() then ok, err = false, "the policy runs for too long without doing anything" end
+  if not ok or coroutine.status(state.thread) == "dead" then finish(state, db, ok, err) end
 end
 
 --- Whether a look at the segments may find something. It takes time in proportion to their number, so it waits for as
 -- many intervals.
 local function is_worth_looking(state, bytes, live, generation, segments, keys, due)
   state.steps = state.steps + 1
-  if state.steps <= segments // 64 then return false end
+  if state.mode ~= "background" and state.steps <= segments // 64 then return false end
   local dead = bytes - live
   if due and state.steps * state.interval > keys * SLOT_BYTES // 8 then state.look = true end
   if generation ~= state.generation or dead - state.dead > bytes // 64 then state.look = true end
@@ -323,9 +351,10 @@ end
 --- Before the store is closed: the hook, and what is under way if there is not much left of it, so that a program gets
 -- somewhere that opens a small store for a moment, again and again.
 local function leave(state, db)
-  if state.mode ~= "auto" then return end
-  local left = CLOSE_MAX
+  if state.mode == "manual" then return end
+  local left, start = CLOSE_MAX, core.timer(db)
   while state.thread and state.to_read <= left and left > 0 do
+    if state.mode == "background" and core.timer(db) - start > LEAVE_MAX then break end
     state.share = WORK_MAX
     left = left - WORK_MAX
     go_on(state, db)
@@ -334,48 +363,157 @@ local function leave(state, db)
   maintenance.hook(state.policy)(proxy, "close")
 end
 
+-- ---- in the background -----------------------------------------------------------------------
+
+--- A part of what is to be done, by the thread. Returns the microseconds that it may pause then.
+local function work_on(state, db)
+  local now = core.timer(db)
+  if state.wait > 0 then state.rests, state.wait = now + state.wait * REST, 0 end
+  if now < state.rests then return state.rests - now end
+  if not core.take_charge(db) then return LOOK end -- another Lua state has the store open, too
+  local share = slow_down(state, db, PART)
+  if share <= 0 then return math.ceil((WORK_MIN - state.saved) / state.rate * 1000000) end
+  if not begin(state, core.pulse(db)) then return LOOK end
+  state.share = share
+  go_on(state, db)
+  state.saved = state.saved - (share - state.share)
+  return 0
+end
+
+--- Waits while there is more than there should be and the thread is at it. Returns the bytes to be written until the
+-- next time.
+local function catch_up(state, db)
+  state.segment_size = state.segment_size or db:stats().segment_size
+  local start = core.timer(db)
+  while true do
+    local bytes, live = core.pulse(db)
+    local left = PATIENCE - (core.timer(db) - start)
+    if bytes <= SPACE * live + state.segment_size or not core.await(db, left) then return interval_for(bytes) end
+  end
+end
+
+--- What the thread has told of itself.
+local function read_report(db)
+  local text, failure = core.report(db)
+  local report = text == "" and {} or plain.read(text)
+  if failure then report.running, report.error = false, failure end
+  if type(report.error) == "table" and not failure then core.as_error(report.error) end
+  return report
+end
+
 -- ---- making one ----------------------------------------------------------------------------
 
-local MODES <const> = { auto = true, manual = true }
+local MODES <const> = { auto = true, manual = true, background = true }
 
 local function check(name, good, what)
   if not good then error(("option '%s' must be %s"):format(name, what), 0) end
 end
 
---- A driver for the options of freyja.open, which are checked: raises a message about them.
--- @tparam table options maintenance, policy, policy_settings, rate
--- @treturn function for the binding
--- @treturn boolean whether writes call it
-function M.make(options)
-  options = options or {}
+--- What is to be maintained how, and what is known of it, by the options of freyja.open, which are checked: raises a
+-- message about them.
+local function make_state(options)
   local mode = options.maintenance
   if mode == nil then mode = "auto" end
-  check("maintenance", MODES[mode], '"auto" or "manual"')
+  check("maintenance", MODES[mode], '"auto", "background" or "manual"')
   check("policy_settings", options.policy_settings == nil or type(options.policy_settings) == "table", "a table")
   check("rate", options.rate == nil or type(options.rate) == "number" and options.rate > 0,
     "a number (bytes a second) greater than 0")
+  check("on_error", options.on_error == nil or type(options.on_error) == "function", "a function")
+  check("policy", mode ~= "background" or options.policy == nil or type(options.policy) == "string",
+    "a module's name, where maintenance is in the background")
   local policy, name = maintenance.check_policy(options.policy)
   local known, why = pcall(maintenance.check_settings, policy, options.policy_settings or {})
   if why == "not enough memory" then error(why, 0) end
   if not known then error("option 'policy_settings': " .. tostring(why), 0) end
-  local state = {
+  return {
     mode = mode, policy = policy, name = name, settings = options.policy_settings or {}, rate = options.rate,
     segment_size = options.segment_size,
     seen = {}, idle = true, look = true, steps = 1 << 30, dead = 0, generation = 0, -- when to look
     wait = 0, failures = 0, interval = INTERVAL, speed = 1, share = 0, saved = 0, to_read = 0, to_write = 0, -- the pace
-    merged = 0, freed = 0, hinted = false, -- since the last look
+    rests = 0, -- in the background, until then
+    merged = 0, freed = 0, hinted = false, known = 0, -- since the last look; the generation then
+    failed = false, -- since somebody was told
     report = { merges = 0, read = 0, written = 0 },
   }
+end
+
+--- The driver of a store that is maintained by the thread that writes, or not at all by itself.
+local function make_own(state, on_error)
   return function(db, occasion)
     if occasion == REPORT then return make_report(state) end
     if occasion == CLOSE then return leave(state, db) end
     if occasion == maintenance.POLICY then return state.policy, state.settings end
+    if occasion == FAILED then return on_error and on_error(state.report.error) end
     assert(occasion == STEP)
     local ok, interval = pcall(step, state, db)
-    if ok then return interval end
-    state.report.error = interval
-    hold_off(state, state.failures + 1)
-  end, mode == "auto"
+    if not ok then
+      state.report.error, state.failed = interval, true
+      hold_off(state, state.failures + 1)
+    end
+    if state.failed and on_error then core.fail(db) end
+    state.failed = false
+    return ok and interval
+  end
+end
+
+--- The driver of a store that another thread maintains. `text` is what that is started with.
+local function make_owner(state, on_error, text)
+  return function(db, occasion)
+    if occasion == OPEN then return core.start(db, text) end
+    if occasion == REPORT then return read_report(db) end
+    if occasion == maintenance.POLICY then return state.policy, state.settings end
+    if occasion == FAILED then return on_error and on_error(read_report(db).error) end
+    if occasion == CLOSE then return end -- the binding has the thread end
+    assert(occasion == STEP)
+    core.wake(db)
+    return catch_up(state, db)
+  end
+end
+
+--- A driver for the options of freyja.open, which are checked: raises a message about them.
+-- @tparam table options maintenance, policy, policy_settings, rate, on_error
+-- @treturn function for the binding
+-- @treturn boolean whether writes call it
+-- @treturn boolean whether open does
+function M.make(options)
+  options = options or {}
+  local state = make_state(options)
+  if state.mode ~= "background" then return make_own(state, options.on_error), state.mode == "auto", false end
+  local plainly, text = pcall(plain.write, {
+    maintenance = state.mode, policy = options.policy, policy_settings = options.policy_settings, rate = options.rate,
+    segment_size = options.segment_size,
+  })
+  if not plainly then
+    if text == "not enough memory" then error(text, 0) end
+    error(("option 'policy_settings': %s, where maintenance is in the background"):format(text), 0)
+  end
+  return make_owner(state, options.on_error, text), true, true
+end
+
+--- What the thread does that maintains a store, with the options that M.make has written for it.
+-- @treturn table step() -> microseconds to pause then; report() -> table, whether there is an error that was not told;
+--   leave(), before it ends
+function M.make_worker(options, db)
+  local state = make_state(options)
+  return {
+    step = function()
+      local ok, pause = pcall(work_on, state, db)
+      if ok then return pause // 1 | 0 end
+      state.report.error, state.failed = pause, true
+      hold_off(state, state.failures + 1)
+      return REST
+    end,
+    report = function()
+      local failed = state.failed
+      state.failed = false
+      return make_report(state), failed
+    end,
+    leave = function()
+      local ok = pcall(leave, state, db)
+      if state.thread then close_thread(state.thread) end
+      return ok
+    end,
+  }
 end
 
 return M

@@ -30,8 +30,8 @@ M.version = core.version
 --- Opens a store, recovering it from whatever a crash left.
 -- @tparam[opt="freyja.db"] string path the store's directory; made if it is missing
 -- @tparam[opt] table options readonly, create, sync ("none", "always" or milliseconds),
---   segment_size (bytes), io ("mmap" or "syscall"), maintenance ("auto" or "manual"), policy, policy_settings, rate
---   (bytes a second); an unknown one raises
+--   segment_size (bytes), io ("mmap" or "syscall"), maintenance ("auto", "background" or "manual"), policy,
+--   policy_settings, rate (bytes a second), on_error; an unknown one raises
 -- @return a store, or nil and an error object
 M.open = core.open
 

@@ -22,10 +22,13 @@
 ---@field sync? "none"|"always"|integer  1000; milliseconds: 1 to 86,400,000
 ---@field segment_size? integer          256 MiB; 4 KiB to 2 GiB
 ---@field io? "mmap"|"syscall"           "mmap"; a bad disk, or a file that others shorten, is then a signal
----@field maintenance? "auto"|"manual"   "auto"; merges, a step after each MiB written, or only by store:maintain
+---@field maintenance? "auto"|"background"|"manual"  "auto"; merges, a step after each MiB written; a thread; or none
+---                                      but by store:maintain
 ---@field policy? string|freyja.Policy|fun(segments: freyja.Segment[], settings: table): freyja.Group[]  "dead_ratio"
 ---@field policy_settings? table         {}; for the policy
----@field rate? number                   none; bytes a second that "auto" reads and copies at most
+---@field rate? number                   none; bytes a second that it reads and copies by itself at most
+---@field on_error? fun(err: any)        none; called by the next call when maintenance by itself has failed: what
+---                                      it raises that call raises, and has done nothing
 ---@field hash_bits? integer             64; 1 to 64, kept from creation on; fewer only to test collisions
 
 ---@class freyja.WriteOptions
@@ -71,7 +74,7 @@
 ---@field maintenance? freyja.Maintenance  nil when opened read-only
 
 ---@class freyja.Maintenance  what it has done by itself since the open
----@field mode "auto"|"manual"
+---@field mode "auto"|"background"|"manual"
 ---@field policy string         its name
 ---@field running boolean       something is under way
 ---@field merges integer

@@ -16,7 +16,7 @@ end
 
 local PARTS = {
   "files", "store", "index", "copies", "merges", "expiry", "hints", "checkpoints", "scripts", "maintenance",
-  "transactions", "followers", "threads",
+  "transactions", "followers", "threads", "background",
 }
 
 for _, part in ipairs(PARTS) do

@@ -28,6 +28,10 @@ static int slow_sync(void *context, int file) {
 
 static void allow(uint32_t count) { __atomic_store_n(&allowed, count, __ATOMIC_SEQ_CST); }
 
+static void fail_sync(uint32_t number) {
+  __atomic_store_n(&failing, number, __ATOMIC_SEQ_CST);
+}
+
 typedef struct writer {
   pthread_t thread;
   freyja *db;
@@ -111,7 +115,7 @@ void threads_test_together(void) {
     writers[i].deletes = false;
     writers[i].number = 1000 + i;
   }
-  failing = syncs + 2;
+  fail_sync(__atomic_load_n(&syncs, __ATOMIC_SEQ_CST) + 2);
   (void)write_together(writers);
   unsigned there = 0;
   for (uint32_t i = 1000; i < 1000 + WRITERS; i++)
@@ -152,7 +156,7 @@ void threads_test_flushes(void) {
   options.sync_mode = FREYJA_SYNC_INTERVAL;
   options.sync_ms = 5;
   options.os = &counting;
-  failing = 0;
+  fail_sync(0);
   allow(UINT32_MAX);
   freyja *db = threads_open_new(&options);
   bool good = write_and_wait(db, "a") && write_and_wait(db, "b");
@@ -170,11 +174,11 @@ void threads_test_flushes(void) {
   uint32_t settled = __atomic_load_n(&syncs, __ATOMIC_SEQ_CST);
   threads_ok(good && settled > before && has_synced(settled + 1),
              "nor after an open that had nothing to sync");
-  failing = syncs + 1;
+  fail_sync(__atomic_load_n(&syncs, __ATOMIC_SEQ_CST) + 1);
   good = write_and_wait(db, "e");
   while (good && freyja_put(db, "f", 1, "v", 1, &error) == FREYJA_OK) (void)sched_yield();
   threads_ok(good && error.status == FREYJA_POISONED,
              "a failure of that is told to who writes next");
   (void)freyja_close(db, NULL);
-  failing = 0;
+  fail_sync(0);
 }

@@ -1,0 +1,45 @@
+--- Bugs to plant where a thread maintains a store; see spec/planted/bugs.lua.
+
+local in_file, bug = ...
+
+in_file "engine/lua/watch.c"
+
+bug("an_error_ends_what_catches_it", "background", [[lua_sethook(L, look, LUA_MASKCOUNT, 1);]], "")
+
+bug("a_store_is_closed_and_its_policy_goes_on", "background",
+  [[bool ends = watch->ends != NULL && fj_observe(watch->ends);]], [[bool ends = false;]])
+
+in_file "engine/lua/background.c"
+
+bug("nobody_is_told", "background",
+  [[if (lua_toboolean(L, 2)) fj_publish(&background->has_failed, 1);]], "")
+
+bug("what_wakes_is_not_seen", "background",
+  [[while (!background->is_woken && !background->ends)]], [[while (!background->ends)]])
+
+in_file "engine/lua/db.c"
+
+bug("a_thread_outlives_its_store", "background",
+  [[if (object->handle != NULL) fjl_background_stop(L, object->handle);]],
+  [[if (object->handle != NULL) object->handle->background = NULL;]])
+
+in_file "engine/lua/upkeep.c"
+
+bug("a_failure_is_told_again_and_again", "background", [[handle->has_failed = false;]], "", "fjl_tell_failure")
+
+in_file "lua/freyja/driver.lua"
+
+bug("a_thread_sleeps_until_it_is_woken", "background",
+  [[if not begin(state, core.pulse(db)) then return LOOK end]],
+  [[if not begin(state, core.pulse(db)) then return 1 << 40 end]])
+
+bug("an_error_is_a_table_like_others", "background",
+  [[if type(report.error) == "table" and not failure then core.as_error(report.error) end]], "")
+
+bug("who_was_overtaken_complains", "background",
+  [[if code == "limit" then return get_generation(db) ~= state.known end -- there is no such segment any more]], "")
+
+in_file "lua/freyja/plain.lua"
+
+bug("a_function_is_left_out", "background",
+  [[error(("a %s is no plain value"):format(kind), 0)]], [[out[#out + 1] = "nil"]])
