@@ -24,6 +24,9 @@ static freyja_status fail_damaged(const fj_store *db, const fj_segment *segment,
                     what, find_damage(&db->index, segment->id));
 }
 
+#define FIGHTS                                                                                \
+  3u /* hint files that others have not let be finished, before one is in one go */
+
 /* Begins a hint file by steps, in place of what was begun before. */
 static freyja_status begin_hinting(fj_store *db, fj_segment *segment, freyja_error *error) {
   const fj_os *os = db->dir.os;
@@ -55,12 +58,16 @@ freyja_status fj_store_hint_step(fj_store *db, uint64_t id, uint64_t bytes,
   fj_segment *segment = fj_index_segment(&db->index, id);
   if (segment == NULL)
     return fj_fail(error, FREYJA_LIMIT, db->dir.path, "there is no segment %" PRIu64, id);
+  /* Two threads that write hint files step by step would begin anew for ever. */
+  if (db->hinting != NULL && db->hinting->segment != segment && ++db->hints_displaced > FIGHTS)
+    bytes = UINT64_MAX;
   if (db->hinting == NULL || db->hinting->segment != segment)
     status = begin_hinting(db, segment, error);
   if (status == FREYJA_OK) status = fj_hint_writer_step(db->hinting, bytes, &done, error);
   if (status == FREYJA_OK && !done) return FREYJA_OK;
   if (status == FREYJA_OK) status = fj_hint_writer_finish(db->hinting, error);
   fj_store_end_hinting(db);
+  if (status == FREYJA_OK) db->hints_displaced = 0;
   return status == FREYJA_OK ? FREYJA_END : status;
 }
 

@@ -44,10 +44,11 @@ typedef struct fj_store {
   freyja_transaction *transactions; /* those that are open; NULL: none is */
   uint64_t watches; /* prefixes of keys that open serializable transactions have iterated */
   uint64_t alterations; /* rewrites that were committed and changed values or dropped keys */
-  freyja_rewrite *rewrite; /* the one that is open; NULL: none */
-  freyja_load *load;       /* the one that is open; NULL: none */
-  fj_hint_writer *hinting; /* the hint file that is being written by steps; NULL: none */
-  fj_sweep sweep;          /* the search for what has expired that goes on by steps */
+  freyja_rewrite *rewrite;  /* the one that is open; NULL: none */
+  freyja_load *load;        /* the one that is open; NULL: none */
+  fj_hint_writer *hinting;  /* the hint file that is being written by steps; NULL: none */
+  uint32_t hints_displaced; /* that were, before another came, since one was finished */
+  fj_sweep sweep;           /* the search for what has expired that goes on by steps */
   bool poisoned;
   fj_last last;       /* read-only: see follow.c */
   freyja_error stale; /* why a refresh has left nothing that can be read; or OK */

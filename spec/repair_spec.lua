@@ -430,7 +430,8 @@ describe("repair", function()
         assert.is_true(versions[k .. "\0" .. v], message)
         if model[k] ~= v then wrong = wrong + 1 end
       end
-      assert.is_true(wrong <= report.doubtful_keys, message)
+      -- Where the mark of the last file was hit as well, what follows a damaged record there is taken for torn.
+      assert.is_true(wrong <= report.doubtful_keys + report.torn_records, message)
       for _, problem in ipairs(report.problems) do
         if problem.lost then assert.is_nil(t[problem.key], message) end
       end

@@ -34,6 +34,8 @@ struct fjl_background {
   freyja_error failure; /* why it has ended by itself; or OK */
   size_t report_size;   /* bytes */
   char report[REPORT_MAX];
+  size_t untold_size; /* of what the program is to be told: */
+  char untold[REPORT_MAX];
   size_t path_size, cpath_size, text_size; /* bytes, in that order in */
   char texts[]; /* package.path, package.cpath, and what it is started with */
 };
@@ -116,7 +118,7 @@ static void keep_failure(lua_State *L, freyja_error *failure) {
   lua_insert(L, -2);
   (void)lua_pcall(L, 1, 1, 0);
   const char *why = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "an error";
-  failure->status = FREYJA_IO;
+  failure->status = strcmp(why, "not enough memory") == 0 ? FREYJA_MEMORY : FREYJA_IO;
   (void)snprintf(failure->message, sizeof failure->message, "%s", why);
 }
 
@@ -145,18 +147,24 @@ static void *run(void *argument) {
   return NULL;
 }
 
-/* tell(report, failed): what the other's report(db) gives from now on; failed: its next call
- * is to know */
+/* tell(report [, failure]): what the other's report(db) gives from now on, and what its next
+ * take_failure(db) does */
 int fjl_tell(lua_State *L) {
-  size_t size = 0;
+  size_t size = 0, failure_size = 0;
   const char *report = luaL_checklstring(L, 1, &size);
+  const char *failure = luaL_optlstring(L, 2, NULL, &failure_size);
   luaL_argcheck(L, size <= REPORT_MAX, 1, "too long");
+  luaL_argcheck(L, failure_size <= REPORT_MAX, 2, "too long");
   fjl_background *background = find_own(L);
   (void)pthread_mutex_lock(&background->lock);
   memcpy(background->report, report, size);
   background->report_size = size;
   background->started = true;
-  if (lua_toboolean(L, 2)) fj_publish(&background->has_failed, 1);
+  if (failure != NULL) {
+    memcpy(background->untold, failure, failure_size);
+    background->untold_size = failure_size;
+    fj_publish(&background->has_failed, 1);
+  }
   (void)pthread_cond_broadcast(&background->moved);
   (void)pthread_mutex_unlock(&background->lock);
   return 0;
@@ -192,10 +200,6 @@ static bool is_here(const fjl_background *background) {
 
 bool fjl_background_has_failed(const fjl_background *background) {
   return fj_observe(&background->has_failed) != 0;
-}
-
-void fjl_background_was_told(fjl_background *background) {
-  fj_publish(&background->has_failed, 0);
 }
 
 void fjl_background_stop(lua_State *L, fjl_handle *handle) {
@@ -302,7 +306,7 @@ static freyja_status start(lua_State *L, const fjl_object *store, freyja_error *
  * and returns when it has told for the first time; raises if it cannot */
 int fjl_start(lua_State *L) {
   freyja_error error;
-  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
+  const fjl_object *store = fjl_find_object(L, fjl_store_kind);
   (void)luaL_checkstring(L, 2);
   lua_settop(L, 2);
   (void)lua_getglobal(L, LUA_LOADLIBNAME);
@@ -320,7 +324,7 @@ int fjl_start(lua_State *L) {
 
 /* wake(db): the thread is to look whether there is something to do */
 int fjl_wake(lua_State *L) {
-  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
+  const fjl_object *store = fjl_find_object(L, fjl_store_kind);
   (void)fjl_open_store(L, store);
   fjl_background *background = store->handle->background;
   if (!is_here(background)) return 0;
@@ -334,7 +338,7 @@ int fjl_wake(lua_State *L) {
 /* await(db, microseconds) -> boolean: waits, at most so long, until the thread has done
  * something; whether it has more to do */
 int fjl_await(lua_State *L) {
-  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
+  const fjl_object *store = fjl_find_object(L, fjl_store_kind);
   lua_Integer microseconds = luaL_checkinteger(L, 2);
   (void)fjl_open_store(L, store);
   fjl_background *background = store->handle->background;
@@ -350,12 +354,21 @@ int fjl_await(lua_State *L) {
   return 1;
 }
 
-/* report(db) -> string, error: what the thread has told last, and why it has ended */
+/* Pushes a text, and why the thread has ended if it has by itself. */
+static int push_told(lua_State *L, const char *text, size_t size,
+                     const freyja_error *failure) {
+  lua_pushlstring(L, text, size);
+  if (failure->status == FREYJA_OK) return 1;
+  fjl_push_error(L, failure);
+  return 2;
+}
+
+/* report(db) -> string [, error]: what the thread has told last, and why it has ended */
 int fjl_report(lua_State *L) {
   char report[REPORT_MAX];
   size_t size = 0;
   freyja_error failure;
-  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
+  const fjl_object *store = fjl_find_object(L, fjl_store_kind);
   (void)fjl_open_store(L, store);
   fjl_background *background = store->handle->background;
   memset(&failure, 0, sizeof failure);
@@ -366,8 +379,27 @@ int fjl_report(lua_State *L) {
     failure = background->failure;
     (void)pthread_mutex_unlock(&background->lock);
   }
-  lua_pushlstring(L, report, size);
-  if (failure.status == FREYJA_OK) return 1;
-  fjl_push_error(L, &failure);
-  return 2;
+  return push_told(L, report, size, &failure);
+}
+
+/* take_failure(db) -> string [, error]: what has failed since; "" if nothing has */
+int fjl_take_failure(lua_State *L) {
+  char untold[REPORT_MAX];
+  size_t size = 0;
+  freyja_error failure;
+  const fjl_object *store = fjl_find_object(L, fjl_store_kind);
+  (void)fjl_open_store(L, store);
+  fjl_background *background = store->handle->background;
+  memset(&failure, 0, sizeof failure);
+  if (background != NULL) fj_publish(&background->has_failed, 0);
+  if (is_here(background)) {
+    (void)pthread_mutex_lock(&background->lock);
+    fj_publish(&background->has_failed, 0);
+    size = background->untold_size;
+    memcpy(untold, background->untold, size);
+    background->untold_size = 0;
+    failure = background->failure;
+    (void)pthread_mutex_unlock(&background->lock);
+  }
+  return push_told(L, untold, size, &failure);
 }

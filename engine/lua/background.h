@@ -6,7 +6,6 @@
 
 /* Whether its policy has failed since the program was told. */
 bool fjl_background_has_failed(const fjl_background *background);
-void fjl_background_was_told(fjl_background *background);
 
 /* Has the thread end, waits until it has, and frees what there is of it; where there is none,
  * does nothing. The thread ends at the next safe point: within milliseconds, unless a sync of
@@ -19,6 +18,7 @@ int fjl_start(lua_State *L);
 int fjl_wake(lua_State *L);
 int fjl_await(lua_State *L);
 int fjl_report(lua_State *L);
+int fjl_take_failure(lua_State *L);
 
 /* and for that thread. */
 int fjl_tell(lua_State *L);

@@ -157,8 +157,9 @@ int fjl_hint_step(lua_State *L);
  * for as long as the state lives. */
 void fjl_watch_end(lua_State *L, const uint32_t *ends);
 
-/* Functions of the module freyja.core for the driver: watch, is_over. */
+/* Functions of the module freyja.core for the driver: watch, did, is_over. */
 int fjl_watch_thread(lua_State *L);
+int fjl_did(lua_State *L);
 int fjl_is_over(lua_State *L);
 
 /* ---- stores and iterators -------------------------------------------------- */
@@ -176,6 +177,9 @@ freyja *fjl_open_store(lua_State *L, const fjl_object *object);
 
 /* The open store at index 1; raises if it is none, or closed. */
 freyja *fjl_check_store(lua_State *L);
+
+/* The same for what the driver calls: fjl_find_object. */
+freyja *fjl_find_store(lua_State *L);
 
 /* Pushes the value of the key at index 2 of an open object, or nil; raises faults. `get`
  * raises if the object is closed, which a finalizer may have done between two calls. Stack:

@@ -42,7 +42,8 @@ int fjl_finish_writing(lua_State *L, fjl_object *object) {
   fjl_release(L, object);
   lua_replace(L, 1);
   lua_settop(L, 1);
-  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
+  const fjl_object *store =
+      fjl_find_object(L, fjl_store_kind); /* it is done: nothing raises */
   if (store->handle != NULL && written > 0) fjl_wrote(L, store, written);
   return 0;
 }

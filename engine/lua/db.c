@@ -29,6 +29,10 @@ freyja *fjl_check_store(lua_State *L) {
   return fjl_open_store(L, fjl_check_object(L, fjl_store_kind));
 }
 
+freyja *fjl_find_store(lua_State *L) {
+  return fjl_open_store(L, fjl_find_object(L, fjl_store_kind));
+}
+
 /* Closes the store at index 1, if it is open; nothing is left, whatever the result. */
 static freyja_status close_store(lua_State *L, freyja_error *error) {
   fjl_object *object = fjl_find_object(L, fjl_store_kind);

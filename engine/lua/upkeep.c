@@ -56,7 +56,6 @@ void fjl_tell_failure(lua_State *L, const fjl_object *store) {
   if (handle->driving) return;
   luaL_checkstack(L, 4, NULL);
   handle->has_failed = false;
-  if (handle->background != NULL) fjl_background_was_told(handle->background);
   (void)lua_getiuservalue(L, 1, 2);
   lua_pushvalue(L, 1);
   lua_pushinteger(L, FJL_FAILED);
@@ -65,7 +64,7 @@ void fjl_tell_failure(lua_State *L, const fjl_object *store) {
 
 /* fail(db): the driver wants to be called by the next call of the program */
 int fjl_fail(lua_State *L) {
-  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
+  const fjl_object *store = fjl_find_object(L, fjl_store_kind);
   (void)fjl_open_store(L, store);
   store->handle->has_failed = true;
   return 0;
@@ -92,7 +91,7 @@ int fjl_set_driver(lua_State *L) {
 
 /* driver(db) -> function | nil */
 int fjl_driver(lua_State *L) {
-  (void)fjl_check_store(L);
+  (void)fjl_find_store(L);
   (void)lua_getiuservalue(L, 1, 2);
   return 1;
 }
@@ -116,7 +115,7 @@ void fjl_make_driver(lua_State *L) {
 /* pulse(db) -> bytes, live bytes, generation, segments, keys, whether something is due */
 int fjl_pulse(lua_State *L) {
   freyja_pulse pulse;
-  freyja_get_pulse(fjl_check_store(L), &pulse);
+  freyja_get_pulse(fjl_find_store(L), &pulse);
   lua_pushinteger(L, (lua_Integer)pulse.bytes);
   lua_pushinteger(L, (lua_Integer)pulse.live_bytes);
   lua_pushinteger(L, (lua_Integer)pulse.generation);
@@ -129,14 +128,14 @@ int fjl_pulse(lua_State *L) {
 /* take_charge(db) -> boolean: whether it is this driver, of all that the store has, that is to
  * do something */
 int fjl_take_charge(lua_State *L) {
-  lua_pushboolean(L, freyja_take_charge(fjl_check_store(L)));
+  lua_pushboolean(L, freyja_take_charge(fjl_find_store(L)));
   return 1;
 }
 
 /* expire(db, slots) -> boolean: whether there is more to look at */
 int fjl_expire(lua_State *L) {
   freyja_error error;
-  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
+  const fjl_object *store = fjl_find_object(L, fjl_store_kind);
   lua_Integer slots = luaL_checkinteger(L, 2);
   freyja *db = fjl_open_store(L, store);
   return fjl_push_more(L, freyja_expire(db, (uint64_t)slots, &error), &error);
@@ -144,13 +143,13 @@ int fjl_expire(lua_State *L) {
 
 /* timer(db) -> integer (microseconds) */
 int fjl_timer(lua_State *L) {
-  lua_pushinteger(L, (lua_Integer)freyja_timer(fjl_check_store(L)));
+  lua_pushinteger(L, (lua_Integer)freyja_timer(fjl_find_store(L)));
   return 1;
 }
 
 /* sleep(db, microseconds) */
 int fjl_sleep(lua_State *L) {
-  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
+  const fjl_object *store = fjl_find_object(L, fjl_store_kind);
   lua_Integer microseconds = luaL_checkinteger(L, 2);
   freyja *db = fjl_open_store(L, store);
   if (microseconds > 0) freyja_sleep(db, (uint64_t)microseconds);
@@ -160,7 +159,7 @@ int fjl_sleep(lua_State *L) {
 /* hint_step(db, id, bytes) -> boolean: whether there is more to do */
 int fjl_hint_step(lua_State *L) {
   freyja_error error;
-  const fjl_object *store = fjl_check_object(L, fjl_store_kind);
+  const fjl_object *store = fjl_find_object(L, fjl_store_kind);
   lua_Integer id = luaL_checkinteger(L, 2);
   lua_Integer bytes = luaL_checkinteger(L, 3);
   freyja *db = fjl_open_store(L, store);

@@ -13,25 +13,36 @@ local plain <const> = require "freyja.plain"
 
 local TEXT_MAX <const> = 1000 -- bytes of an error's message, and of its path
 
+--- A text of what may be anything.
+local function make_text(value)
+  local ok, text = pcall(tostring, value)
+  return ok and text:sub(1, TEXT_MAX) or "an error without a text"
+end
+
 --- An error as the other state can have it: a string, or an error object's fields.
 local function make_plain(err)
   if err == nil then return nil end
-  if type(err) ~= "table" or not err.code then return tostring(err):sub(1, TEXT_MAX) end
+  local code = type(err) == "table" and rawget(err, "code")
+  if type(code) ~= "string" then return make_text(err) end
+  local path = rawget(err, "path")
   return {
-    code = tostring(err.code), message = tostring(err.message or ""):sub(1, TEXT_MAX),
-    path = err.path and tostring(err.path):sub(1, TEXT_MAX), errno = math.tointeger(err.errno),
+    code = make_text(code), message = make_text(rawget(err, "message") or ""),
+    path = path and make_text(path), errno = math.tointeger(rawget(err, "errno")),
   }
 end
 
 local function tell(worker)
-  local report, failed = worker.report()
-  report.error = make_plain(report.error)
-  core.tell(plain.write(report), failed)
+  local report, untold = worker.report()
+  report.policy, report.error = make_text(report.policy), make_plain(report.error)
+  core.tell(plain.write(report), untold ~= nil and plain.write(make_plain(untold)) or nil)
 end
 
 return function(db, text)
   local worker = driver.make_worker(plain.read(text), db)
   tell(worker)
-  while core.pause(worker.step()) do tell(worker) end
+  repeat
+    local pause = worker.step()
+    tell(worker)
+  until not pause or not core.pause(pause)
   worker.leave()
 end

@@ -85,6 +85,7 @@ end
 --- So much of the step's share is spent; yields if nothing is left of it. Where the policy runs in a coroutine of its
 -- own, or is called through C, it cannot, and the step takes longer.
 local function spend(state, bytes)
+  core.did()
   state.share = state.share - bytes
   if state.share <= 0 and coroutine.running() == state.thread and coroutine.isyieldable() then coroutine.yield() end
 end
@@ -251,8 +252,15 @@ end
 
 --- Gives up what it was doing, by what it has declared to be closed.
 local function close_thread(thread)
-  core.watch(thread)
+  core.watch(thread, false)
   coroutine.close(thread)
+  core.is_over()
+end
+
+--- Something went wrong.
+local function fail(state, err)
+  state.report.error, state.untold = err, err
+  hold_off(state, state.failures + 1)
 end
 
 --- Whether something else has come first: a rewrite of the program's, or another thread's, that has taken what the
@@ -279,13 +287,13 @@ local function finish(state, db, ok, err)
     state.look, state.wait = true, 1
     return
   end
-  state.report.error, state.look, state.failed = err, true, true
-  hold_off(state, state.failures + 1)
+  state.look = true
+  fail(state, err)
 end
 
 --- Goes on with what is under way.
 local function go_on(state, db)
-  core.watch(state.thread) -- it may loop for ever
+  core.watch(state.thread, not state.leaves) -- it may loop for ever
   local ok, err = coroutine.resume(state.thread, state, db)
   if core.is_over() then ok, err = false, "the policy runs for too long without doing anything" end
   if not ok or coroutine.status(state.thread) == "dead" then finish(state, db, ok, err) end
@@ -353,14 +361,18 @@ end
 local function leave(state, db)
   if state.mode == "manual" then return end
   local left, start = CLOSE_MAX, core.timer(db)
+  state.leaves = true
   while state.thread and state.to_read <= left and left > 0 do
     if state.mode == "background" and core.timer(db) - start > LEAVE_MAX then break end
     state.share = WORK_MAX
     left = left - WORK_MAX
     go_on(state, db)
   end
-  local proxy = maintenance.proxy(db, {})
-  maintenance.hook(state.policy)(proxy, "close")
+  local hook = coroutine.create(maintenance.hook(state.policy))
+  core.watch(hook, false)
+  coroutine.resume(hook, maintenance.proxy(db, {}), "close")
+  core.is_over()
+  if coroutine.status(hook) == "suspended" then close_thread(hook) end
 end
 
 -- ---- in the background -----------------------------------------------------------------------
@@ -372,7 +384,7 @@ local function work_on(state, db)
   if now < state.rests then return state.rests - now end
   if not core.take_charge(db) then return LOOK end -- another Lua state has the store open, too
   local share = slow_down(state, db, PART)
-  if share <= 0 then return math.ceil((WORK_MIN - state.saved) / state.rate * 1000000) end
+  if share <= 0 then return math.min(math.ceil((WORK_MIN - state.saved) / state.rate * 1000000), LOOK) end
   if not begin(state, core.pulse(db)) then return LOOK end
   state.share = share
   go_on(state, db)
@@ -392,13 +404,27 @@ local function catch_up(state, db)
   end
 end
 
+--- An error as the thread has told it.
+local function read_error(err) return type(err) == "table" and core.as_error(err) or err end
+
 --- What the thread has told of itself.
 local function read_report(db)
   local text, failure = core.report(db)
   local report = text == "" and {} or plain.read(text)
+  report.error = read_error(report.error)
   if failure then report.running, report.error = false, failure end
-  if type(report.error) == "table" and not failure then core.as_error(report.error) end
   return report
+end
+
+--- Tells the program what has failed, if it wants to know.
+local function tell_program(on_error, err)
+  if on_error and err ~= nil then on_error(err) end
+end
+
+--- What the thread wants the program to be told.
+local function take_failure(db)
+  local text, failure = core.take_failure(db)
+  return failure or text ~= "" and read_error(plain.read(text)) or nil
 end
 
 -- ---- making one ----------------------------------------------------------------------------
@@ -432,7 +458,8 @@ local function make_state(options)
     wait = 0, failures = 0, interval = INTERVAL, speed = 1, share = 0, saved = 0, to_read = 0, to_write = 0, -- the pace
     rests = 0, -- in the background, until then
     merged = 0, freed = 0, hinted = false, known = 0, -- since the last look; the generation then
-    failed = false, -- since somebody was told
+    untold = nil, -- the error of which nobody was told
+    leaves = false, -- the store is about to be closed
     report = { merges = 0, read = 0, written = 0 },
   }
 end
@@ -443,15 +470,15 @@ local function make_own(state, on_error)
     if occasion == REPORT then return make_report(state) end
     if occasion == CLOSE then return leave(state, db) end
     if occasion == maintenance.POLICY then return state.policy, state.settings end
-    if occasion == FAILED then return on_error and on_error(state.report.error) end
+    if occasion == FAILED then
+      local err = state.untold
+      state.untold = nil
+      return tell_program(on_error, err)
+    end
     assert(occasion == STEP)
     local ok, interval = pcall(step, state, db)
-    if not ok then
-      state.report.error, state.failed = interval, true
-      hold_off(state, state.failures + 1)
-    end
-    if state.failed and on_error then core.fail(db) end
-    state.failed = false
+    if not ok then fail(state, interval) end
+    if state.untold ~= nil and on_error then core.fail(db) end
     return ok and interval
   end
 end
@@ -462,7 +489,7 @@ local function make_owner(state, on_error, text)
     if occasion == OPEN then return core.start(db, text) end
     if occasion == REPORT then return read_report(db) end
     if occasion == maintenance.POLICY then return state.policy, state.settings end
-    if occasion == FAILED then return on_error and on_error(read_report(db).error) end
+    if occasion == FAILED then return tell_program(on_error, take_failure(db)) end
     if occasion == CLOSE then return end -- the binding has the thread end
     assert(occasion == STEP)
     core.wake(db)
@@ -491,27 +518,27 @@ function M.make(options)
 end
 
 --- What the thread does that maintains a store, with the options that M.make has written for it.
--- @treturn table step() -> microseconds to pause then; report() -> table, whether there is an error that was not told;
---   leave(), before it ends
+-- @treturn table step() -> microseconds to pause then, nil if there is no more to do ever; report() -> table, and the
+--   error that is to be told, if there is one; leave(), before it ends
 function M.make_worker(options, db)
+  options.segment_size = options.segment_size or db:stats().segment_size
   local state = make_state(options)
   return {
     step = function()
       local ok, pause = pcall(work_on, state, db)
       if ok then return pause // 1 | 0 end
-      state.report.error, state.failed = pause, true
-      hold_off(state, state.failures + 1)
+      fail(state, pause)
+      if type(pause) == "table" and pause.code == "closed" then return nil end -- by the policy
       return REST
     end,
     report = function()
-      local failed = state.failed
-      state.failed = false
-      return make_report(state), failed
+      local untold = state.untold
+      state.untold = nil
+      return make_report(state), untold
     end,
     leave = function()
-      local ok = pcall(leave, state, db)
+      pcall(leave, state, db)
       if state.thread then close_thread(state.thread) end
-      return ok
     end,
   }
 end

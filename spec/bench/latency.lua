@@ -2,15 +2,18 @@
 --- overwritten and read in turn, and of each kind of call the percentiles and the longest are printed, in microseconds,
 --- with their ratio. Puts that seal a segment wait for the disk in either store: they are counted apart.
 ---   lua5.4 spec/bench/latency.lua [--dir FOLDER] [--keys N] [--calls N] [--value BYTES] [--segment MIB]
+---     [--mode auto|background]
 --- The two stores take turns, 1,000 calls each, so that a busy machine hits both.
 
 local core <const> = require "freyja.core"
 local freyja <const> = require "freyja"
 
-local options = { dir = os.getenv "TMPDIR" or ".", keys = 500000, calls = 4000000, value = 100, segment = 64 }
+local options = { dir = os.getenv "TMPDIR" or ".", keys = 500000, calls = 4000000, value = 100, segment = 64,
+  mode = "auto" }
 for i = 1, #arg, 2 do
   local name = arg[i]:match "^%-%-(%a+)$"
-  assert(name and arg[i + 1], "usage: latency.lua [--dir FOLDER] [--keys N] [--calls N] [--value N] [--segment MIB]")
+  assert(name and arg[i + 1],
+    "usage: latency.lua [--dir FOLDER] [--keys N] [--calls N] [--value N] [--segment MIB] [--mode MODE]")
   options[name] = math.tointeger(tonumber(arg[i + 1])) or arg[i + 1]
 end
 
@@ -71,22 +74,22 @@ local function percentiles(times)
   return found
 end
 
-local idle, auto = open "manual", open "auto"
+local idle, busy = open "manual", open(options.mode)
 for _ = 1, options.calls // TURN do
   turn(idle)
-  turn(auto)
+  turn(busy)
 end
 print "             p50     p99   p99.9     max"
 for _, call in ipairs { "put", "get", "seal" } do
-  local a, b = percentiles(idle[call]), percentiles(auto[call])
+  local a, b = percentiles(idle[call]), percentiles(busy[call])
   print(("%-4s idle %7d %7d %7d %7d"):format(call, table.unpack(a)))
-  print(("%-4s auto %7d %7d %7d %7d"):format(call, table.unpack(b)))
+  print(("%-4s busy %7d %7d %7d %7d"):format(call, table.unpack(b)))
   for i = 1, 4 do a[i] = math.max(b[i], 1) / math.max(a[i], 1) end
   print(("  ratio  %7.1f %7.1f %7.1f %7.1f"):format(table.unpack(a)))
 end
-local report = auto.db:stats().maintenance
+local report = busy.db:stats().maintenance
 print(("%d merges, %d MiB read, %d MiB written"):format(report.merges, report.read >> 20, report.written >> 20))
-for _, store in ipairs { idle, auto } do
+for _, store in ipairs { idle, busy } do
   store.db:close()
   os.execute(("rm -rf '%s'"):format(store.path))
 end

@@ -2,16 +2,16 @@
 --- 16 MiB, and of each the worst that was seen, looked at every 256 KiB: all data files, with those that a merge reads
 --- and writes at that moment, less one segment, over the live bytes. And what that cost: bytes that merges read and
 --- wrote for each byte written.
----   lua5.4 spec/bench/space.lua [--dir FOLDER] [--mib 2048] [--segment MIB] [--only NAME]
+---   lua5.4 spec/bench/space.lua [--dir FOLDER] [--mib 2048] [--segment MIB] [--only NAME] [--mode auto|background]
 --- Sizes count, not times: a folder in memory will do. Exits with 1 if a load is above 2.2.
 
 local core <const> = require "freyja.core"
 local freyja <const> = require "freyja"
 
-local options = { dir = os.getenv "TMPDIR" or "/dev/shm", mib = 2048, segment = 16 }
+local options = { dir = os.getenv "TMPDIR" or "/dev/shm", mib = 2048, segment = 16, mode = "auto" }
 for i = 1, #arg, 2 do
   local name = arg[i]:match "^%-%-(%a+)$"
-  assert(name and arg[i + 1], "usage: space.lua [--dir FOLDER] [--mib N] [--segment N] [--only NAME]")
+  assert(name and arg[i + 1], "usage: space.lua [--dir FOLDER] [--mib N] [--segment N] [--only NAME] [--mode MODE]")
   options[name] = math.tointeger(tonumber(arg[i + 1])) or arg[i + 1]
 end
 
@@ -60,7 +60,7 @@ end }
 local function run(load)
   local path = options.dir .. "/freyja-space.db"
   os.execute(("rm -rf '%s'"):format(path))
-  local db <close> = assert(freyja.open(path, { segment_size = SEGMENT, sync = "none" }))
+  local db <close> = assert(freyja.open(path, { segment_size = SEGMENT, sync = "none", maintenance = options.mode }))
   local written, due, i, worst, at = 0, STEP, 0, 0, 0
   math.randomseed(1)
   local start = os.clock()

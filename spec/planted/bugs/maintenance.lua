@@ -35,7 +35,7 @@ bug("a_wrong_policy_is_tried_all_the_time", "maintenance",
   [[state.wait = math.min(1 << math.min(count, 20), WAIT_MAX)]], [[state.wait = 0]])
 
 bug("a_policy_may_loop_for_ever", "maintenance",
-  [[core.watch(state.thread) -- it may loop for ever]], "")
+  [[core.watch(state.thread, not state.leaves) -- it may loop for ever]], "")
 
 bug("work_has_no_end", "maintenance",
   [[state.share = state.share - bytes]], [[state.share = state.share + bytes]])

@@ -21,6 +21,19 @@ scenario("open with every option", {
   end,
 })
 
+scenario("open with a thread for maintenance", {
+  before = function(s)
+    s.begin "s1"
+    s.db:close()
+  end,
+  run = function(s)
+    s.allow("s1", 2)
+    s.db = s.open { maintenance = "background", policy = "dead_ratio", policy_settings = { frag_trigger = 0.3 } }
+    s.db:put("s1", s.value("s1", 2))
+    assert(s.db:stats().maintenance.mode == "background")
+  end,
+})
+
 scenario("open a store of several segments", {
   before = function(s)
     s.begin("s1", "m1", "s2")
