@@ -32,7 +32,7 @@ local SLOT_BYTES <const> = 32         -- what looking at one counts for, as byte
 local WAIT_MAX <const> = 1024         -- intervals, after many errors or merges in vain
 
 -- In the background:
-local PART <const> = 256 << 10        -- bytes of work, while which a write may have to wait
+local PART <const> = 64 << 10         -- bytes of work, while which a write may have to wait
 local LOOK <const> = 1000000          -- microseconds after which it looks by itself
 local REST <const> = 50000            -- microseconds, where the other waits an interval
 local LEAVE_MAX <const> = 50000       -- microseconds that it still works before the store is closed
