@@ -286,8 +286,9 @@ FREYJA_API freyja_status freyja_hint(freyja *db, uint64_t id, freyja_error *erro
 
 /* As freyja_hint, a part at a time: goes on by about `bytes`, read or written. OK if there is
  * more to do, END when the file is in its place. A hint file that was begun of another segment
- * is given up; so is this one by freyja_hint, by a fault, or when its segment is merged: then
- * it begins anew. */
+ * is given up (but when that was so several times in turn, this one is written in one go); so
+ * is this one by freyja_hint, by a fault, or when its segment is merged: then it begins anew.
+ */
 FREYJA_API freyja_status freyja_hint_step(freyja *db, uint64_t id, uint64_t bytes,
                                           freyja_error *error);
 

@@ -24,8 +24,8 @@ static freyja_status fail_damaged(const fj_store *db, const fj_segment *segment,
                     what, find_damage(&db->index, segment->id));
 }
 
-#define FIGHTS                                                                                \
-  3u /* hint files that others have not let be finished, before one is in one go */
+/* So many hint files that others have not let be finished, before one is in one go. */
+#define FIGHTS 3u
 
 /* Begins a hint file by steps, in place of what was begun before. */
 static freyja_status begin_hinting(fj_store *db, fj_segment *segment, freyja_error *error) {
@@ -63,7 +63,10 @@ freyja_status fj_store_hint_step(fj_store *db, uint64_t id, uint64_t bytes,
     bytes = UINT64_MAX;
   if (db->hinting == NULL || db->hinting->segment != segment)
     status = begin_hinting(db, segment, error);
+  bool whole = bytes == UINT64_MAX;
   if (status == FREYJA_OK) status = fj_hint_writer_step(db->hinting, bytes, &done, error);
+  while (status == FREYJA_OK && whole && !done)
+    status = fj_hint_writer_step(db->hinting, bytes, &done, error);
   if (status == FREYJA_OK && !done) return FREYJA_OK;
   if (status == FREYJA_OK) status = fj_hint_writer_finish(db->hinting, error);
   fj_store_end_hinting(db);
@@ -73,8 +76,7 @@ freyja_status fj_store_hint_step(fj_store *db, uint64_t id, uint64_t bytes,
 
 freyja_status fj_store_hint(fj_store *db, uint64_t id, freyja_error *error) {
   if (fj_store_is_process(db)) fj_store_end_hinting(db);
-  freyja_status status = FREYJA_OK;
-  while (status == FREYJA_OK) status = fj_store_hint_step(db, id, UINT64_MAX, error);
+  freyja_status status = fj_store_hint_step(db, id, UINT64_MAX, error);
   return status == FREYJA_END ? FREYJA_OK : status;
 }
 

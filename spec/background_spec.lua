@@ -48,13 +48,8 @@ describe("maintenance in the background", function()
     return name
   end
 
-  local count = 0
-  local function write(bytes, keys)
-    for _ = 1, bytes // 128 do
-      count = count + 1
-      db:put("key" .. (count * 2654435761 & 0xffffffff) * (keys or 300) // 0x100000000, VALUE .. count)
-    end
-  end
+  local writer <const> = store.writer(VALUE)
+  local function write(bytes, keys) writer(db, bytes, keys) end
 
   local function report() return db:stats().maintenance end
 

@@ -2,6 +2,7 @@
 -- hint file that is not what it must be costs time, never a value.
 -- Method: random stores, with collisions and without, opened with hint files and without; every
 -- bit of a hint turned over, every length of it, hints of other files and of other stores.
+local core = require "freyja.core"
 local freyja = require "freyja"
 local store = require "spec.support.store"
 local tmp = require "spec.support.tmp"
@@ -349,6 +350,27 @@ describe("db:hint", function()
     local db <close> = assert(freyja.open(dir.path, { readonly = true }))
     assert.equal("readonly", store.error_of(db.hint, db, 1).code)
     assert.same(names, tmp.list(dir.path))
+  end)
+
+  it("is written, however many write others in turn, step by step", function()
+    local dir <close> = tmp.dir()
+    local db <close> = assert(freyja.open(dir.path .. "/turns", { segment_size = 65536, maintenance = "manual" }))
+    for i = 1, 3000 do db:put("key" .. i, ("v"):rep(40)) end
+    local left = {}
+    for _, segment in ipairs(db:segments()) do
+      if segment.sealed then left[#left + 1] = segment.id end
+    end
+    assert.is_true(#left >= 2)
+    local steps = 0
+    while #left > 0 do
+      for i = #left, 1, -1 do
+        if not core.hint_step(db, left[i], 1) then table.remove(left, i) end
+        steps = steps + 1
+      end
+      assert.is_true(steps < 1000000, "each of them begins anew for ever")
+    end
+    for _, segment in ipairs(db:segments()) do assert.equal(segment.sealed, segment.has_hint) end
+    assert.is_true(db:verify().ok)
   end)
 
   it("leaves what an interrupted one left to the next open, and others' files alone", function()

@@ -26,14 +26,8 @@ describe("maintenance that runs by itself", function()
     return db
   end
 
-  --- Writes about so many bytes: `keys` keys over and over, in no order.
-  local count = 0
-  local function write(bytes, keys)
-    for _ = 1, bytes // 128 do
-      count = count + 1
-      db:put("key" .. (count * 2654435761 & 0xffffffff) * (keys or 300) // 0x100000000, VALUE .. count)
-    end
-  end
+  local writer <const> = store.writer(VALUE)
+  local function write(bytes, keys) writer(db, bytes, keys) end
 
   --- Writes until the condition holds; false if that takes too long.
   local function write_until(condition, keys)

@@ -354,52 +354,40 @@ int fjl_await(lua_State *L) {
   return 1;
 }
 
-/* Pushes a text, and why the thread has ended if it has by itself. */
-static int push_told(lua_State *L, const char *text, size_t size,
-                     const freyja_error *failure) {
+/* Copies what the thread has told, or, if `takes`, what has failed, which is forgotten then;
+ * and why the thread has ended, if it has by itself. Returns the size. */
+static size_t copy_told(fjl_background *background, bool takes, char *text,
+                        freyja_error *failure) {
+  memset(failure, 0, sizeof *failure);
+  if (takes && background != NULL) fj_publish(&background->has_failed, 0);
+  if (!is_here(background)) return 0;
+  (void)pthread_mutex_lock(&background->lock);
+  size_t size = takes ? background->untold_size : background->report_size;
+  memcpy(text, takes ? background->untold : background->report, size);
+  *failure = background->failure;
+  if (takes) {
+    background->untold_size = 0;
+    fj_publish(&background->has_failed, 0);
+  }
+  (void)pthread_mutex_unlock(&background->lock);
+  return size;
+}
+
+static int push_told(lua_State *L, bool takes) {
+  char text[REPORT_MAX];
+  freyja_error failure;
+  const fjl_object *store = fjl_find_object(L, fjl_store_kind);
+  (void)fjl_open_store(L, store);
+  size_t size = copy_told(store->handle->background, takes, text, &failure);
   lua_pushlstring(L, text, size);
-  if (failure->status == FREYJA_OK) return 1;
-  fjl_push_error(L, failure);
+  if (failure.status == FREYJA_OK) return 1;
+  fjl_push_error(L, &failure);
   return 2;
 }
 
 /* report(db) -> string [, error]: what the thread has told last, and why it has ended */
-int fjl_report(lua_State *L) {
-  char report[REPORT_MAX];
-  size_t size = 0;
-  freyja_error failure;
-  const fjl_object *store = fjl_find_object(L, fjl_store_kind);
-  (void)fjl_open_store(L, store);
-  fjl_background *background = store->handle->background;
-  memset(&failure, 0, sizeof failure);
-  if (is_here(background)) {
-    (void)pthread_mutex_lock(&background->lock);
-    size = background->report_size;
-    memcpy(report, background->report, size);
-    failure = background->failure;
-    (void)pthread_mutex_unlock(&background->lock);
-  }
-  return push_told(L, report, size, &failure);
-}
+int fjl_report(lua_State *L) { return push_told(L, false); }
 
-/* take_failure(db) -> string [, error]: what has failed since; "" if nothing has */
-int fjl_take_failure(lua_State *L) {
-  char untold[REPORT_MAX];
-  size_t size = 0;
-  freyja_error failure;
-  const fjl_object *store = fjl_find_object(L, fjl_store_kind);
-  (void)fjl_open_store(L, store);
-  fjl_background *background = store->handle->background;
-  memset(&failure, 0, sizeof failure);
-  if (background != NULL) fj_publish(&background->has_failed, 0);
-  if (is_here(background)) {
-    (void)pthread_mutex_lock(&background->lock);
-    fj_publish(&background->has_failed, 0);
-    size = background->untold_size;
-    memcpy(untold, background->untold, size);
-    background->untold_size = 0;
-    failure = background->failure;
-    (void)pthread_mutex_unlock(&background->lock);
-  }
-  return push_told(L, untold, size, &failure);
-}
+/* take_failure(db) -> string [, error]: what has failed since, "" if nothing has; and why the
+ * thread has ended */
+int fjl_take_failure(lua_State *L) { return push_told(L, true); }

@@ -18,6 +18,18 @@ function M.error_of(...)
   return err
 end
 
+--- A function write(db, bytes [, keys]) that writes about so many bytes to a store: `keys` keys (300) over and over, in
+--- no order, each time with another value that begins with `value`, of about 100 bytes.
+function M.writer(value)
+  local count = 0
+  return function(db, bytes, keys)
+    for _ = 1, bytes // 128 do
+      count = count + 1
+      db:put("key" .. (count * 2654435761 & 0xffffffff) * (keys or 300) // 0x100000000, value .. count)
+    end
+  end
+end
+
 --- Turns a bit of a file over; the bits of its first byte are 0 to 7.
 function M.flip(path, bit)
   local bytes = tmp.read(path)

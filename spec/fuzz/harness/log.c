@@ -9,6 +9,7 @@
 #include "hash.h"
 #include "input.h"
 #include "reader.h"
+#include "share.h"
 
 #define SEGMENTS_MAX 64u
 #define RECORDS_MAX 65536u
@@ -110,7 +111,7 @@ void fuzz_read_log(sim_disk *disk, const char *path, uint32_t number) {
               (unsigned long long)first.offset);
 }
 
-/* ---- the timestamps of a whole store --------------------------------------------- */
+/* ---- the records of a whole store ------------------------------------------------ */
 
 /* NULL if the file cannot be read alone. */
 static freyja_log *open_data(sim_disk *disk, uint64_t id) {
@@ -144,36 +145,87 @@ bool fuzz_in_order(sim_disk *disk, freyja *db) {
   return ordered;
 }
 
+/* What is looked at of the records of a store. */
+typedef struct sample {
+  uint64_t timestamp;
+  uint64_t hash; /* the index hash of its key */
+  uint64_t key;  /* another sum of that */
+  bool lacks;    /* a put without `collides` */
+} sample;
+
+typedef struct samples {
+  sample all[RECORDS_MAX];
+  size_t count;
+} samples;
+
+static sample take_sample(const fj_index *index, const freyja_record *record) {
+  uint64_t hash = fj_index_hash(index, record->key.data, record->key.size);
+  return (sample){.timestamp = record->timestamp,
+                  .hash = hash & index->keydir.hash_mask,
+                  .key = fj_hash(record->key.data, record->key.size, ~hash),
+                  .lacks = record->kind == FREYJA_PUT && !record->collides};
+}
+
 /* Adds those of one file's records; false if not all can be told: there is no room, or the
  * store reads more of a damaged file than can be read alone. */
-static bool add_timestamps(sim_disk *disk, uint64_t id, uint64_t *times, size_t *count) {
+static bool add_samples(sim_disk *disk, const fj_index *index, uint64_t id, samples *to) {
   freyja_log *log = open_data(disk, id);
   freyja_record record;
   freyja_status status = FREYJA_OK;
   if (log == NULL) return false;
-  while (status != FREYJA_END && *count < RECORDS_MAX) {
+  while (status != FREYJA_END && to->count < RECORDS_MAX) {
     status = freyja_log_next(log, &record, NULL);
-    if (status == FREYJA_OK) times[(*count)++] = record.timestamp;
+    if (status == FREYJA_OK) to->all[to->count++] = take_sample(index, &record);
   }
   freyja_log_close(log);
   return status == FREYJA_END;
 }
 
-static int compare_times(const void *left, const void *right) {
-  uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-  return (a > b) - (a < b);
-}
-
-bool fuzz_distinct(sim_disk *disk, freyja *db) {
-  static uint64_t times[RECORDS_MAX];
+static bool sample_store(sim_disk *disk, freyja *db, samples *to) {
   freyja_segment segments[SEGMENTS_MAX];
-  size_t count = 0;
   size_t files = freyja_get_segments(db, segments, SEGMENTS_MAX);
+  to->count = 0;
   if (files > SEGMENTS_MAX) return false;
   for (size_t i = 0; i < files; i++)
-    if (!add_timestamps(disk, segments[i].id, times, &count)) return false;
-  qsort(times, count, sizeof *times, compare_times);
-  for (size_t i = 1; i < count; i++)
-    if (times[i] == times[i - 1]) return false;
+    if (!add_samples(disk, &db->store->index, segments[i].id, to)) return false;
   return true;
+}
+
+static int compare_times(const void *left, const void *right) {
+  const sample *a = left, *b = right;
+  return (a->timestamp > b->timestamp) - (a->timestamp < b->timestamp);
+}
+
+static int compare_keys(const void *left, const void *right) {
+  const sample *a = left, *b = right;
+  if (a->hash != b->hash) return a->hash > b->hash ? 1 : -1;
+  return (a->key > b->key) - (a->key < b->key);
+}
+
+static bool are_distinct(samples *s) {
+  qsort(s->all, s->count, sizeof *s->all, compare_times);
+  for (size_t i = 1; i < s->count; i++)
+    if (s->all[i].timestamp == s->all[i - 1].timestamp) return false;
+  return true;
+}
+
+/* Of the keys of one hash, at most one has a record without the flag. */
+static bool are_flagged(samples *s) {
+  const sample *without = NULL;
+  qsort(s->all, s->count, sizeof *s->all, compare_keys);
+  for (size_t i = 0; i < s->count; i++) {
+    const sample *now = &s->all[i];
+    if (!now->lacks) continue;
+    if (without != NULL && without->hash == now->hash && without->key != now->key)
+      return false;
+    without = now;
+  }
+  return true;
+}
+
+void fuzz_take_stock(sim_disk *disk, freyja *db, bool *distinct, bool *flagged) {
+  static samples s;
+  bool all = sample_store(disk, db, &s);
+  *distinct = all && are_distinct(&s);
+  *flagged = all && are_flagged(&s);
 }

@@ -12,8 +12,13 @@ void fuzz_read_log(sim_disk *disk, const char *path, uint32_t number);
  * them. */
 bool fuzz_in_order(sim_disk *disk, freyja *db);
 
-/* Whether no two records of the store "db" have the same timestamp: as the engine writes them,
- * and as it takes for granted where it keeps iterators' views (T1). */
-bool fuzz_distinct(sim_disk *disk, freyja *db);
+/* How the records of the store "db" differ from what the engine writes, which takes it for
+ * granted that
+ *   *distinct  no two have the same timestamp (T1), where it keeps iterators' views;
+ *   *flagged   of the keys of one index hash, all but one have `collides` in their records:
+ *              otherwise a later one may take the place of an earlier one's, or not, by what
+ *              else has that hash and has not expired. (Of keys that were live at the same
+ * time; this is stricter.) False where not all records can be told. */
+void fuzz_take_stock(sim_disk *disk, freyja *db, bool *distinct, bool *flagged);
 
 #endif

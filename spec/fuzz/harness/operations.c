@@ -46,6 +46,11 @@ static uint64_t next_now(const fuzz_store *s, uint64_t newest) {
   return s->disk->clock > newest ? s->disk->clock : newest;
 }
 
+/* Time passes, unless what is read depends on it as it may not. */
+static void wait_some(fuzz_store *s, uint8_t code) {
+  if (s->is_flagged) s->disk->clock += (uint64_t)code << 16;
+}
+
 /* What the model says of the key, as of now. */
 static const fuzz_item *see(const fuzz_store *s, freyja_slice key) {
   return fuzz_view_see(&s->model, key.data, key.size, fuzz_now(s));
@@ -149,6 +154,7 @@ static void do_cas(fuzz_store *s, fuzz_input *input) {
 
 /* What a transaction does to a key. */
 typedef struct edit {
+  uint8_t bytes[UINT16_MAX]; /* of the key: the model's own may move */
   freyja_slice key;
   uint8_t value[VALUE_MAX];
   freyja_slice to;
@@ -157,7 +163,9 @@ typedef struct edit {
 
 static freyja_status make_edit(fuzz_store *s, fuzz_input *input, freyja_transaction *tx,
                                edit *e, freyja_error *error) {
-  e->key = take_key(s, input);
+  freyja_slice key = take_key(s, input);
+  if (key.size > 0) memcpy(e->bytes, key.data, key.size);
+  e->key = (freyja_slice){e->bytes, key.size};
   e->to = take_value(input, e->value);
   e->deletes = e->to.size % 4 == 3;
   if (!e->deletes)
@@ -401,7 +409,7 @@ static void do_operation(fuzz_store *s, uint8_t operation, fuzz_input *input) {
     do_transact(s, input);
     break;
   default:
-    s->disk->clock += (uint64_t)fuzz_byte(input) << 16;
+    wait_some(s, fuzz_byte(input));
   }
 }
 
@@ -412,7 +420,7 @@ void fuzz_expect_again(const fuzz_store *store, const fuzz_view *view) {
 }
 
 void fuzz_operate(fuzz_store *store, fuzz_input *input) {
-  store->is_distinct = fuzz_distinct(store->disk, store->db);
+  fuzz_take_stock(store->disk, store->db, &store->is_distinct, &store->is_flagged);
   for (unsigned i = 0; i < OPERATIONS_MAX && input->left > 0 && store->db != NULL; i++)
     do_operation(store, fuzz_byte(input), input);
   finish_iterator(store);

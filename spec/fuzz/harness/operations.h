@@ -40,16 +40,16 @@ typedef struct fuzz_store {
   uint64_t steps;  /* that were done */
   uint64_t newest; /* its newest timestamp, once it is closed */
 
-  freyja_iterator *iterator; /* at most one is open */
-  fuzz_view expected;        /* what it is to give, */
-  bool expects_whole;        /* all of it */
-  bool is_distinct;          /* no two records have the same timestamp */
-  fuzz_view given;           /* what it gave */
-  uint8_t copies;            /* backups that were tried; */
-  bool has_copy;             /* the last one is there and */
-  fuzz_view copied;          /* holds that; */
-  uint64_t copied_newest;    /* its newest timestamp */
-  freyja_view held;          /* a value that was asked for, and */
+  freyja_iterator *iterator;    /* at most one is open */
+  fuzz_view expected;           /* what it is to give, */
+  bool expects_whole;           /* all of it */
+  bool is_distinct, is_flagged; /* as the engine's records are: fuzz_take_stock */
+  fuzz_view given;              /* what it gave */
+  uint8_t copies;               /* backups that were tried; */
+  bool has_copy;                /* the last one is there and */
+  fuzz_view copied;             /* holds that; */
+  uint64_t copied_newest;       /* its newest timestamp */
+  freyja_view held;             /* a value that was asked for, and */
   bool holds;
   uint64_t held_sum; /* its sum then */
 } fuzz_store;

@@ -42,6 +42,10 @@ bug("segments_of_the_default_size_are_not_known", "background",
 bug("who_was_overtaken_complains", "background",
   [[if code == "limit" then return get_generation(db) ~= state.known end -- there is no such segment any more]], "")
 
+in_file "engine/maintain.c"
+
+bug("hint_files_are_begun_for_ever", "hint", [[bytes = UINT64_MAX;]], "(void)bytes;", "fj_store_hint_step")
+
 in_file "lua/freyja/plain.lua"
 
 bug("a_function_is_left_out", "background",

@@ -262,6 +262,22 @@ static void test_sync_of_sharers(freyja_io io) {
      "others are refused to a second handle");
   options.sync_ms = FREYJA_SYNC_MS_DEFAULT;
   ok(freyja_open(path, &options, &other, &error) == FREYJA_OK, "but what is not asked for");
+  ok(freyja_close(other, &error) == FREYJA_OK, "and closes");
+  char elsewhere[sizeof path + 8];
+  (void)snprintf(elsewhere, sizeof elsewhere, "%s-away", path);
+  bool moved = rename(path, elsewhere) == 0;
+  freyja_status again = freyja_open_again(db, &other, &error);
+  moved = rename(elsewhere, path) == 0 && moved;
+  ok(moved && again == FREYJA_OK &&
+         freyja_put(other, "again", 5, "v", 1, &error) == FREYJA_OK &&
+         freyja_has(db, "again", 5, &error) == FREYJA_OK,
+     "an open store opens again, wherever it is by now");
+  freyja *reader = NULL, *none = NULL;
+  options.readonly = true;
+  ok(freyja_open(path, &options, &reader, &error) == FREYJA_OK &&
+         freyja_open_again(reader, &none, &error) == FREYJA_READONLY && none == NULL &&
+         freyja_close(reader, &error) == FREYJA_OK,
+     "but not one that is read-only");
   ok(freyja_close(db, &error) == FREYJA_OK && freyja_close(other, &error) == FREYJA_OK,
      "both of these handles close");
 }
