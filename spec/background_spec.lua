@@ -102,6 +102,11 @@ describe("maintenance in the background", function()
     for i = 1, 1000 do db:put("expires" .. i, VALUE, { ttl = 0.01 }) end
     for _ = 1, 3 do db:rotate() end
     await("what has expired to go", function() return db:stats().bytes < 2 * db:stats().live_bytes end)
+    await("nothing to do", function() return not report().running end)
+    -- Nobody wakes it when these expire.
+    for i = 1, 1000 do db:put("expires" .. i, VALUE, { ttl = 0.5 }) end
+    for _ = 1, 3 do db:rotate() end
+    await("what expired later to go", function() return db:stats().bytes < 2 * db:stats().live_bytes end)
   end)
 
   it("writes hint files", function()
@@ -223,6 +228,32 @@ describe("maintenance in the background", function()
     assert.equal(1150, #db)
   end)
 
+  it("looks again when what its policy has chosen is gone", function()
+    local function path(name) return ("%s/%s"):format(dir.path, name) end
+    open { policy = policy(([[
+      local core = require "freyja.core"
+      local rounds = 0
+      local function leave(name) assert(io.open(%q .. name, "w")):close() end
+      return { merge = function(db)
+        rounds = rounds + 1
+        if rounds > 1 then return leave "again" end
+        local ids = {}
+        for _, segment in ipairs(db:segments()) do if segment.sealed then ids[#ids + 1] = segment.id end end
+        leave "chosen"
+        while not io.open(%q) do core.did() end
+        db:merge(ids)
+      end }]]):format(path "", path "merged")) }
+    write(3 * SEGMENT, 10)
+    await("the policy to choose", function() return tmp.exists(path "chosen") end)
+    for _, segment in ipairs(db:segments()) do
+      if segment.sealed then db:merge { segment.id } end
+    end
+    tmp.write(path "merged", "")
+    await("another look", function() return tmp.exists(path "again") end)
+    assert.is_nil(report().error)
+    assert.equal(0, report().failures)
+  end)
+
   it("ends with the store, whatever its policy does", function()
     for _, body in ipairs {
       "while true do end",
@@ -231,6 +262,7 @@ describe("maintenance in the background", function()
       "while true do pcall(table.sort, { 1, 2, 3 }, function() while true do end end) end",
       "local t <close> = setmetatable({}, { __close = function() error 'closed' end }) while true do end",
       "while true do db:segments() end",
+      "while true do require('freyja.core').did() end",
       "while true do db:maintain('never') end",
     } do
       local begun = dir.path .. "/begun"

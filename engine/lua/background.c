@@ -365,10 +365,7 @@ static size_t copy_told(fjl_background *background, bool takes, char *text,
   size_t size = takes ? background->untold_size : background->report_size;
   memcpy(text, takes ? background->untold : background->report, size);
   *failure = background->failure;
-  if (takes) {
-    background->untold_size = 0;
-    fj_publish(&background->has_failed, 0);
-  }
+  if (takes) background->untold_size = 0;
   (void)pthread_mutex_unlock(&background->lock);
   return size;
 }

@@ -22,10 +22,6 @@ bug("a_thread_outlives_its_store", "background",
   [[if (object->handle != NULL) fjl_background_stop(L, object->handle);]],
   [[if (object->handle != NULL) object->handle->background = NULL;]])
 
-in_file "engine/lua/upkeep.c"
-
-bug("a_failure_is_told_again_and_again", "background", [[handle->has_failed = false;]], "", "fjl_tell_failure")
-
 in_file "lua/freyja/driver.lua"
 
 bug("a_thread_sleeps_until_it_is_woken", "background",
