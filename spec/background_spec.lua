@@ -103,7 +103,6 @@ describe("maintenance in the background", function()
     local before = db:stats().bytes
     for i = 1, 1000 do db:put("expires" .. i, VALUE, { ttl = 0.5 }) end -- nobody wakes it then
     for _ = 1, 3 do db:rotate() end
-    assert.is_true(db:stats().bytes > before + 1000 * #VALUE)
     await("what has expired to go", function() return db:stats().bytes < before + 100 * #VALUE end)
   end)
 

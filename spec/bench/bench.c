@@ -29,6 +29,7 @@ enum {
   DELETE,
   EACH,
   REOPEN,
+  LOAD,
   DURABLE,
   NAMES
 };
@@ -46,6 +47,7 @@ static const struct {
     [DELETE] = {"delete", "every key"},
     [EACH] = {"each", "iterate all entries"},
     [REOPEN] = {"reopen", "open by reading the log, per key"},
+    [LOAD] = {"load", "new keys by a bulk load, into a new store; with the sync in its end"},
     [DURABLE] = {"durable", "put with sync = \"always\"; at most 2,000"},
 };
 
@@ -183,6 +185,25 @@ static double store_each(freyja *db, uint64_t keys) {
   return time;
 }
 
+static double store_load(const settings *s, uint64_t keys, const uint32_t *next) {
+  uint8_t key[KEY_SIZE], value[VALUE_SIZE] = {0};
+  freyja_load *load = NULL;
+  remove_store(s);
+  freyja *db = open_store(s);
+  double start = now();
+  check(freyja_load_open(db, &load, &error));
+  for (uint64_t i = 0; i < keys; i++) {
+    make_key(key, i);
+    make_key(value, next[i]);
+    check(freyja_load_put(load, key, KEY_SIZE, value, VALUE_SIZE, 0, &error));
+  }
+  check(freyja_load_commit(load, &error));
+  double time = (now() - start) / (double)keys;
+  freyja_load_close(load);
+  check(freyja_close(db, &error));
+  return time;
+}
+
 static double store_durable(const settings *s, uint64_t count, const uint32_t *next) {
   settings durable = *s;
   durable.options.sync_mode = FREYJA_SYNC_ALWAYS;
@@ -234,6 +255,9 @@ static void one_run(const settings *s, unsigned run, uint64_t keys, const uint32
   note(DELETE, run, floor[DELETE], store_delete(db, keys));
   check(freyja_close(db, &error));
 
+  floor[LOAD] = floor_load(s->folder, keys, next);
+  note(LOAD, run, floor[LOAD], store_load(s, keys, next));
+
   uint64_t durable = keys < 2000 ? keys : 2000;
   double bare = floor_durable(s->folder, durable);
   note(DURABLE, run, bare, store_durable(s, durable, next));
@@ -265,6 +289,10 @@ static void print_results(uint64_t keys, unsigned runs) {
            sorted_at(r->floor, runs, 0), sorted_at(r->floor, runs, runs - 1),
            sorted_at(r->ratio, runs, runs / 2), names[i].what);
   }
+  double times[RUNS_MAX];
+  for (unsigned run = 0; run < runs; run++)
+    times[run] = results[PUT].store[run] / results[LOAD].store[run];
+  printf("a load is %.2f times as fast as puts\n", sorted_at(times, runs, runs / 2));
 }
 
 /* ---- the command line ----------------------------------------------------------- */

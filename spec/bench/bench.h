@@ -36,6 +36,8 @@ double floor_miss(floor_store *floor, bool chained);
 double floor_delete(floor_store *floor);
 double floor_each(floor_store *floor);
 double floor_reopen(floor_store *floor);
+double floor_load(const char *folder, uint64_t keys,
+                  const uint32_t *next); /* in a file of its own, synced in the end */
 double floor_durable(const char *folder,
                      uint64_t count); /* 132-byte appends, fdatasync each */
 

@@ -4,10 +4,10 @@
 --- the loop itself, which derives the keys, is measured beside and subtracted.
 
 local NAMES <const> = {
-  "put", "overwrite", "get", "get-free", "miss", "miss-free", "delete", "each", "reopen", "durable",
+  "put", "overwrite", "get", "get-free", "miss", "miss-free", "delete", "each", "reopen", "load", "durable",
 }
 local PASSES <const> = {
-  "put", "get", "get-free", "miss", "miss-free", "each", "reopen", "overwrite", "delete", "durable",
+  "put", "get", "get-free", "miss", "miss-free", "each", "reopen", "overwrite", "delete", "load", "durable",
 }
 
 local freyja <const> = require "freyja"
@@ -54,6 +54,9 @@ local nothing <const> = {
   put = function() end,
   delete = function() end,
   get = function(_, key) return key end,
+  load = function(_, following_pair)
+    while following_pair() do end
+  end,
 }
 
 local work = {}
@@ -63,6 +66,15 @@ function work.put(db)
 end
 
 work.overwrite = work.put
+
+function work.load(db)
+  local i = 0
+  db:load(function()
+    if i == keys then return nil end
+    i = i + 1
+    return make_key(i - 1), make_key(following[i]) .. rest
+  end)
+end
 
 function work.get(db)
   local key = make_key(0)
@@ -128,6 +140,11 @@ for _ = 1, options.runs do
       db:close()
       table.insert(results[name], durable_nanoseconds())
     else
+      if name == "load" then
+        db:close()
+        remove_store()
+        db = assert(freyja.open(path))
+      end
       cost = name == "each" and 0 or timed(keys, work[name], nothing)
       table.insert(results[name], timed(keys, work[name], db))
     end

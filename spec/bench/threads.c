@@ -1,10 +1,12 @@
 /* threads.c - see threads.h. */
 #include "threads.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +19,8 @@
 #define TIMED 1000000u /* gets that are timed one by one */
 #define DURABLE 3000u  /* puts of each run, by all threads together */
 #define RUNS_MAX 32u
+#define COPIED                                                                                \
+  (512u << 20) /* bytes of the file that the floor's writer fills, again and again */
 
 typedef struct task {
   pthread_t thread;
@@ -65,6 +69,26 @@ static void *put_on(void *argument) {
     make_key(key, next(&random) % t->keys);
     if (freyja_put(t->db, key, KEY_SIZE, value, sizeof value, NULL) != FREYJA_OK) exit(1);
   }
+  return NULL;
+}
+
+/* The floor's writer: records of as many bytes, copied to a mapped, reserved file. */
+static void *copy_on(void *argument) {
+  uint8_t record[RECORD_SIZE] = {0};
+  char name[600];
+  (void)argument;
+  (void)snprintf(name, sizeof name, "%s-floor", path);
+  int file = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
+  if (file < 0 || fallocate(file, 0, 0, COPIED) != 0) exit(1);
+  uint8_t *map = mmap(NULL, COPIED, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  if (map == MAP_FAILED) exit(1);
+  for (uint64_t i = 0; __atomic_load_n(&ended, __ATOMIC_RELAXED) == 0; i++) {
+    make_key(record, i);
+    memcpy(map + i % (COPIED / RECORD_SIZE) * RECORD_SIZE, record, RECORD_SIZE);
+  }
+  (void)munmap(map, COPIED);
+  (void)close(file);
+  (void)unlink(name);
   return NULL;
 }
 
@@ -132,20 +156,20 @@ static double median(double *values, unsigned count) {
   return values[count / 2];
 }
 
-/* The time that one get of a thousand takes at least, with a writer beside or without. */
-static double late(uint64_t keys, bool beside) {
+/* The time that one get of a thousand takes at least, with that beside or nothing (NULL). */
+static double late(uint64_t keys, void *(*beside)(void *)) {
   task reader = {
       .db = open_store(FREYJA_SYNC_NONE), .keys = keys, .count = TIMED, .random = 7};
   task writer = {.db = reader.db, .keys = keys, .count = UINT64_MAX, .random = 8};
   reader.times = malloc(TIMED * sizeof *reader.times);
   if (reader.times == NULL) exit(1);
   ended = 0;
-  if (beside) writer.db = open_store(FREYJA_SYNC_NONE);
-  if (beside && pthread_create(&writer.thread, NULL, put_on, &writer) != 0) exit(1);
+  if (beside != NULL) writer.db = open_store(FREYJA_SYNC_NONE);
+  if (beside != NULL && pthread_create(&writer.thread, NULL, beside, &writer) != 0) exit(1);
   (void)get_on(&reader);
   __atomic_store_n(&ended, 1, __ATOMIC_RELAXED);
-  if (beside) (void)pthread_join(writer.thread, NULL);
-  if (beside) (void)freyja_close(writer.db, NULL);
+  if (beside != NULL) (void)pthread_join(writer.thread, NULL);
+  if (beside != NULL) (void)freyja_close(writer.db, NULL);
   ended = 0;
   qsort(reader.times, TIMED, sizeof *reader.times, compare_times);
   double found = reader.times[TIMED - TIMED / 1000];
@@ -175,7 +199,7 @@ static void remove_store(void) {
 }
 
 void print_threads(const char *folder, uint64_t keys, unsigned runs) {
-  double one[RUNS_MAX], ratio[RUNS_MAX], alone[RUNS_MAX], beside[RUNS_MAX];
+  double one[RUNS_MAX], ratio[RUNS_MAX], alone[RUNS_MAX], beside[RUNS_MAX], copies[RUNS_MAX];
   (void)snprintf(path, sizeof path, "%s/threads", folder);
   freyja *db = fill(keys);
   for (unsigned i = 0; i < runs; i++) {
@@ -191,13 +215,14 @@ void print_threads(const char *folder, uint64_t keys, unsigned runs) {
   printf("; floor, %u processes that share nothing: %.2f times\n", READERS,
          median(ratio, runs));
   for (unsigned i = 0; i < runs; i++) {
-    alone[i] = late(keys, false);
-    beside[i] = late(keys, true);
+    alone[i] = late(keys, NULL);
+    copies[i] = late(keys, copy_on) / alone[i];
+    beside[i] = late(keys, put_on);
     ratio[i] = beside[i] / alone[i];
   }
   printf("one get of a thousand takes at least %.0f ns; beside a writer at full speed %.0f, "
-         "%.2f times\n",
-         median(alone, runs), median(beside, runs), median(ratio, runs));
+         "%.2f times; floor, beside copies to a mapped file: %.2f times\n",
+         median(alone, runs), median(beside, runs), median(ratio, runs), median(copies, runs));
   (void)freyja_close(db, NULL);
   remove_store();
   for (unsigned i = 0; i < runs; i++) {

@@ -47,7 +47,7 @@
  * operations in two modes. In builds that are slow, which are there for what their checks
  * find, fewer. */
 #ifdef NDEBUG
-#define STEP 2
+#define STEP 4
 #define LONGEST 2
 #elif defined __SANITIZE_ADDRESS__
 #define STEP 32

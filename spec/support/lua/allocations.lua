@@ -46,7 +46,7 @@ local function sweep(run, scenario, io, fails, times, step)
 end
 
 return function(run)
-  local heap_steps = { quick = 29, normal = 3, full = 1 } -- Lua's allocations are many, and much alike
+  local heap_steps = { quick = 29, normal = 7, full = 1 } -- Lua's allocations are many, and much alike
   local steps = { heap = run.only and 1 or heap_steps[run.size], engine = run.size == "quick" and 29 or 1 }
   local ways = { { "heap", ONCE }, { "heap", TWICE }, { "heap", FOR_GOOD }, { "engine", ONCE }, { "engine", FOR_GOOD } }
   for _, scenario in ipairs(scenarios) do

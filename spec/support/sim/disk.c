@@ -138,6 +138,7 @@ void sim_disk_destroy(sim_disk *disk) {
   free(disk->units);
   free(disk->handles);
   free(disk->nodes);
+  free(disk->failures);
   free(disk);
 }
 

@@ -169,9 +169,9 @@ struct sim_disk {
   long calls;       /* that could fail: all but allocations, clocks and unmap */
   long allocations; /* likewise */
   long failed_calls, failed_allocations; /* since sim_disk_fail */
-  sim_failure failures[SIM_FAILURES];    /* the first of those since sim_disk_forget */
-  uint32_t failure_count;                /* all of them */
-  sim_failure first_failure;             /* since sim_disk_fail; its call is NULL: none */
+  sim_failure *failures;  /* the first of those since sim_disk_forget, SIM_FAILURES at most */
+  uint32_t failure_count; /* all of them */
+  sim_failure first_failure; /* since sim_disk_fail; its call is NULL: none */
   bool faulty;     /* some call failed since a test last said false: what a write left behind
                       the log's end may be cut off (O5) */
   bool lost;       /* a sync that failed left pages that will not reach the disk, likewise */

@@ -33,6 +33,8 @@ int sim_failed(sim_disk *disk, const char *call, int code, uint32_t node, const 
   disk->faulty = true;
   if (disk->failure_count < SIM_FAILURES || disk->first_failure.call == NULL)
     path_of(disk, node, name, failure.path, sizeof failure.path);
+  if (disk->failures == NULL)
+    disk->failures = sim_allocate(SIM_FAILURES * sizeof *disk->failures);
   if (disk->failure_count < SIM_FAILURES) disk->failures[disk->failure_count] = failure;
   if (disk->first_failure.call == NULL) disk->first_failure = failure;
   disk->failure_count++;

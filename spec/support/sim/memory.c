@@ -21,7 +21,8 @@
 #define ASAN_UNPOISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
 #endif
 
-#define FILL_MAX 512u       /* bytes of a block that a plain disk fills */
+#define FILL_MAX 16384u     /* bytes of a block that are filled, */
+#define FILL_PLAIN 512u     /* and by a plain disk */
 #define KEPT_MIN 32768u     /* bytes of a block that plain disks keep for the next one */
 #define KEPT_MAX (1u << 20) /* larger ones go back to the system */
 #define KEPT_BLOCKS 8u
@@ -170,7 +171,8 @@ static void *s_allocate(void *context, size_t size) {
   account(&disk->memory, size);
   void *block = block_new(disk, size, false);
   /* What relies on zeros shows. */
-  memset(block, 0xA5, disk->plain && size > FILL_MAX ? FILL_MAX : size);
+  size_t most = disk->plain ? FILL_PLAIN : FILL_MAX;
+  memset(block, 0xA5, size < most ? size : most);
   disk->blocks_held++;
   return block;
 }
