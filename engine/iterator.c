@@ -262,8 +262,7 @@ static freyja_status at_end(freyja_iterator *it, freyja_error *error) {
   char name[FJ_NAME_MAX];
   fj_segment_name(name, it->hidden_id);
   return fj_fail_at(error, FREYJA_CORRUPT, it->index->dir, name,
-                    "a record at offset %llu was damaged since the store was opened: entries "
-                    "are missing",
+                    "a record at offset %llu has been damaged: entries are missing",
                     (unsigned long long)it->hidden_offset);
 }
 

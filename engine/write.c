@@ -38,9 +38,8 @@ freyja_status fj_store_set_expiry(const fj_store *db, uint64_t now, uint64_t ttl
                                   uint64_t *expiry, freyja_error *error) {
   if (ttl > UINT64_MAX - now)
     return fj_fail(error, FREYJA_LIMIT, db->dir.path,
-                   "a time to live of %" PRIu64 " microseconds ends after the last time "
-                   "that 64 bits can tell",
-                   ttl);
+                   "the time to live is too long: it ends after the last time that 64 bits "
+                   "can tell");
   *expiry = ttl == 0 ? 0 : now + ttl;
   return FREYJA_OK;
 }

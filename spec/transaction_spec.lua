@@ -463,7 +463,7 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       local err = error_of(db.transaction, db, increment, { serializable = true, retries = 1 })
       assert.equal("conflict", err.code)
       assert.equal(2, calls)
-      assert.equal(4, db:transaction(increment, { serializable = true, retries = 5 }))
+      assert.equal(4, db:transaction(increment, { serializable = true, retries = 5.0 }))
       assert.equal("131", db:get "old1")
     end)
 

@@ -134,7 +134,8 @@ static int rewrite_keep(lua_State *L) {
   freyja_error error;
   freyja_slice value;
   check_record(L);
-  luaL_argcheck(L, lua_getfield(L, 2, "value") == LUA_TSTRING, 2, "its value is not a string");
+  (void)lua_getfield(L, 2, "value");
+  luaL_argcheck(L, lua_isstring(L, -1), 2, "its value is no string or number");
   value.data = lua_tolstring(L, -1, &value.size);
   if (freyja_rewrite_keep(check_rewrite(L), &value, &error) != FREYJA_OK)
     return fjl_raise(L, &error);

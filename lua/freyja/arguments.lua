@@ -30,6 +30,11 @@ function M.check_store(db, name)
   core.check_open(db)
 end
 
+--- Whether it is a number without a fraction, of at least that.
+local function is_whole(value, least)
+  return type(value) == "number" and math.tointeger(value) ~= nil and value >= least
+end
+
 --- The options, or {}: a table or nil. `kinds` says of each option what it must be: a type, "integer" (of at least 1),
 -- "count" (of at least 0) or "number" (greater than 0).
 function M.check_options(options, kinds, number, name)
@@ -40,9 +45,9 @@ function M.check_options(options, kinds, number, name)
   for key, value in pairs(options) do
     local kind = kinds[key]
     if not kind then M.bad(number, name, ("unknown option '%s'"):format(tostring(key))) end
-    if kind == "integer" and not (math.type(value) == "integer" and value > 0) then
+    if kind == "integer" and not is_whole(value, 1) then
       M.bad(number, name, ("option '%s' must be a positive integer"):format(key))
-    elseif kind == "count" and not (math.type(value) == "integer" and value >= 0) then
+    elseif kind == "count" and not is_whole(value, 0) then
       M.bad(number, name, ("option '%s' must be an integer of at least 0"):format(key))
     elseif kind == "number" and not (type(value) == "number" and value > 0) then
       M.bad(number, name, ("option '%s' must be a number greater than 0"):format(key))

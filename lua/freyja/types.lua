@@ -249,13 +249,14 @@ function store:stats() end
 function store:segments() end
 
 ---Checks all that can be checked, writing nothing; goes on behind each problem.
----Raises: forked, closed, memory.
+---Raises: forked, closed, memory; conflict (read-only, beside a writer, who can do it).
 ---@return freyja.Report
 function store:verify() end
 
 ---Makes `path`, which must not exist or be empty, a store that holds what this one holds now. One
 ---that was interrupted leaves a folder without a MANIFEST, to be deleted.
----Raises, leaving nothing: io, full, limit (within the store), corrupt, poisoned, forked, closed, memory.
+---Raises, leaving nothing: io, full, limit (within the store), corrupt, poisoned, forked, closed, memory;
+---conflict (read-only, beside a writer, who can do it).
 ---@param path string
 ---@param options? freyja.BackupOptions
 function store:backup(path, options) end
