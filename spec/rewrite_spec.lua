@@ -85,6 +85,10 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
             record.value = record.value:upper()
             expected[record.key] = record.value
             rewrite:keep(record)
+          elseif record.key < "key35" then
+            record.value = 35
+            expected[record.key] = "35"
+            rewrite:keep(record)
           elseif record.key < "key4" then
             rewrite:keep(record)
           end
