@@ -104,10 +104,11 @@ static freyja_status create_store(fj_store *db, bool made, freyja_error *error) 
 
 /* Makes what was read of the MANIFEST durable: a process that was killed may have renamed it
  * and not synced the directory. Only then may its segments be written to, and files go
- * that it does not name. */
+ * that it does not name; where there are some that a merge has replaced, later. */
 static freyja_status settle_manifest(fj_store *db, freyja_error *error) {
   int code = fj_sync_dir(db->dir.os, db->dir.fd);
   if (code != 0) return fj_fail_os(error, code, &db->dir, NULL, "sync");
+  if (db->manifest.retired_count > 0) return FREYJA_OK;
   return fj_leftovers_clean(&db->dir, &db->manifest, error);
 }
 
@@ -120,14 +121,24 @@ static freyja_status load_manifest(fj_store *db, bool made, freyja_error *error)
   return status;
 }
 
+/* Removes what settle_manifest has left, the MANIFEST having been written meanwhile. */
+static freyja_status remove_retired(fj_store *db, freyja_error *error) {
+  if (db->manifest.retired_count == 0) return FREYJA_OK;
+  return fj_leftovers_clean(&db->dir, &db->manifest, error);
+}
+
 /* Puts the MANIFEST in its place once more, as the next generation. A sync of the directory
  * that failed, in whatever process, may have left an entry that can be read, that is not on
  * the disk, and that the system takes for clean: then the next sync does not write it. But
- * where the active segment has records, the MANIFEST that names it was durable before them. */
+ * where the active segment has records, the MANIFEST that names it was durable before them. An
+ * older one may name what a merge has replaced: such files go only then. */
 static freyja_status renew_manifest(fj_store *db, freyja_error *error) {
   bool replaced = false;
-  if (db->active->tail > FJ_SEGMENT_HEADER) return FREYJA_OK;
-  return fj_manifest_write(&db->dir, &db->manifest, &replaced, error);
+  bool is_old = db->active->tail > FJ_SEGMENT_HEADER;
+  if (is_old && db->manifest.retired_count == 0) return FREYJA_OK;
+  freyja_status status = fj_manifest_write(&db->dir, &db->manifest, &replaced, error);
+  if (status == FREYJA_FULL && is_old) return FREYJA_OK; /* they stay, until there is room */
+  return status == FREYJA_OK ? remove_retired(db, error) : status;
 }
 
 /* ---- opening -------------------------------------------------------------- */
@@ -149,7 +160,9 @@ static freyja_status take_over(fj_store *db, bool made, freyja_error *error) {
                       &db->recovery, error);
   if (status != FREYJA_OK) return status;
   fj_clock_raise(&db->index.clock, db->index.last_timestamp);
-  return db->active == NULL ? fj_store_begin_segment(db, error) : renew_manifest(db, error);
+  if (db->active != NULL) return renew_manifest(db, error);
+  status = fj_store_begin_segment(db, error);
+  return status == FREYJA_OK ? remove_retired(db, error) : status;
 }
 
 freyja_status fj_store_start(fj_store *db, freyja_error *error) {

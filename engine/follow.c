@@ -87,6 +87,15 @@ static void make_empty(fj_store *db) {
   fj_clock_raise(&db->index.clock, time); /* what has expired stays so */
 }
 
+/* What is shown must be there again after a loss of power, too: a process that was killed may
+ * have put the MANIFEST in its place and not synced the directory. A writer answers for what
+ * it does itself, and read-only media lose nothing. */
+static freyja_status settle_directory(const fj_store *db, bool live, freyja_error *error) {
+  int code = live ? 0 : fj_sync_dir(db->dir.os, db->dir.fd);
+  if (code == 0 || code == -EROFS || code == -EINVAL) return FREYJA_OK;
+  return fj_fail_os(error, code, &db->dir, NULL, "sync");
+}
+
 /* Reads the store as it is now, with a writer at work or not; nothing of it where the MANIFEST
  * does not stand even until the log's end is found. */
 static freyja_status read_once(fj_store *db, bool live, bool *stands, freyja_error *error) {
@@ -98,6 +107,7 @@ static freyja_status read_once(fj_store *db, bool live, bool *stands, freyja_err
   memset(&db->recovery, 0, sizeof db->recovery);
   freyja_status status = read_manifest(db, manifest, error);
   /* Beside a writer there may be files that no MANIFEST names yet. */
+  if (status == FREYJA_OK) status = settle_directory(db, live, error);
   if (status == FREYJA_OK && !live) status = fj_leftovers_check(&db->dir, manifest, error);
   if (status != FREYJA_OK) return status;
   uint64_t end = 0;

@@ -239,17 +239,25 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       assert.equal(#again:segments(), data_files(copy))
     end)
 
-    it("removes large files a piece at a time, but none that a backup shares", function()
+    it("removes large files a piece at a time, but none that a backup shares or somebody reads", function()
       db:close()
-      db = assert(freyja.open(path, { io = io_mode, segment_size = 64 << 20, maintenance = "manual" }))
+      local options = { io = io_mode, segment_size = 64 << 20, maintenance = "manual" }
+      db = assert(freyja.open(path, options))
       local value = ("v"):rep(1 << 20)
       for i = 1, 40 do db:put("key" .. i % 20, value .. i) end
       db:rotate()
-      for _, shared in ipairs { true, false } do
+      for _, by in ipairs { "a backup", "an earlier backup", "a reader", "nobody" } do
+        local shared = by ~= "nobody"
         local id = sealed(db)[1]
-        local file, copy = ("%s/%d.data"):format(path, id), dir.path .. "/backup"
+        local file, copy = ("%s/%d.data"):format(path, id), dir.path .. "/" .. by
         local before = contents(db)
-        if shared then db:backup(copy, { links = true }) end
+        if by:find "backup" then db:backup(copy, { links = true }) end
+        if by == "an earlier backup" then
+          db:close()
+          db = assert(freyja.open(path, options))
+        end
+        local reader <close> = by == "a reader" and
+          assert(freyja.open(path, { io = io_mode, readonly = true })) or nil
         local sizes = {}
         do
           local rewrite <close> = db:rewrite { id }
@@ -261,7 +269,8 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
         for size in pairs(sizes) do different = different + (size > 0 and 1 or 0) end
         assert.is_true(shared and different == 1 or not shared and different > 1, different .. " sizes")
         assert.same(before, contents(db))
-        if shared then
+        if reader and io_mode == "mmap" then assert.same(before, contents(reader)) end
+        if by:find "backup" then
           local backup <close> = assert(freyja.open(copy, { io = io_mode, maintenance = "manual" }))
           assert.same(before, contents(backup))
           assert.is_true(backup:verify().ok)

@@ -27,6 +27,9 @@ bug("another_store_is_not_noticed", "follow",
 bug("a_follower_verifies_beside_a_writer", "follow",
   [[if (status != FREYJA_OK || !held) return status;]], [[if (!held || held) return status;]])
 
+bug("a_reader_shows_what_is_not_durable", "crash",
+  [[if (status == FREYJA_OK) status = settle_directory(db, live, error);]], "(void)settle_directory;")
+
 in_file "engine/segments.c"
 
 bug("a_follower_gives_up_what_is_being_read", "follow",

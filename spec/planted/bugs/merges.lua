@@ -119,6 +119,13 @@ bug("files_shrink_under_a_child", "retired",
 bug("large_files_go_at_once", "rewrite",
   [[if (!all && shorten(index, segment, name)) return true;]], [[(void)shorten;]])
 
+bug("an_earlier_backup_is_cut", "rewrite",
+  [[bool large = os->stat(os->context, file, &st) == 0 && st.regular && st.links == 1 &&]],
+  [[bool large = os->stat(os->context, file, &st) == 0 && st.regular &&]])
+
+bug("what_others_read_is_cut", "rewrite",
+  [[if (os->is_locked(os->context, index->dir->fd, true) != 0) return false;]], "", "shorten")
+
 bug("outputs_come_first", "merge", [[if (!index->ranks[i]->retired) index->ranks[kept++] = index->ranks[i];]],
   [[if (!index->ranks[i]->retired && i > last) index->ranks[kept++] = index->ranks[i];]])
 

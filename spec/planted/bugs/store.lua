@@ -6,6 +6,10 @@ local in_file, bug = ...
 
 in_file "engine/bootstrap.c"
 
+bug("what_a_merge_has_replaced_goes_too_early", "crash",
+  [[if (is_old && db->manifest.retired_count == 0) return FREYJA_OK;]],
+  [[if (is_old) return fj_leftovers_clean(&db->dir, &db->manifest, error);]])
+
 bug("the_store_s_folder_is_not_durable", "crash",
   [[if ((status = fj_folder_sync_parent(&db->dir, made, error)) != FREYJA_OK) return status;]], "")
 

@@ -39,6 +39,9 @@ bug("a_transaction_needs_no_new_segment", "atomic",
   [[if (status == FREYJA_OK && !fj_segment_fits(db->active, group->bytes))
   status = fj_store_begin_segment(db, error);]], "", "find_room(")
 
+bug("what_was_cut_comes_back_behind_a_transaction", "uncut",
+  [[if (status == FREYJA_OK && db->active->unsettled) status = fj_store_sync(db, error);]], "")
+
 in_file "engine/intake.c"
 
 bug("half_a_transaction_is_taken", "atomic",

@@ -18,7 +18,8 @@
  * and open again; h write the hint files of all sealed segments; m merge all sealed segments,
  * M every other one; n commit a transaction, N one with a large value; a load several keys, A
  * a large one too; 4 the sync of the directory fails with which a rotation ends, and the new
- * entry is taken for clean; then close and open again; K write the KEYDIR.
+ * entry is taken for clean; then close and open again; 5 merge all sealed segments, and the
+ * sync fails with which that ends, likewise; K write the KEYDIR.
  *
  * At each moment a number of writes were acknowledged, and some of them were promised to
  * survive a loss of power (what was written under sync = "always", or before a sync, a
@@ -47,7 +48,7 @@
  * operations in two modes. In builds that are slow, which are there for what their checks
  * find, fewer. */
 #ifdef NDEBUG
-#define STEP 4
+#define STEP 2
 #define LONGEST 2
 #elif defined __SANITIZE_ADDRESS__
 #define STEP 32
@@ -109,7 +110,7 @@ static const char *const written[] = {
     "NlNsNk",       "NNNN",         "ncnknc",       "pNkpNk",       "a",
     "paop",         "aaa",          "prapra",       "akakpa",       "AlAlA",
     "pKaKak",       "narna",        "oramaMc",      "ta1a2da3a",    "avabhakBa",
-    "pa4ak"};
+    "pa4ak",        "prprp5ps",     "prdr5pko"};
 
 /* For files that are read, copied and written again in pieces of 64 and 256 KiB: what a failed
  * sync left, torn tails, backups. */
