@@ -106,8 +106,8 @@ static freyja_status read_once(fj_store *db, bool live, bool *stands, freyja_err
   fj_manifest_clear(&db->dir, manifest);
   memset(&db->recovery, 0, sizeof db->recovery);
   freyja_status status = read_manifest(db, manifest, error);
-  /* Beside a writer there may be files that no MANIFEST names yet. */
   if (status == FREYJA_OK) status = settle_directory(db, live, error);
+  /* Beside a writer there may be files that no MANIFEST names yet. */
   if (status == FREYJA_OK && !live) status = fj_leftovers_check(&db->dir, manifest, error);
   if (status != FREYJA_OK) return status;
   uint64_t end = 0;

@@ -261,7 +261,9 @@ static bool fail_merge(run *r) {
   memset(&r->disk->fault, 0, sizeof r->disk->fault);
   if (!any) return true;
   r->promised = r->acknowledged;
-  if (status == FREYJA_OK) return true;
+  if (status != FREYJA_IO)
+    return status == FREYJA_OK ||
+           wit_wrong("a merge whose entry is not synced: %s", freyja_status_name(status));
   (void)freyja_close(r->db, NULL);
   r->db = NULL;
   return open_store(r, false);
