@@ -324,7 +324,7 @@ void freyja_iterator_close(freyja_iterator *iterator) {
   fj_iterator_close(iterator);
   /* What only it has kept goes; in the child of a fork the files are the parent's. */
   if (db != NULL && db->store->index.retired > 0 && fj_store_is_owner(db->store))
-    (void)fj_index_reap(&db->store->index, true);
+    (void)fj_store_reap(db->store, true);
   leave_closed(db);
 }
 

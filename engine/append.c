@@ -239,7 +239,8 @@ freyja_status fj_segment_sync(fj_segment *segment, uint64_t end, freyja_error *e
   if (code != 0) return fail(segment, code, "sync", error);
   segment->marked = segment->mark;
   /* A mark that cannot be written is no fault: an older one says less, but is true (S4). */
-  if (end > segment->mark) (void)write_mark(segment, end);
+  if (end > segment->mark && segment->kind == FJ_SEGMENT_LOG) /* S5 */
+    (void)write_mark(segment, end);
   return FREYJA_OK;
 }
 

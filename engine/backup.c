@@ -142,7 +142,9 @@ static freyja_status take_file(const fj_backup *backup, fj_segment *segment, uin
   fj_segment_name(name, segment->id);
   if (segment->missing) return FREYJA_OK; /* as it is: missing there too */
   if (!segment->sealed) return copy_file(backup, segment, name, segment->tail, error);
-  if (backup->links) {
+  /* One that is to be claimed yet is the backup's own: it may come to be claimed there alone.
+   */
+  if (backup->links && !segment->unclaimed) {
     segment->linked = true;
     if (os->link(os->context, backup->db->dir.fd, name, backup->folder.dir.fd) == 0)
       return sync_link(backup, name, error);
@@ -199,6 +201,24 @@ static freyja_status fill(const fj_backup *backup, fj_manifest *made, freyja_err
   return status;
 }
 
+/* Claims the copies of files that are not claimed themselves (S5): nobody may ever open the
+ * backup for writing. */
+static freyja_status claim_copies(const fj_backup *backup, const fj_manifest *made,
+                                  freyja_error *error) {
+  const fj_store *db = backup->db;
+  freyja_status status = FREYJA_OK;
+  fj_pool pool = {.dir = &backup->folder.dir};
+  for (uint32_t i = 0, n = 0; n < made->count && status == FREYJA_OK; i++) {
+    const fj_segment *segment = db->index.ranks[i];
+    bool poison = false;
+    if (segment->id != made->entries[n].id) continue;
+    uint64_t size = made->entries[n++].size;
+    if (segment->unclaimed && !segment->damaged && segment->limit == size)
+      status = fj_segment_claim(segment, &pool, &poison, error);
+  }
+  return status;
+}
+
 static freyja_status back_up(fj_backup *backup, fj_manifest *made, const char *path,
                              freyja_error *error) {
   const fj_os *os = backup->db->dir.os;
@@ -208,6 +228,7 @@ static freyja_status back_up(fj_backup *backup, fj_manifest *made, const char *p
   if (status == FREYJA_OK) {
     status = fill(backup, made, error);
     if (status == FREYJA_OK) status = fj_folder_finish(&backup->folder, made, error);
+    if (status == FREYJA_OK) status = claim_copies(backup, made, error);
     if (status != FREYJA_OK) fj_folder_abandon(&backup->folder, made);
   }
   fj_folder_close(&backup->folder);
@@ -226,6 +247,7 @@ freyja_status fj_store_backup(fj_store *db, const char *path,
   if (db->poisoned) return fj_store_check_write(db, error);
   status = fj_store_settle(db, error); /* the files say already what slots are to say */
   if (status != FREYJA_OK) return status;
+  if (db->active != NULL) fj_store_claim(db);
   fj_backup backup = {.db = db, .links = options == NULL || !options->copy};
   memset(&made, 0, sizeof made);
   fj_pool_close_files(&db->index.pool);

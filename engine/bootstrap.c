@@ -121,10 +121,43 @@ static freyja_status load_manifest(fj_store *db, bool made, freyja_error *error)
   return status;
 }
 
-/* Removes what settle_manifest has left, the MANIFEST having been written meanwhile. */
-static freyja_status remove_retired(fj_store *db, freyja_error *error) {
-  if (db->manifest.retired_count == 0) return FREYJA_OK;
-  return fj_leftovers_clean(&db->dir, &db->manifest, error);
+/* The marks that can be read may not be on the disk, of what came after the retired files: a
+ * process that was killed may have written them and not synced the file. Files that are not
+ * whole any more are not marked as if they were. Returns whether all that came after the
+ * retired files is there, as far as their sizes and headers tell: otherwise those may have
+ * what it lacks. */
+static bool doubt_claims(fj_store *db) {
+  bool whole = true;
+  const fj_manifest *manifest = &db->manifest;
+  uint64_t oldest = UINT64_MAX;
+  for (uint32_t i = 0; i < manifest->retired_count; i++)
+    if (manifest->retired[i] < oldest) oldest = manifest->retired[i];
+  for (uint32_t i = 0; i < db->index.count; i++) {
+    fj_segment *segment = db->index.ranks[i];
+    bool damaged = segment->damaged || segment->limit < manifest->entries[i].size;
+    if (damaged) segment->unclaimed = false;
+    if (segment->id <= oldest) continue;
+    if (damaged) whole = false;
+    else if (segment->sealed && segment->kind == FJ_SEGMENT_MERGED) segment->unclaimed = true;
+  }
+  return whole;
+}
+
+/* With a MANIFEST that is durable for certain: claims what is not, and then removes what
+ * settle_manifest has left. */
+static freyja_status finish_merges(fj_store *db, freyja_error *error) {
+  bool poison = false;
+  bool whole = doubt_claims(db);
+  db->is_named = true;
+  freyja_status status = fj_index_claim(&db->index, &poison, error);
+  if (poison) return status;
+  if (db->manifest.retired_count == 0 || !whole || status != FREYJA_OK) return FREYJA_OK;
+  status = fj_leftovers_clean(&db->dir, &db->manifest, error);
+  if (status != FREYJA_OK || db->manifest.retired_count > 0) return status;
+  /* So that the next open has nothing to doubt. */
+  bool replaced = false;
+  status = fj_manifest_write(&db->dir, &db->manifest, &replaced, error);
+  return status == FREYJA_FULL ? FREYJA_OK : status;
 }
 
 /* Puts the MANIFEST in its place once more, as the next generation. A sync of the directory
@@ -135,10 +168,10 @@ static freyja_status remove_retired(fj_store *db, freyja_error *error) {
 static freyja_status renew_manifest(fj_store *db, freyja_error *error) {
   bool replaced = false;
   bool is_old = db->active->tail > FJ_SEGMENT_HEADER;
-  if (is_old && db->manifest.retired_count == 0) return FREYJA_OK;
+  if (is_old && db->manifest.retired_count == 0) return finish_merges(db, error);
   freyja_status status = fj_manifest_write(&db->dir, &db->manifest, &replaced, error);
   if (status == FREYJA_FULL && is_old) return FREYJA_OK; /* they stay, until there is room */
-  return status == FREYJA_OK ? remove_retired(db, error) : status;
+  return status == FREYJA_OK ? finish_merges(db, error) : status;
 }
 
 /* ---- opening -------------------------------------------------------------- */
@@ -162,7 +195,7 @@ static freyja_status take_over(fj_store *db, bool made, freyja_error *error) {
   fj_clock_raise(&db->index.clock, db->index.last_timestamp);
   if (db->active != NULL) return renew_manifest(db, error);
   status = fj_store_begin_segment(db, error);
-  return status == FREYJA_OK ? remove_retired(db, error) : status;
+  return status == FREYJA_OK ? finish_merges(db, error) : status;
 }
 
 freyja_status fj_store_start(fj_store *db, freyja_error *error) {

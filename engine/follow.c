@@ -445,16 +445,43 @@ static fj_segment *active_of(const fj_index *index) {
   return last == NULL || last->sealed ? NULL : last;
 }
 
+/* As settle_directory for the records that came, up to `end`: all but those of the last file
+ * were durable before that had a name. */
+static freyja_status settle_log(const fj_follow *follow, const fj_segment *active,
+                                uint64_t end, freyja_error *error) {
+  const fj_store *db = follow->db;
+  const fj_os *os = db->dir.os;
+  const fj_manifest *now = &follow->manifest;
+  uint64_t last = now->count == 0 ? 0 : now->entries[now->count - 1].id;
+  char name[FJ_NAME_MAX];
+  int file = -1;
+  bool known = now->generation == db->manifest.generation && active != NULL &&
+               active->id == last && active->tail >= end;
+  if (known) return FREYJA_OK;
+  freyja_status status = settle_directory(db, false, error);
+  if (status != FREYJA_OK || last == 0) return status;
+  fj_segment_name(name, last);
+  int code = os->open(os->context, db->dir.fd, name, 0, &file);
+  if (fj_segment_is_no_file(code)) return FREYJA_OK; /* what is missing is told elsewhere */
+  if (code != 0) return fj_fail_os(error, code, &db->dir, name, "open");
+  code = fj_sync(os, file);
+  (void)os->close(os->context, file);
+  if (code == 0 || code == -EROFS || code == -EINVAL) return FREYJA_OK;
+  return fj_fail_os(error, code, &db->dir, name, "sync");
+}
+
 /* Reads the MANIFEST, and finds out where its log ends (F3). *settled: it still is the one. */
 static freyja_status look(fj_follow *follow, bool *settled, freyja_error *error) {
   fj_store *db = follow->db;
   fj_segment *active = active_of(&db->index);
   uint64_t end = 0;
-  bool same = true;
+  bool same = true, live = false;
   fj_manifest_clear(&db->dir, &follow->manifest);
-  freyja_status status = read_manifest(db, &follow->manifest, error);
+  freyja_status status = fj_lock_is_held(&db->dir, &live, error);
+  if (status == FREYJA_OK) status = read_manifest(db, &follow->manifest, error);
   if (status == FREYJA_OK && active != NULL) status = check_last(db, active, &same, error);
   if (status == FREYJA_OK) status = find_log_end(db, &follow->manifest, active, &end, error);
+  if (status == FREYJA_OK && !live) status = settle_log(follow, active, end, error);
   if (status != FREYJA_OK) return status;
   db->index.pool.log_end = end;
   *settled = !is_replaced(db, &follow->manifest);

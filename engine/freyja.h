@@ -560,12 +560,12 @@ typedef struct freyja_segment {
   uint64_t oldest;     /* timestamps of its records, 0 if it has none */
   uint64_t newest;
   uint64_t expires; /* when the first of its put records expires, or has; 0: none does */
-  uint64_t
-      began; /* the newest timestamp when the merge or the load began that has made it; or 0 */
-  bool sealed;   /* false for the one being written */
-  bool damaged;  /* some of its bytes fail verification */
-  bool merged;   /* made as a whole, by a merge or a bulk load */
-  bool has_hint; /* a hint file that the open has used, or that was written since */
+  uint64_t began; /* when the merge or the load began that has made it, a timestamp later than
+                     those of all records then; or 0 */
+  bool sealed;    /* false for the one being written */
+  bool damaged;   /* some of its bytes fail verification */
+  bool merged;    /* made as a whole, by a merge or a bulk load */
+  bool has_hint;  /* a hint file that the open has used, or that was written since */
 } freyja_segment;
 
 /* Cheap: no input or output, but when values have expired since they were counted last:
@@ -685,7 +685,8 @@ FREYJA_API freyja_status freyja_backup(freyja *db, const char *path,
  * `path` nothing is changed. Keeps writers out meanwhile. Reads
  * whatever is there: without a whole MANIFEST it goes by the headers of the data files (if
  * they are of several stores, by most of them), without a file's header by what the others
- * say.
+ * say; what a merge or a load has made counts if it came to its end. Where a file that a merge
+ * had replaced was not removed yet, what was deleted may then come back from it.
  *
  * Of a key's records that with the highest timestamp counts: a deletion leaves nothing, nor
  * does a value that has expired, and where its value is damaged the key is lost: an older

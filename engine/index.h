@@ -157,11 +157,16 @@ void fj_index_arrange(fj_index *index, fj_segment *const *order, const bool *is_
  * reading. */
 void fj_index_forget(fj_index *index);
 
+/* Claims the segments that a merge or a load has made, where that is to be done yet (S5); the
+ * MANIFEST that names them is durable. What could not be claimed is for the next time. Faults:
+ * IO, FULL; *poison tells that a sync failed. */
+freyja_status fj_index_claim(fj_index *index, bool *poison, freyja_error *error);
+
 /* Removes the files of the retired segments to which no slot points any more, and which nobody
- * is reading, and gives them up. As removing large files takes long, not `all` of them but
- * one, or a piece of it; true if there is more to remove. One that cannot be removed waits for
- * the next time. */
-bool fj_index_reap(fj_index *index, bool all);
+ * is reading, and gives them up; but not before what replaces them is claimed. As removing
+ * large files takes long, not `all` of them but one, or a piece of it; true if there is more
+ * to remove. One that cannot be removed waits for the next time. *poison as above. */
+bool fj_index_reap(fj_index *index, bool all, bool *poison);
 
 /* ---- keys ---- */
 

@@ -71,7 +71,7 @@ freyja_status fj_leftover_examine(const fj_dir *dir, const fj_identity *identity
   bool ours =
       memcmp(header + 16, identity->id, FJ_STORE_ID) == 0 && fj_get64(header + 40) == id;
   bool whole = fj_segment_decode(header, sizeof header, &of, &written_as) == FREYJA_OK;
-  if (ours && whole && fj_segment_kind_of(header) == FJ_SEGMENT_MERGED) *out = FJ_MERGED;
+  if (ours && whole && fj_segment_is_unclaimed(header)) *out = FJ_UNCLAIMED;
   else if (ours) *out = size > FJ_SEGMENT_HEADER ? FJ_BEGUN : FJ_NOT_BEGUN;
   if (ours) return FREYJA_OK;
   *out = FJ_NOT_OURS;
@@ -87,7 +87,6 @@ freyja_status fj_leftover_examine(const fj_dir *dir, const fj_identity *identity
 typedef struct fj_visit {
   const fj_manifest *manifest;
   const fj_dir *dir;
-  uint64_t merged; /* an output of a merge that is not named; 0: none was met */
   fj_witness witness;
   freyja_status status;
   freyja_error *error;
@@ -106,10 +105,9 @@ static int visit_unnamed(void *argument, const char *name) {
   fj_visit *visit = argument;
   fj_leftover what = FJ_NOT_OURS;
   uint64_t id = 0;
-  bool counts =
-      is_leftover(visit, name, &id, &what) && !fj_manifest_has_retired(visit->manifest, id);
-  if (counts && what == FJ_BEGUN) visit->witness.id = id;
-  if (counts && what == FJ_MERGED) visit->merged = id;
+  if (is_leftover(visit, name, &id, &what) && what == FJ_BEGUN &&
+      !fj_manifest_has_retired(visit->manifest, id))
+    visit->witness.id = id;
   return visit->witness.id != 0 || visit->status != FREYJA_OK; /* one is enough */
 }
 
@@ -128,33 +126,6 @@ static freyja_status check_end(const fj_dir *dir, const fj_identity *identity,
   freyja_status status =
       find_record(dir, identity, entry->id, entry->size, st.size, &found, error);
   if (found) *out = (fj_witness){.id = entry->id, .end = entry->size};
-  return status;
-}
-
-/* Whether the file that the entry names is there, as long as it is to be. */
-static freyja_status check_there(const fj_dir *dir, const fj_manifest_entry *entry,
-                                 bool *there, freyja_error *error) {
-  const fj_os *os = dir->os;
-  fj_os_stat st = {.size = 0};
-  char name[FJ_NAME_MAX];
-  fj_segment_name(name, entry->id);
-  int code = os->examine(os->context, dir->fd, name, &st);
-  *there = false;
-  if (code == -ENOENT) return FREYJA_OK;
-  if (code != 0) return fj_fail_os(error, code, dir, name, "examine");
-  *there = st.regular && st.size >= FJ_SEGMENT_HEADER && st.size >= entry->size;
-  return FREYJA_OK;
-}
-
-/* Whether all files that the MANIFEST names are there. What a merge has made and not come to
- * name may go only then: otherwise it may have replaced what is missing, by a newer MANIFEST.
- */
-static freyja_status check_complete(const fj_dir *dir, const fj_manifest *manifest,
-                                    bool *complete, freyja_error *error) {
-  freyja_status status = FREYJA_OK;
-  *complete = true;
-  for (uint32_t i = 0; i < manifest->count && *complete && status == FREYJA_OK; i++)
-    status = check_there(dir, &manifest->entries[i], complete, error);
   return status;
 }
 
@@ -185,11 +156,6 @@ freyja_status fj_leftovers_find(const fj_dir *dir, const fj_manifest *manifest,
   int code = dir->os->list(dir->os->context, dir->fd, visit_unnamed, &visit);
   *out = visit.witness;
   if (code < 0) return fj_fail_os(error, code, dir, NULL, "list");
-  if (visit.merged != 0 && out->id == 0 && visit.status == FREYJA_OK) {
-    bool complete = false;
-    visit.status = check_complete(dir, manifest, &complete, error);
-    if (visit.status == FREYJA_OK && !complete) out->id = visit.merged;
-  }
   for (uint32_t i = 0; i < manifest->count && out->id == 0; i++) {
     if (visit.status != FREYJA_OK) break;
     visit.status = check_end(dir, &manifest->identity, &manifest->entries[i], out, error);
@@ -228,7 +194,7 @@ static int visit_leftover(void *argument, const char *name) {
   if (!goes && is_leftover(visit, name, &id, &what)) {
     char hint[FJ_NAME_MAX];
     fj_hint_name(hint, id);
-    goes = what == FJ_NOT_BEGUN || what == FJ_MERGED ||
+    goes = what == FJ_NOT_BEGUN || what == FJ_UNCLAIMED ||
            (what == FJ_BEGUN && fj_manifest_has_retired(visit->manifest, id));
     if (goes) (void)os->unlink(os->context, visit->dir->fd, hint);
   }
@@ -247,15 +213,35 @@ void fj_leftovers_forget(const fj_dir *dir, fj_manifest *manifest) {
   }
 }
 
+/* Removes the retired files that are gone once more, each by way of an empty one: of a removal
+ * before a sync of the directory that failed the system may think that it is on the disk, and
+ * never write it. False if that cannot be done now. */
+static bool remove_again(const fj_dir *dir, const fj_manifest *manifest) {
+  const fj_os *os = dir->os;
+  bool done = true;
+  for (uint32_t i = 0; i < manifest->retired_count && done; i++) {
+    char name[FJ_NAME_MAX];
+    int file = -1;
+    fj_segment_name(name, manifest->retired[i]);
+    int code = os->open(os->context, dir->fd, name,
+                        FJ_OPEN_WRITE | FJ_OPEN_CREATE | FJ_OPEN_EXCLUSIVE, &file);
+    if (code == 0) (void)os->close(os->context, file);
+    if (code == 0) code = os->unlink(os->context, dir->fd, name);
+    done = code == 0 || code == -EEXIST;
+  }
+  return done;
+}
+
 freyja_status fj_leftovers_clean(const fj_dir *dir, fj_manifest *manifest,
                                  freyja_error *error) {
   fj_visit visit = {.manifest = manifest, .dir = dir, .error = error};
   int code = dir->os->list(dir->os->context, dir->fd, visit_leftover, &visit);
   if (code < 0) return fj_fail_os(error, code, dir, NULL, "list");
   if (visit.status != FREYJA_OK || manifest->retired_count == 0) return visit.status;
+  bool removed = remove_again(dir, manifest);
   code = fj_sync_dir(dir->os, dir->fd);
   if (code != 0) return fj_fail_os(error, code, dir, NULL, "sync");
-  fj_leftovers_forget(dir, manifest);
+  if (removed) fj_leftovers_forget(dir, manifest);
   return FREYJA_OK;
 }
 

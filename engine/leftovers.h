@@ -10,7 +10,7 @@
 typedef enum fj_leftover {
   FJ_NOT_OURS,  /* of another store, or nothing that holds records */
   FJ_NOT_BEGUN, /* ours, or the beginning of a header; nothing is behind that */
-  FJ_MERGED,    /* ours, the output of a merge, whatever is behind its header */
+  FJ_UNCLAIMED, /* ours, of a merge or a load, and not claimed (S5), whatever is behind that */
   FJ_BEGUN      /* ours otherwise, with something behind its header, or with one of our records
                    behind a header that is damaged */
 } fj_leftover;
@@ -31,8 +31,7 @@ typedef struct fj_witness {
 
 /* Looks for one, or for data files that are missing in such a number that the MANIFEST's
  * entries must not take memory and time, as they do where some are: it may have been made up.
- * Then: a file that is begun and neither named nor retired; the output of a merge likewise, if
- * one that is named is missing, which it may have replaced; or one that is sealed at a place
+ * Then: a file that is begun and neither named nor retired; or one that is sealed at a place
  * behind which there are records of it. What is sealed is cut there before that is said. What
  * goes on from such a MANIFEST, an older one or a backup's, would lose records. Faults: IO,
  * MEMORY. */
@@ -44,7 +43,7 @@ freyja_status fj_leftovers_check(const fj_dir *dir, const fj_manifest *manifest,
                                  freyja_error *error);
 
 /* After fj_leftovers_check has said OK: removes the temporary MANIFEST, temporary hints and
- * the data files that are not begun, outputs of merges that never counted, or retired; those
+ * the data files that are not begun, not claimed, or retired; those
  * of the latter that are gone for good are taken from the manifest. Files that cannot be
  * removed stay. Faults: IO, MEMORY. */
 freyja_status fj_leftovers_clean(const fj_dir *dir, fj_manifest *manifest,

@@ -80,8 +80,8 @@ freyja_status fj_load_open(fj_store *db, freyja_load **out, freyja_error *error)
   load->child.end = end;
   load->db = db;
   load->os = os;
-  load->timestamp = db->index.last_timestamp;
   fj_outputs_open(&load->out, db, "load records");
+  load->timestamp = db->index.last_timestamp;
   fj_entries_create(&load->entries, os);
   db->load = load;
   *out = load;
@@ -371,6 +371,7 @@ static freyja_status commit(freyja_load *load, freyja_error *error) {
   fj_index_unbar(&db->index, FJ_BAR_COMMIT);
   fj_keydir_fit(&db->index.keydir); /* there may be fewer keys than records */
   load->out.count = 0;              /* the references are the index's now */
+  fj_store_claim(db);
   return FREYJA_OK;
 }
 

@@ -10,7 +10,9 @@ void fj_outputs_open(fj_outputs *outputs, fj_store *db, const char *doing) {
   outputs->db = db;
   outputs->os = db->dir.os;
   outputs->doing = doing;
-  outputs->began = db->index.last_timestamp != 0 ? db->index.last_timestamp : 1; /* 0: now */
+  /* A timestamp of its own: it tells the outputs of one merge or load from those of others. */
+  if (db->index.last_timestamp < UINT64_MAX) db->index.last_timestamp++;
+  outputs->began = db->index.last_timestamp;
 }
 
 /* Writes what is gathered. */
@@ -60,6 +62,7 @@ static freyja_status find_room(fj_outputs *outputs, uint64_t size, freyja_error 
   status = fj_segment_create(&db->index.pool, FJ_SEGMENT_MERGED, outputs->began,
                              &db->manifest.next_id, limit, &output, error);
   if (status == FREYJA_OK) outputs->list[outputs->count++] = output;
+  else if (db->index.pool.unsure) db->poisoned = true;
   return status;
 }
 

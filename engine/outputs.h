@@ -14,13 +14,14 @@ typedef struct fj_outputs {
   uint32_t count, room;
   uint8_t *block;            /* records for behind the last one's tail, or NULL; owned */
   size_t block_size;         /* bytes of them */
-  uint64_t began;            /* the newest record's timestamp then (L1) */
+  uint64_t began;            /* later than all records then (L1), and no other's */
   uint64_t written;          /* bytes of records */
   const fj_segment *patched; /* of which bytes are written anew; NULL: none */
   int patched_file;
 } fj_outputs;
 
-/* None yet; `doing` stays the caller's. No allocation. */
+/* None yet; `doing` stays the caller's. Takes one of the store's timestamps. No allocation.
+ */
 void fj_outputs_open(fj_outputs *outputs, fj_store *db, const char *doing);
 
 /* Writes a record behind the others; the draft gets its header. *offset, which may be NULL,

@@ -1,7 +1,12 @@
 /* repair.c - writing all that is whole of a store to a new one (freyja_repair), in two
  * readings of its files. The first finds the newest record of each key, by the timestamps:
  * deletions and records whose value is damaged too, since they replace what is older. The
- * second verifies those values and writes them. */
+ * second verifies those values and writes them.
+ *
+ * Without a MANIFEST nothing tells which files a merge has replaced, that may still be there.
+ * But one of which a merge's output has a copy was replaced, as merges copy all that counts:
+ * what else is in it was dropped, unless the copy is in bytes that are damaged. Where another
+ * file that the merge has made is gone without a trace that is a loss: so it is told. */
 #include "repair.h"
 
 #include <inttypes.h>
@@ -17,9 +22,10 @@
 
 /* How far a file was read. */
 typedef struct fj_progress {
-  uint64_t end;    /* of what is to be read */
-  uint64_t stop;   /* where its log ends */
-  uint64_t newest; /* timestamp of its records */
+  uint64_t end;  /* of what is to be read */
+  uint64_t stop; /* where its log ends */
+  bool replaced; /* a merge has copied of it what counted */
+  uint64_t left; /* records that this merge did not copy, and that are not used */
 } fj_progress;
 
 typedef struct fj_repair_state {
@@ -39,10 +45,20 @@ static bool has_key(const fj_record *record, const fj_record *other) {
          (record->key_size == 0 || memcmp(record->key, other->key, record->key_size) == 0);
 }
 
+/* Whether `found` is a copy of the record of that key, which is in the current file. */
+static bool is_copy(const fj_repair_state *r, const fj_found *found, const fj_record *record) {
+  const fj_salvage_file *files = r->salvage.files;
+  const fj_salvage_file *file = &files[found->segment->rank];
+  return !r->salvage.has_manifest && file->whole &&
+         file->written_as > files[r->current].written_as &&
+         found->record.timestamp == record->timestamp;
+}
+
 /* Whether the slot at found->place is of the record's key, and then, whether the record is
  * newer. One that can no longer be read is taken for an older one of the key. */
-static freyja_status compare(fj_index *index, fj_found *found, const fj_record *record,
+static freyja_status compare(fj_repair_state *r, fj_found *found, const fj_record *record,
                              bool *same, bool *newer, freyja_error *error) {
+  fj_index *index = &r->index;
   bool possible = false;
   freyja_error fault;
   found->word = found->place.slot->word;
@@ -55,6 +71,7 @@ static freyja_status compare(fj_index *index, fj_found *found, const fj_record *
   bool readable = status == FREYJA_OK && possible;
   *same = !readable || has_key(record, &found->record);
   *newer = !readable || record->timestamp > found->record.timestamp;
+  if (readable && *same && is_copy(r, found, record)) r->progress[r->current].replaced = true;
   return FREYJA_OK;
 }
 
@@ -62,20 +79,18 @@ static freyja_status choose(fj_inspection *in, const fj_record *record, uint64_t
                             bool whole, freyja_error *error) {
   fj_repair_state *r = in->argument;
   fj_index *index = &r->index;
-  fj_progress *progress = &r->progress[r->current];
   fj_found found;
   bool same = false, newer = true;
   freyja_status status = FREYJA_OK;
   (void)whole;
   found.block = NULL;
   found.os = index->dir->os;
-  if (record->timestamp > progress->newest) progress->newest = record->timestamp;
   fj_clock_raise(&index->clock, record->timestamp);
   bool more = fj_keydir_find(&index->keydir, key_hash, &found.place);
   uint64_t cost = fj_index_passed(&found.place, key_hash);
   index->applied += record->size;
   for (; more && !same && status == FREYJA_OK; cost += FJ_COMPARISON + record->key_size) {
-    status = compare(index, &found, record, &same, &newer, error);
+    status = compare(r, &found, record, &same, &newer, error);
     if (!same) more = fj_keydir_next(&found.place);
   }
   fj_found_release(&found);
@@ -159,6 +174,7 @@ static void check_length(fj_repair_state *r, uint32_t i) {
 static freyja_status choose_in_file(fj_repair_state *r, uint32_t i, freyja_error *error) {
   const fj_salvage_file *file = &r->salvage.files[i];
   fj_progress *progress = &r->progress[i];
+  if (file->unfinished) return FREYJA_OK;
   if (file->size == 0) { /* nothing of it can be read */
     add_unknown(r, i, UINT64_MAX);
     return FREYJA_OK;
@@ -175,16 +191,24 @@ static freyja_status choose_in_file(fj_repair_state *r, uint32_t i, freyja_error
   return status;
 }
 
-/* Without a MANIFEST each file may be the one that was written to. It was the one that has the
- * newest record, or that has the highest number, if its first record is torn; what was taken
- * for torn elsewhere is damage. */
+/* The file that was written to, of a store without a MANIFEST: of those that were not made as
+ * a whole the one with the highest number, of which there is more than a header. */
+static uint32_t find_active(const fj_repair_state *r) {
+  uint32_t active = r->salvage.count;
+  for (uint32_t i = 0; i < r->salvage.count; i++) {
+    const fj_salvage_file *file = &r->salvage.files[i];
+    if (!file->whole && file->size > FJ_SEGMENT_HEADER) active = i;
+  }
+  return active;
+}
+
+/* Without a MANIFEST each file may be that one. What was taken for torn elsewhere is damage.
+ */
 static freyja_status settle_torn(fj_repair_state *r, freyja_error *error) {
-  uint32_t newest = 0;
-  for (uint32_t i = 1; i < r->salvage.count; i++)
-    if (r->progress[i].newest > r->progress[newest].newest) newest = i;
-  for (uint32_t i = 0; i + 1 < r->salvage.count; i++) {
+  uint32_t active = find_active(r);
+  for (uint32_t i = 0; i < r->salvage.count; i++) {
     fj_progress *progress = &r->progress[i];
-    if (i == newest || progress->stop >= progress->end) continue;
+    if (i == active || progress->stop >= progress->end) continue;
     fj_inspection in = inspection_of(r, i);
     freyja_status status = fj_inspect(&in, progress->stop, error);
     if (status != FREYJA_OK) return status;
@@ -219,13 +243,15 @@ static freyja_status write_record(fj_inspection *in, const fj_record *record,
   fj_repair_state *r = in->argument;
   freyja_report *report = r->findings.report;
   bool chosen = is_chosen(r, in, key_hash);
+  bool dropped = r->progress[r->current].replaced && !r->index.has_unknown;
   /* One that has expired leaves nothing, as a deletion does. */
-  bool put =
-      record->kind == FJ_KIND_PUT && !fj_record_is_due(record, fj_clock_told(&r->index.clock));
+  bool put = record->kind == FJ_KIND_PUT && !dropped &&
+             !fj_record_is_due(record, fj_clock_told(&r->index.clock));
   freyja_slice key = {record->key, record->key_size};
   freyja_slice value = {record->value, record->value_size};
   report->records += whole;
   r->seen += chosen;
+  r->progress[r->current].left += chosen && dropped && record->kind == FJ_KIND_PUT;
   if (!whole) {
     char name[FJ_NAME_MAX];
     fj_segment_name(name, in->segment->id);
@@ -241,7 +267,7 @@ static freyja_status write_record(fj_inspection *in, const fj_record *record,
   }
   if (!chosen || !put) return FREYJA_OK;
   report->keys++;
-  report->doubtful_keys += is_doubtful(r, in);
+  report->doubtful_keys += r->progress[r->current].replaced || is_doubtful(r, in);
   return fj_builder_put(&r->builder, key, value, record->timestamp, fj_record_expiry(record),
                         error);
 }
@@ -281,6 +307,17 @@ static freyja_status count_torn(fj_repair_state *r, uint32_t i, freyja_error *er
   return FREYJA_OK;
 }
 
+/* Nothing else would show that they were live, if the merge's other files are lost. */
+static void tell_left(const fj_repair_state *r, uint32_t i) {
+  char name[FJ_NAME_MAX];
+  fj_segment_name(name, r->salvage.files[i].id);
+  fj_extent extent = {name, 0, r->progress[i].end};
+  fj_findings_add(&r->findings, extent,
+                  "a merge has replaced the file; %" PRIu64
+                  " keys that it did not copy are not in the new store",
+                  r->progress[i].left);
+}
+
 static freyja_status write_file(fj_repair_state *r, uint32_t i, freyja_error *error) {
   freyja_report *report = r->findings.report;
   freyja_status status = FREYJA_OK;
@@ -294,6 +331,7 @@ static freyja_status write_file(fj_repair_state *r, uint32_t i, freyja_error *er
   if (status != FREYJA_OK) return status;
   report->files++;
   report->bytes += in.end;
+  if (r->progress[i].left > 0) tell_left(r, i);
   return count_torn(r, i, error);
 }
 

@@ -315,7 +315,7 @@ static freyja_status displace(fj_store *db, freyja_error *error) {
   if (!rewrite->gives_way && !fj_rewrite_is_committed(rewrite)) return FREYJA_OK;
   freyja_status status = fj_store_settle(db, error);
   if (status != FREYJA_OK) return status;
-  (void)fj_index_reap(&db->index, true);
+  (void)fj_store_reap(db, true);
   rewrite->displaced = true;
   if (rewrite->waits) fj_rewrite_leave_lent(rewrite);
   else fj_store_end_rewrite(db);
@@ -355,8 +355,7 @@ freyja_status fj_rewrite_step(freyja_rewrite *rewrite, uint64_t bytes, freyja_er
   freyja_status status = check(rewrite, error);
   if (status != FREYJA_OK) return status;
   if (rewrite->state == FJ_REWRITE_MOVING) return fj_rewrite_move(rewrite, bytes, error);
-  if (rewrite->state == FJ_REWRITE_DONE && fj_index_reap(&rewrite->db->index, false))
-    return FREYJA_OK;
+  if (rewrite->state == FJ_REWRITE_DONE && fj_store_reap(rewrite->db, false)) return FREYJA_OK;
   if (rewrite->state != FJ_REWRITE_COPYING) return FREYJA_END;
   status = fj_store_check_write(rewrite->db, error);
   if (status == FREYJA_OK) status = copy(rewrite, add_up(rewrite->done, bytes), error);

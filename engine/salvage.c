@@ -135,6 +135,14 @@ static int compare_ids(const void *a, const void *b) {
   return (x->id > y->id) - (x->id < y->id);
 }
 
+/* What was made as a whole comes first, the newest of that at once. */
+static int compare_files(const void *a, const void *b) {
+  const fj_salvage_file *x = a;
+  const fj_salvage_file *y = b;
+  if (x->whole != y->whole) return x->whole ? -1 : 1;
+  return x->whole ? compare_ids(b, a) : compare_ids(a, b);
+}
+
 /* Prepares for looking up what the MANIFEST says of a segment. */
 static freyja_status sort_entries(fj_salvage *salvage, freyja_error *error) {
   const fj_os *os = salvage->dir.os;
@@ -316,8 +324,53 @@ static void examine(fj_salvage *salvage, fj_salvage_file *file, const fj_finding
                       id);
     }
     decode_marks(salvage, file, &header);
+    file->whole = fj_segment_kind_of(header.bytes) == FJ_SEGMENT_MERGED;
+    file->began = fj_get64(header.bytes + 48);
+    file->unfinished =
+        useful && !salvage->has_manifest && fj_segment_is_unclaimed(header.bytes);
+  }
+  if (file->whole && !salvage->has_manifest) {
+    file->active = false;
+    file->expected = file->mark > FJ_SEGMENT_HEADER ? file->mark : header.file_size;
   }
   file->size = useful ? header.file_size : 0;
+}
+
+static int compare_numbers(const void *a, const void *b) {
+  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+  return (x > y) - (x < y);
+}
+
+/* Of a merge or a load one file that was claimed shows that a MANIFEST had named them all.
+ * Where there is none, nobody knows whether it came to its end. */
+static freyja_status leave_unfinished(fj_salvage *salvage, const fj_findings *findings,
+                                      freyja_error *error) {
+  const fj_os *os = salvage->dir.os;
+  size_t claimed = 0;
+  uint64_t *ends = os->allocate(os->context, (salvage->count + 1) * sizeof *ends);
+  if (ends == NULL) return fj_fail_memory(error, "repair a store");
+  for (uint32_t i = 0; i < salvage->count; i++) {
+    const fj_salvage_file *file = &salvage->files[i];
+    if (file->whole && file->size > 0 && !file->unfinished) ends[claimed++] = file->began;
+  }
+  if (claimed > 1) qsort(ends, claimed, sizeof *ends, compare_numbers);
+  for (uint32_t i = 0; i < salvage->count; i++) {
+    fj_salvage_file *file = &salvage->files[i];
+    if (!file->unfinished) continue;
+    file->unfinished =
+        bsearch(&file->began, ends, claimed, sizeof *ends, compare_numbers) == NULL;
+    if (!file->unfinished) continue;
+    char name[FJ_NAME_MAX];
+    fj_segment_name(name, file->id);
+    fj_extent extent = {name, 0, file->size};
+    file->size = 0;
+    fj_findings_add(
+        findings, extent,
+        "the file is of a merge or a bulk load of which nothing tells that it came "
+        "to its end, and not used");
+  }
+  os->release(os->context, ends);
+  return FREYJA_OK;
 }
 
 /* ---- the whole ------------------------------------------------------------------ */
@@ -337,6 +390,10 @@ freyja_status fj_salvage_open(fj_salvage *salvage, const fj_os *os, const char *
   salvage->ordered = salvage->has_manifest;
   for (uint32_t i = 0; i < salvage->count && status == FREYJA_OK; i++)
     examine(salvage, &salvage->files[i], findings);
+  if (status == FREYJA_OK && !salvage->has_manifest)
+    status = leave_unfinished(salvage, findings, error);
+  if (!salvage->has_manifest && salvage->count > 1)
+    qsort(salvage->files, salvage->count, sizeof *salvage->files, compare_files);
   return status;
 }
 

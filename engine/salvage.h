@@ -16,6 +16,10 @@ typedef struct fj_salvage_file {
   uint64_t mark;       /* of the header; FJ_SEGMENT_HEADER if that is damaged */
   bool active;         /* may be the one that was written to: behind its mark it may be torn */
   bool headless;       /* the header is damaged */
+  bool whole;          /* the header says: made as a whole, by a merge or a load */
+  uint64_t began;      /* ..., which all files of one of these have in common */
+  bool
+      unfinished; /* ..., and none of them was claimed: without a MANIFEST they are not used */
 } fj_salvage_file;
 
 typedef struct fj_salvage {
@@ -24,7 +28,9 @@ typedef struct fj_salvage {
   fj_manifest manifest;
   bool has_manifest;
   fj_identity identity;
-  fj_salvage_file *files; /* in the MANIFEST's order, without one by their ids */
+  fj_salvage_file *files; /* in the MANIFEST's order; without one what was made as a whole, the
+                             newest first, and then the others by their ids: so what a merge
+                             has made comes before its inputs */
   uint32_t count, room;
   bool ordered;               /* their order is that of the log */
   fj_manifest_entry *entries; /* the MANIFEST's, by id; NULL without one */

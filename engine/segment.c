@@ -116,6 +116,12 @@ fj_segment_kind fj_segment_kind_of(const uint8_t *header) {
                                                             : FJ_SEGMENT_LOG;
 }
 
+bool fj_segment_is_unclaimed(const uint8_t *header) {
+  static const uint8_t none[2 * FJ_MARK_SIZE];
+  return fj_segment_kind_of(header) == FJ_SEGMENT_MERGED &&
+         memcmp(header + FJ_MARK_OFFSET, none, sizeof none) == 0;
+}
+
 /* Takes over what a whole header says. One that is not that of the segment makes it damaged,
  * and *why says so; one that is another's makes the file that, with all that is in it. */
 static void compare_header(fj_segment *segment, const uint8_t *header, const char *name,
@@ -133,6 +139,7 @@ static void compare_header(fj_segment *segment, const uint8_t *header, const cha
   /* Not behind the check, where marks have their own and the rest has none to believe. */
   segment->unmarked = wrong != NULL && wrong->offset != FIELD_ZERO;
   if (!segment->unmarked) decode_marks(segment, header);
+  segment->unclaimed = !segment->unmarked && fj_segment_is_unclaimed(header);
   if (wrong != NULL)
     (void)fj_fail_at(why, FREYJA_CORRUPT, segment->pool->dir, name, "%s: %s (offset %u)",
                      segment->missing ? "the file is of another store or segment"
@@ -318,6 +325,7 @@ freyja_status fj_segment_create(fj_pool *pool, fj_segment_kind kind, uint64_t cr
   if (code != 0) goto fail;
   created = true;
   segment->kind = kind;
+  segment->unclaimed = kind == FJ_SEGMENT_MERGED;
   segment->created = created_at != 0 ? created_at : os->now(os->context);
   encode_header(header, &pool->identity, kind, segment->id, segment->created);
   freyja_slice part = {header, sizeof header};
@@ -326,7 +334,10 @@ freyja_status fj_segment_create(fj_pool *pool, fj_segment_kind kind, uint64_t cr
   segment->reserved = FJ_SEGMENT_HEADER;
   doing = "sync";
   if ((code = fj_sync(os, segment->file)) != 0) goto fail;
-  if ((code = fj_sync_dir(os, pool->dir->fd)) != 0) goto fail;
+  if ((code = fj_sync_dir(os, pool->dir->fd)) != 0) {
+    pool->unsure = true;
+    goto fail;
+  }
   doing = "map the data file";
   if ((code = map_file(segment, limit, true)) != 0) goto fail;
   segment->mapped_writes = segment->map != NULL;
@@ -409,6 +420,7 @@ static freyja_status open_file(fj_segment *segment, const char *name, uint64_t s
   if (st.size > FREYJA_SEGMENT_SIZE_MAX && sealed_size == 0)
     return mark_missing(segment, name, why, "the file is larger than a segment can be");
   segment->sealed = sealed_size != 0;
+  if (!segment->sealed) segment->unclaimed = false; /* a MANIFEST that no store has written */
   segment->reserved = segment->sealed ? st.size : end_for(pool, st.size);
   if (segment->sealed) {
     segment->limit = sealed_size < st.size ? sealed_size : st.size;
@@ -501,6 +513,60 @@ void fj_segment_release(fj_segment *segment) {
   if (segment->map != NULL && segment->pool != NULL) segment->pool->maps--;
   if (segment->map != NULL) os->unmap(os->context, segment->map, segment->map_size);
   os->release(os->context, segment);
+}
+
+/* ---- claiming ------------------------------------------------------------ */
+
+/* Writes both marks. Returns 0 or -errno. */
+static int write_marks(const fj_segment *segment, int file) {
+  uint8_t marks[2 * FJ_MARK_SIZE];
+  fj_os_stat st;
+  const fj_os *os = segment->os;
+  for (unsigned slot = 0; slot < 2; slot++)
+    fj_segment_encode_mark(marks + (size_t)FJ_MARK_SIZE * slot, segment->limit, segment->seed,
+                           slot);
+  freyja_slice part = {marks, sizeof marks};
+  int code = os->stat(os->context, file, &st);
+  if (code == 0 && (!st.regular || st.size < FJ_SEGMENT_HEADER)) code = -EIO;
+  return code == 0 ? fj_write(os, file, &part, 1, FJ_MARK_OFFSET) : code;
+}
+
+/* Opens the file to write its marks. Where that is not permitted and they are there, only to
+ * sync it: *file is for reading then, and *marked is set. Returns 0 or -errno. */
+static int open_to_claim(fj_pool *pool, const char *name, int *file, bool *marked) {
+  const fj_os *os = pool->dir->os;
+  uint8_t header[FJ_SEGMENT_HEADER];
+  *marked = false;
+  int code = open_in(pool, name, FJ_OPEN_WRITE, file);
+  if (code != -EACCES && code != -EPERM && code != -EROFS) return code;
+  if (open_in(pool, name, 0, file) != 0) return code;
+  *marked = fj_read(os, *file, header, sizeof header, 0) == (int64_t)sizeof header &&
+            !fj_segment_is_unclaimed(header);
+  if (*marked) return 0;
+  (void)os->close(os->context, *file);
+  return code;
+}
+
+freyja_status fj_segment_claim(const fj_segment *segment, fj_pool *pool, bool *poison,
+                               freyja_error *error) {
+  const fj_os *os = segment->os;
+  char name[FJ_NAME_MAX];
+  const char *doing = "open";
+  bool marked = false;
+  int file = -1;
+  assert(segment->sealed);
+  fj_segment_name(name, segment->id);
+  int code = open_to_claim(pool, name, &file, &marked);
+  if (code == 0) {
+    doing = "mark the data file";
+    if (!marked) code = write_marks(segment, file);
+    if (code == 0) {
+      doing = "sync";
+      *poison = (code = fj_sync(os, file)) != 0;
+    }
+    (void)os->close(os->context, file);
+  }
+  return code == 0 ? FREYJA_OK : fj_fail_os(error, code, pool->dir, name, doing);
 }
 
 /* ---- reading ------------------------------------------------------------- */

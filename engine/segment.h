@@ -9,9 +9,14 @@
  * S3  Only the newest segment of a store is written; the others are sealed:
  *     synced, cut to their tail, mapped read-only. A file that a MANIFEST names as sealed
  *     is never written, cut or given other rights again, by whatever opens the store, so
- *     that two stores (one and its backup) may have the same file by hard links. What is
- *     still in the page cache of it then is a mark, which no longer counts.
- * S4  mark <= what is known to be on the disk; a failed sync never moves it. */
+ *     that two stores (one and its backup) may have the same file by hard links, but for the
+ *     marks of S5, of which that does not matter. What is still in the page cache of it then
+ *     is a mark, which no longer counts.
+ * S4  mark <= what is known to be on the disk; a failed sync never moves it.
+ * S5  A file that was made as a whole (FJ_SEGMENT_MERGED) has no mark until a MANIFEST that
+ *     names it is durable; then it is claimed by two. So one without a mark may be of what
+ *     did not come to its end, and one with a mark that no MANIFEST names shows that this is
+ *     an older one. */
 #ifndef FJ_SEGMENT_H
 #define FJ_SEGMENT_H
 
@@ -27,7 +32,7 @@
 /* What a data file is; on disk: never renumber. */
 typedef enum fj_segment_kind {
   FJ_SEGMENT_LOG = 0,    /* records in the order in which they were first written */
-  FJ_SEGMENT_MERGED = 1, /* copies of records, made by a merge */
+  FJ_SEGMENT_MERGED = 1, /* made as a whole, by a merge or a bulk load */
 } fj_segment_kind;
 
 /* What every file of a store shares. */
@@ -44,7 +49,7 @@ typedef struct fj_segment {
   uint64_t id;         /* of the file */
   uint64_t seed;       /* of the sums in it */
   uint64_t created;    /* microseconds since the epoch, as its header says; of the output of a
-                          merge: the newest record's timestamp when that began */
+                          merge: a timestamp later than all records' when that began */
   uint32_t slot;       /* in the store's segment table: part of positions */
   uint32_t rank;       /* 0 is the oldest */
   uint32_t references; /* the table's, and those of views, iterators and rewrites; atomic.h */
@@ -75,6 +80,7 @@ typedef struct fj_segment {
   bool damaged;       /* some of its bytes fail verification */
   bool missing;       /* the file is not there or not ours: nothing to read */
   bool unmarked;      /* its header is damaged, so that its mark is not believed */
+  bool unclaimed;     /* S5: its marks are to be written yet */
   bool hinted;        /* it has a hint file that fits it, */
   bool hint_unknown;  /* or that is to be found out: fj_hint_is_there */
   bool hinting;       /* its hint file is being written */
@@ -97,13 +103,15 @@ struct fj_pool {
   freyja_io io;
   bool readonly;
   bool live;        /* read-only, and a writer may be at work */
+  bool unsure;      /* a sync of the directory has failed: entries that can be seen may not be
+                       on the disk, and never come there */
   uint64_t log_end; /* read-only: no more of the active segment is read; 0: all */
   uint32_t open_files;
   uint32_t maps;               /* of segments: bounded */
   fj_segment *newest, *oldest; /* open sealed files, by last use */
 };
 
-/* When the merge began whose output the segment is: the newest timestamp then. 0 if it is
+/* When the merge began whose output the segment is: later than all records then. 0 if it is
  * none, or if its header, which says so, is not believed. */
 static inline uint64_t fj_segment_began(const fj_segment *segment) {
   bool merged = segment->kind == FJ_SEGMENT_MERGED && !segment->damaged && !segment->missing;
@@ -134,7 +142,7 @@ bool fj_segment_parse_name(const char *name, uint64_t *id);
 /* Makes a segment's file of that kind, its header synced, ready for appends. It is
  * `created_at` (0: now). Its id is *next_id, or the first one behind that whose name no other
  * file has; *next_id is set behind it. *out has one reference. Faults: FULL, IO, MEMORY,
- * LIMIT; then no file is left. */
+ * LIMIT; then no file is left. Where the directory could not be synced, the pool is unsure. */
 freyja_status fj_segment_create(fj_pool *pool, fj_segment_kind kind, uint64_t created_at,
                                 uint64_t *next_id, uint64_t limit, fj_segment **out,
                                 freyja_error *error);
@@ -203,6 +211,16 @@ freyja_status fj_segment_decode(const uint8_t *header, size_t size, fj_identity 
 
 /* The kind that a header says, of which fj_segment_decode said OK. */
 fj_segment_kind fj_segment_kind_of(const uint8_t *header);
+
+/* Whether such a header is of a file that was made as a whole and not claimed (S5). */
+bool fj_segment_is_unclaimed(const uint8_t *header);
+
+/* Claims the sealed segment's file in the pool's directory, or a copy of it in another's,
+ * where a durable MANIFEST names it: its marks are durable then. One that has them and that
+ * may not be written to is only synced. After a fault they may be there or not; it can be
+ * tried again. Faults: IO, FULL; *poison tells that a sync failed. */
+freyja_status fj_segment_claim(const fj_segment *segment, fj_pool *pool, bool *poison,
+                               freyja_error *error);
 
 /* ---- appending: only to the active segment (append.c) ------------------ */
 

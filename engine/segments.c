@@ -216,10 +216,24 @@ void fj_index_forget(fj_index *index) {
   }
 }
 
-bool fj_index_reap(fj_index *index, bool all) {
+freyja_status fj_index_claim(fj_index *index, bool *poison, freyja_error *error) {
+  freyja_status result = FREYJA_OK;
+  *poison = false;
+  for (uint32_t i = 0; i < index->count && !*poison; i++) {
+    if (!index->ranks[i]->unclaimed) continue;
+    freyja_status status = fj_segment_claim(index->ranks[i], &index->pool, poison, error);
+    if (status == FREYJA_OK) index->ranks[i]->unclaimed = false;
+    else result = status;
+  }
+  return result;
+}
+
+bool fj_index_reap(fj_index *index, bool all, bool *poison) {
   const fj_os *os = index->dir->os;
   bool removed = false;
-  if (index->pool.readonly) return false;
+  *poison = false;
+  if (index->retired == 0 || index->pool.readonly) return false;
+  if (fj_index_claim(index, poison, NULL) != FREYJA_OK) return false;
   for (uint32_t i = 0; i < index->slot_count && index->retired > 0; i++) {
     fj_segment *segment = index->slots[i];
     if (segment == NULL || !is_left(index, segment)) continue;

@@ -66,8 +66,24 @@ freyja_status fj_store_flush(fj_store *db, freyja_error *error) {
 freyja_status fj_store_write_manifest(fj_store *db, fj_manifest *manifest, bool *replaced,
                                       freyja_error *error) {
   freyja_status status = fj_manifest_write(&db->dir, manifest, replaced, error);
-  if (status == FREYJA_OK) fj_leftovers_forget(&db->dir, manifest);
-  return status;
+  if (status != FREYJA_OK) return status;
+  db->is_named = true;
+  fj_leftovers_forget(&db->dir, manifest);
+  return FREYJA_OK;
+}
+
+void fj_store_claim(fj_store *db) {
+  bool poison = false;
+  if (!db->is_named || db->poisoned) return;
+  (void)fj_index_claim(&db->index, &poison, NULL);
+  if (poison) db->poisoned = true;
+}
+
+bool fj_store_reap(fj_store *db, bool all) {
+  bool poison = false;
+  bool more = fj_index_reap(&db->index, all, &poison);
+  if (poison) db->poisoned = true;
+  return more;
 }
 
 /* ---- rotation ------------------------------------------------------------- */
@@ -114,6 +130,7 @@ freyja_status fj_store_begin_segment(fj_store *db, freyja_error *error) {
   if (status != FREYJA_OK) return status;
   status = fj_segment_create(&index->pool, FJ_SEGMENT_LOG, 0, &db->manifest.next_id,
                              db->options.segment_size, &next, error);
+  if (index->pool.unsure) db->poisoned = true;
   if (status != FREYJA_OK) return status;
   if (last != NULL && !last->sealed) {
     bool poison = false;
@@ -129,6 +146,7 @@ freyja_status fj_store_begin_segment(fj_store *db, freyja_error *error) {
   if (last != NULL && !last->sealed) fj_segment_seal(last);
   fj_index_add(index, next);
   db->active = next;
+  fj_store_claim(db); /* where it has failed after a commit */
   return FREYJA_OK;
 }
 
@@ -163,7 +181,10 @@ freyja_status fj_store_close(fj_store *db, freyja_error *error) {
   if (!db->poisoned && fj_store_is_process(db)) (void)fj_store_settle(db, NULL);
   fj_store_end_rewrite(db);
   fj_store_end_hinting(db);
-  if (db->index.retired > 0 && fj_store_is_process(db)) (void)fj_index_reap(&db->index, true);
+  if (db->active != NULL && fj_store_is_process(db)) {
+    fj_store_claim(db);
+    (void)fj_store_reap(db, true);
+  }
   if (db->active != NULL && fj_store_is_process(db))
     status = db->poisoned ? fj_store_check_write(db, error) : finish(db, error);
   fj_index_destroy(&db->index);

@@ -50,7 +50,8 @@ typedef struct fj_store {
   uint32_t hints_displaced; /* that were, before another came, since one was finished */
   fj_sweep sweep;           /* the search for what has expired that goes on by steps */
   bool poisoned;
-  fj_last last;       /* read-only: see follow.c */
+  bool is_named; /* a MANIFEST that is durable names the segments: they may be claimed (S5) */
+  fj_last last;  /* read-only: see follow.c */
   freyja_error stale; /* why a refresh has left nothing that can be read; or OK */
   uint64_t last_sync; /* os->monotonic; of the last sync, or of the first write after it */
   bool dirty;         /* under sync = milliseconds: the flusher is to look, and alone says that
@@ -101,6 +102,14 @@ freyja_status fj_store_find(fj_store *db, const void *key, size_t key_size, uint
 /* OK, or LIMIT if a record with such flags and sizes does not fit a segment. */
 freyja_status fj_store_check_sizes(const fj_store *db, uint8_t flags, size_t key_size,
                                    size_t value_size, freyja_error *error);
+
+/* fj_index_claim, once a MANIFEST is durable. A commit has succeeded whatever comes of this: a
+ * sync that failed poisons, and what could not be written is tried again when a segment is
+ * begun, and at backup and close. */
+void fj_store_claim(fj_store *db);
+
+/* fj_index_reap; a sync that failed poisons. */
+bool fj_store_reap(fj_store *db, bool all);
 
 /* As fj_manifest_write; then forgets retired files that are gone for good. */
 freyja_status fj_store_write_manifest(fj_store *db, fj_manifest *manifest, bool *replaced,

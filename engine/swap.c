@@ -90,6 +90,7 @@ freyja_status fj_rewrite_swap(freyja_rewrite *rewrite, freyja_error *error) {
   rewrite->current = rewrite->output = 0;
   rewrite->done = 0;
   rewrite->quick = true;
+  fj_store_claim(db);
   return FREYJA_OK;
 }
 
@@ -239,7 +240,7 @@ freyja_status fj_rewrite_move(freyja_rewrite *rewrite, uint64_t bytes, freyja_er
   rewrite->state = FJ_REWRITE_DONE;
   /* To remove large files takes long: that is for the steps to come. */
   if (bytes != UINT64_MAX) return FREYJA_OK;
-  (void)fj_index_reap(&rewrite->db->index, true);
+  (void)fj_store_reap(rewrite->db, true);
   return FREYJA_END;
 }
 
@@ -333,7 +334,7 @@ void fj_rewrite_close(freyja_rewrite *rewrite) {
     return;
   }
   if (db != NULL && fj_store_is_process(db) && rewrite->state == FJ_REWRITE_DONE)
-    (void)fj_index_reap(&db->index, true);
+    (void)fj_store_reap(db, true);
   if (db != NULL) fj_store_end_rewrite(db);
   else fj_rewrite_let_go(rewrite);
   destroy(rewrite);

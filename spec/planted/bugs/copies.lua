@@ -119,6 +119,37 @@ in_file "engine/repair.c"
 bug("a_repaired_store_cannot_be_opened", "collision",
   [[return bits < 64 && keys * (keys >> bits) > COLLISIONS_MAX ? 64 : bits;]], [[return bits;]])
 
+bug("any_file_may_be_torn", "repair_bare", [[if (!file->whole && file->size > FJ_SEGMENT_HEADER) active = i;]],
+  [[if (i == 0 || file->written_as > r->salvage.files[active].written_as) active = i;]])
+
+bug("a_repair_brings_back_what_a_filter_dropped", "repair_bare",
+  [[if (readable && *same && is_copy(r, found, record)) r->progress[r->current].replaced = true;]],
+  "(void)is_copy;")
+
+bug("a_repair_loses_what_a_copy_has_lost", "repair_bare",
+  [[bool dropped = r->progress[r->current].replaced && !r->index.has_unknown;]],
+  [[bool dropped = r->progress[r->current].replaced;]])
+
+in_file "engine/salvage.c"
+
+bug("repair_takes_what_was_not_committed", "repair_bare",
+  [[useful && !salvage->has_manifest && fj_segment_is_unclaimed(header.bytes);]], [[false;]])
+
+bug("repair_takes_half_a_load", "repair_bare",
+  [[bsearch(&file->began, ends, claimed, sizeof *ends, compare_numbers) == NULL;]], [[true; (void)claimed;]])
+
+in_file "engine/repair.c"
+
+bug("repair_drops_in_silence", "repair_bare", [[if (r->progress[i].left > 0) tell_left(r, i);]], [[(void)tell_left;]])
+
+in_file "engine/backup.c"
+
+bug("a_backup_shares_what_is_not_claimed", "repair_bare",
+  [[if (backup->links && !segment->unclaimed) {]], [[if (backup->links) {]])
+
+bug("a_backup_is_not_claimed", "repair_bare",
+  [[if (status == FREYJA_OK) status = claim_copies(backup, made, error);]], [[(void)claim_copies;]])
+
 in_file "engine/salvage.c"
 
 bug("repair_believes_an_older_manifest", "repair",
@@ -166,7 +197,7 @@ bug("the_end_of_a_state_closes_nothing", "luastate", [[(void)close_lost(L, handl
 in_file "engine/lua/core.c"
 
 bug("unknown_options_are_taken", "api",
-  [[(void)luaL_argerror(L, 2, lua_pushfstring(L, "unknown option '%s'", name));]], "")
+  [[(void)luaL_argerror(L, 2, lua_pushfstring(L, "unknown option '%s'", name));]], ";")
 
 bug("a_path_ends_at_a_zero", "api",
   [[luaL_argcheck(L, strlen(path) == size, 1, "the path contains a zero byte");]], "")

@@ -10,7 +10,12 @@ bug("a_new_file_is_not_synced", "crash",
   [[if ((code = fj_sync(os, segment->file)) != 0) goto fail;]], "")
 
 bug("a_new_file_has_no_durable_name", "crash",
-  [[if ((code = fj_sync_dir(os, pool->dir->fd)) != 0) goto fail;]], "")
+  [[if ((code = fj_sync_dir(os, pool->dir->fd)) != 0) {]], [[if (0) {]])
+
+bug("what_is_claimed_looks_unclaimed", "damage",
+  [[memcmp(header + FJ_MARK_OFFSET, none, sizeof none) == 0;]], [[none[0] == 0;]])
+
+bug("a_claim_is_not_durable", "crash", [[*poison = (code = fj_sync(os, file)) != 0;]], "")
 
 bug("a_file_that_failed_is_left", "real_limits",
   [[if (created) (void)os->unlink(os->context, pool->dir->fd, name);]], "", "fj_segment_create(")
@@ -135,7 +140,11 @@ bug("the_mark_comes_before_the_sync", "crash",
   if (code != 0) return fail(segment, code, "sync", error);
   segment->marked = segment->mark;]])
 
-bug("the_mark_lags", "damage", [[if (end > segment->mark) (void)write_mark(segment, end);]], "")
+bug("the_mark_lags", "damage",
+  [[if (end > segment->mark && segment->kind == FJ_SEGMENT_LOG) /* S5 */]], [[if (0)]])
+
+bug("what_is_sealed_is_claimed", "crash",
+  [[if (end > segment->mark && segment->kind == FJ_SEGMENT_LOG) /* S5 */]], [[if (end > segment->mark)]])
 
 bug("a_torn_tail_is_not_cut", "crash",
   [[int code = os->truncate(os->context, segment->file, tail);]], [[int code = 0;]])
@@ -454,7 +463,7 @@ bug("impossible_sizes_are_believed", "forged",
 bug("a_manifest_s_length_is_believed", "forged",
   [[if (count > FJ_SEGMENTS_MAX || encoded_size(count) != size)]], [[if (count > FJ_SEGMENTS_MAX)]])
 
-bug("the_generation_stands_still", "format", [[manifest->generation++;]], "")
+bug("the_generation_stands_still", "follow", [[manifest->generation++;]], "")
 
 bug("a_replaced_manifest_is_not_told", "faults",
   [[*replaced = code == 0 || !is_without_effect(code);]],

@@ -30,10 +30,14 @@ bug("a_follower_verifies_beside_a_writer", "follow",
 bug("a_reader_shows_what_is_not_durable", "crash",
   [[if (status == FREYJA_OK) status = settle_directory(db, live, error);]], "(void)settle_directory;")
 
+bug("a_refresh_shows_what_is_not_durable", "crash",
+  [[if (status == FREYJA_OK && !live) status = settle_log(follow, active, end, error);]], "(void)settle_log;")
+
 in_file "engine/segments.c"
 
 bug("a_follower_gives_up_what_is_being_read", "follow",
   [[if (!segment->retired || segment->pins > 0 || segment->live_keys > 0) return false;]],
   [[if (!segment->retired || segment->live_keys > 0) return false;]])
 
-bug("a_follower_removes_files", "follow", [[if (index->pool.readonly) return false;]], "")
+bug("a_follower_removes_files", "follow",
+  [[if (index->retired == 0 || index->pool.readonly) return false;]], [[if (index->retired == 0) return false;]])

@@ -144,10 +144,14 @@ bug("an_iterator_made_while_slots_move", "merge",
 in_file "engine/leftovers.c"
 
 bug("outputs_of_an_interrupted_merge_stay", "rewrite",
-  [[goes = what == FJ_NOT_BEGUN || what == FJ_MERGED ||]], [[goes = what == FJ_NOT_BEGUN ||]])
+  [[goes = what == FJ_NOT_BEGUN || what == FJ_UNCLAIMED ||]], [[goes = what == FJ_NOT_BEGUN ||]])
 
-bug("outputs_go_though_inputs_are_missing", "rewrite",
-  [[if (visit.status == FREYJA_OK && !complete) out->id = visit.merged;]], "")
+bug("what_is_not_claimed_counts", "repair_bare",
+  [[if (ours && whole && fj_segment_is_unclaimed(header)) *out = FJ_UNCLAIMED;]], [[if (0) *out = FJ_UNCLAIMED;]])
+
+bug("a_removal_that_was_not_synced_is_relied_on", "crash",
+  [[bool removed = remove_again(dir, manifest);]], [[bool removed = true;
+  (void)remove_again;]])
 
 bug("retired_files_stay", "rewrite",
   [[(what == FJ_BEGUN && fj_manifest_has_retired(visit->manifest, id));]], [[false;]])
@@ -203,5 +207,7 @@ bug("outputs_stay_when_they_are_given_up", "merge",
   [[(void)name;]])
 
 bug("merges_began_later", "merge",
-  [[outputs->began = db->index.last_timestamp != 0 ? db->index.last_timestamp : 1; /* 0: now */]],
-  [[outputs->began = UINT64_MAX;]])
+  [[outputs->began = db->index.last_timestamp;]], [[outputs->began = UINT64_MAX;]])
+
+bug("two_merges_begin_at_one_time", "repair_bare",
+  [[if (db->index.last_timestamp < UINT64_MAX) db->index.last_timestamp++;]], "")

@@ -7,8 +7,20 @@ local in_file, bug = ...
 in_file "engine/bootstrap.c"
 
 bug("what_a_merge_has_replaced_goes_too_early", "crash",
-  [[if (is_old && db->manifest.retired_count == 0) return FREYJA_OK;]],
+  [[if (is_old && db->manifest.retired_count == 0) return finish_merges(db, error);]],
   [[if (is_old) return fj_leftovers_clean(&db->dir, &db->manifest, error);]])
+
+bug("marks_that_can_be_read_are_taken_for_durable", "crash",
+  [[bool whole = doubt_claims(db);]], "bool whole = true; (void)doubt_claims;")
+
+bug("what_a_merge_has_replaced_goes_before_its_copies_are_seen", "repair_bare",
+  [[if (damaged) whole = false;]], [[if (false) whole = false;]])
+
+bug("what_is_not_whole_is_claimed", "repair_bare", [[if (damaged) segment->unclaimed = false;]], "")
+
+bug("each_open_doubts_claims", "marks",
+  [[if (status != FREYJA_OK || db->manifest.retired_count > 0) return status;]],
+  [[if (status != FREYJA_MEMORY) return status;]])
 
 bug("the_store_s_folder_is_not_durable", "crash",
   [[if ((status = fj_folder_sync_parent(&db->dir, made, error)) != FREYJA_OK) return status;]], "")
@@ -52,6 +64,10 @@ bug("the_lock_can_be_lost", "open",
 
 in_file "engine/store.c"
 
+bug("a_rotation_claims_nothing", "marks", [[fj_store_claim(db); /* where it has failed after a commit */]], "")
+
+bug("a_close_claims_nothing", "marks", [[fj_store_claim(db);]], "", "fj_store_close(")
+
 bug("poison_is_ignored", "faults",
   [[if (db->poisoned || db->active == NULL)]], [[if (db->active == NULL)]])
 
@@ -62,7 +78,12 @@ bug("what_an_open_has_left_is_not_synced", "checkpoint",
   [[if (active->mark == active->tail && !active->unsettled) return FREYJA_OK;]],
   [[if (active->mark == active->tail) return FREYJA_OK;]])
 
-bug("a_failed_rotation_is_no_poison", "faults", [[if (poison) db->poisoned = true;]], "")
+bug("a_failed_rotation_is_no_poison", "faults", [[if (poison) db->poisoned = true;]], "", "fj_store_begin_segment(")
+
+bug("a_failed_claim_is_no_poison", "faults", [[if (poison) db->poisoned = true;]], "", "fj_store_claim(")
+
+bug("a_directory_that_is_not_synced_is_no_poison", "crash",
+  [[if (index->pool.unsure) db->poisoned = true;]], "")
 
 bug("an_uncertain_manifest_is_no_poison", "faults",
   [[if (replaced) db->poisoned = true; /* either of the two may be there after a crash */]], "")

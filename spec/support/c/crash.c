@@ -19,7 +19,8 @@
  * M every other one; n commit a transaction, N one with a large value; a load several keys, A
  * a large one too; 4 the sync of the directory fails with which a rotation ends, and the new
  * entry is taken for clean; then close and open again; 5 merge all sealed segments, and the
- * sync fails with which that ends, likewise; K write the KEYDIR.
+ * sync fails with which that ends, likewise; 6 7 the first such sync fails in a rotation, in a
+ * merge, likewise; K write the KEYDIR.
  *
  * At each moment a number of writes were acknowledged, and some of them were promised to
  * survive a loss of power (what was written under sync = "always", or before a sync, a
@@ -110,7 +111,8 @@ static const char *const written[] = {
     "NlNsNk",       "NNNN",         "ncnknc",       "pNkpNk",       "a",
     "paop",         "aaa",          "prapra",       "akakpa",       "AlAlA",
     "pKaKak",       "narna",        "oramaMc",      "ta1a2da3a",    "avabhakBa",
-    "pa4ak",        "prprp5ps",     "prdr5pko"};
+    "pa4ak",        "prprp5ps",     "prdr5pko",     "prprpm6rprp",  "prdrp7pmrk",
+    "prap6arpk"};
 
 /* For files that are read, copied and written again in pieces of 64 and 256 KiB: what a failed
  * sync left, torn tails, backups. */

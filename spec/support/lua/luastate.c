@@ -3,7 +3,7 @@
  * tests of main.lua in this folder; LUA_PATH_5_4 must lead to the project.
  *
  *   luastate [quick | full | NAME]     quick: a sample, for slow machines and valgrind
- *   luastate full DAY                  every twelfth test in full, others the next day
+ *   luastate full DAY                  every twenty-fourth test in full, others the next day
  */
 #include <lauxlib.h>
 #include <lualib.h>

@@ -5,7 +5,7 @@ local machine = require "machine"
 
 local SUITES = { "arguments", "control", "endings", "finalizers", "expiry", "edges", "allocations" }
 
-local PARTS <const> = 12
+local PARTS <const> = 24
 
 return function(folder, wanted, day)
   local run = { size = "normal", good = true }

@@ -52,6 +52,14 @@ void sim_drop_locks(sim_disk *disk, sim_handle *handle) {
   for (unsigned kind = 0; kind < SIM_LOCKS; kind++) sim_drop_lock(disk, handle, kind);
 }
 
+void sim_disk_orphan(sim_disk *disk) {
+  sim_disk_look(disk);
+  for (uint32_t i = 0; i < disk->handle_count; i++)
+    for (unsigned kind = 0; kind < SIM_LOCKS; kind++)
+      if (disk->handles[i].used && disk->handles[i].locks[kind] == SIM_EXCLUSIVE)
+        sim_drop_lock(disk, &disk->handles[i], kind);
+}
+
 /* ---- the table ------------------------------------------------------- */
 
 void sim_disk_kill(sim_disk *disk) {

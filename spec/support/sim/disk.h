@@ -216,6 +216,10 @@ void sim_disk_jump(sim_disk *disk, int64_t by);
  * No pointer that the engine gave may be used any more. */
 void sim_disk_kill(sim_disk *disk);
 
+/* The writers die, and nobody else: the exclusive locks are gone. What else they held is given
+ * back with the disk; they must not be used any more. */
+void sim_disk_orphan(sim_disk *disk);
+
 /* The sum of what is held: 0 when everything was given back. */
 long sim_disk_held(const sim_disk *disk);
 

@@ -19,7 +19,10 @@
  *     to there.
  * O9  No KEYDIR takes its place before it is durable itself, and with it the log that it
  *     covers: each data file as far as that, and of the last one, unless a durable MANIFEST
- *     seals it, a mark that says so. It is never written to there. */
+ *     seals it, a mark that says so. It is never written to there.
+ * O10 A file that was made as a whole gets no mark before a durable MANIFEST names it; once it
+ *     is sealed that is all that may change of it, and before a file goes that is retired the
+ *     marks of all that the MANIFEST names are durable. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -105,11 +108,53 @@ static uint32_t node_of_segment(const sim_entries *entries, uint64_t id) {
   return sim_entries_find(entries, name);
 }
 
-/* ---- O1, O5 ----------------------------------------------------------- */
+/* Whether it has a whole header, which says that it was made as a whole. */
+static bool is_whole_kind(const sim_bytes *file) {
+  fj_identity identity;
+  uint64_t id = 0;
+  return file->size >= FJ_SEGMENT_HEADER &&
+         fj_segment_decode(file->at, FJ_SEGMENT_HEADER, &identity, &id) == FREYJA_OK &&
+         fj_segment_kind_of(file->at) == FJ_SEGMENT_MERGED;
+}
+
+/* ---- O1, O5, O10 ----------------------------------------------------------- */
 
 static bool is_sealed(const manifest *m, uint64_t id) {
   int64_t rank = rank_in(m, id);
   return rank >= 0 && size_in(m, (uint32_t)rank) > 0;
+}
+
+/* O10: whether the bytes that change are the marks of a file that has none. */
+static bool is_claim(const sim_disk *disk, const sim_unit *unit, const sim_node *dir,
+                     uint64_t id) {
+  const sim_node *node = &disk->nodes[unit->node];
+  manifest durable = manifest_durable(disk, dir);
+  return unit->kind == SIM_DATA && unit->offset >= FJ_MARK_OFFSET &&
+         unit->offset + unit->size <= FJ_MARK_OFFSET + 2 * FJ_MARK_SIZE &&
+         is_sealed(&durable, id) && is_whole_kind(&node->disk);
+}
+
+static void check_mark(sim_disk *disk, const sim_unit *unit, const sim_node *dir,
+                       uint64_t id) {
+  const sim_bytes *file = &disk->nodes[unit->node].now;
+  manifest durable = manifest_durable(disk, dir);
+  bool marks = unit->kind == SIM_DATA && unit->offset >= FJ_MARK_OFFSET &&
+               unit->offset < FJ_SEGMENT_HEADER;
+  if (marks && is_whole_kind(file) && !is_sealed(&durable, id))
+    sim_order_break(disk, "O10: %" PRIu64 ".data is marked before a durable MANIFEST names it",
+                    id);
+}
+
+/* A retired file goes. */
+static void check_claimed(sim_disk *disk, const sim_node *dir, const manifest *durable) {
+  for (uint32_t i = 0; i < durable->count; i++) {
+    uint32_t index = node_of_segment(&dir->durable, id_in(durable, i));
+    if (size_in(durable, i) == RETIRED || index == UINT32_MAX) continue;
+    const sim_bytes *file = &disk->nodes[index].disk;
+    if (is_whole_kind(file) && fj_segment_is_unclaimed(file->at))
+      sim_order_break(disk, "O10: a file goes before %" PRIu64 ".data is claimed",
+                      id_in(durable, i));
+  }
 }
 
 static void check_sealed(sim_disk *disk, const sim_unit *unit, const sim_node *dir,
@@ -117,6 +162,7 @@ static void check_sealed(sim_disk *disk, const sim_unit *unit, const sim_node *d
   manifest now = manifest_now(disk, dir);
   manifest durable = manifest_durable(disk, dir);
   if (!is_sealed(&now, id) && !is_sealed(&durable, id)) return;
+  if (is_claim(disk, unit, dir, id)) return;
   sim_order_break(disk, "O5: %" PRIu64 ".data is sealed and %s changes at %" PRIu64, id,
                   unit->kind == SIM_DATA ? "what it holds" : "its size",
                   unit->kind == SIM_DATA ? unit->offset : unit->size);
@@ -351,6 +397,7 @@ static void check_removal(sim_disk *disk, const sim_unit *unit) {
   manifest durable = manifest_durable(disk, dir);
   if (rank_in(&now, id) >= 0 || rank_in(&durable, id) >= 0)
     sim_order_break(disk, "O3: %s is removed while a MANIFEST names it", unit->name);
+  if (has_retired(&durable, id)) check_claimed(disk, dir, &durable);
 }
 
 /* A change of a file that has that name there. */
@@ -365,6 +412,7 @@ static void check_change(sim_disk *disk, const sim_unit *unit, const sim_node *d
     sim_order_break(disk, "O9: a KEYDIR is written in place");
   if (!fj_segment_parse_name(name, &id)) return;
   check_sealed(disk, unit, dir, id);
+  check_mark(disk, unit, dir, id);
   if (unit->kind == SIM_SIZE) check_cut(disk, unit, dir, id);
   else if (unit->kind == SIM_DATA && unit->offset + unit->size > FJ_SEGMENT_HEADER)
     check_record(disk, dir, id);

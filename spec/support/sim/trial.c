@@ -155,21 +155,23 @@ static bool is_explained(const trial *t, trial_kind kind, freyja_status status) 
   return false;
 }
 
-/* Whether the path is that of one of the store's data files. */
-static bool is_segment(const trial *t, const char *file) {
+/* Whether the path is that of one of the store's data files; of one that was made as a whole,
+ * if `whole`. */
+static bool is_segment(const trial *t, const char *file, bool whole) {
   freyja_segment segments[64];
   size_t count = t->db == NULL ? 0 : freyja_get_segments(t->db, segments, 64);
   for (size_t i = 0; i < count && i < 64; i++) {
     char name[64];
     (void)snprintf(name, sizeof name, "%s/%" PRIu64 ".data", path, segments[i].id);
-    if (strcmp(file, name) == 0) return true;
+    if (strcmp(file, name) == 0) return !whole || segments[i].merged;
   }
   return false;
 }
 
 /* What the calls that failed mean for the store. */
 typedef struct meaning {
-  bool sync;    /* one was a sync, which nobody may hide */
+  bool sync;    /* one was a sync, which nobody may hide; but that of the marks of what is
+                   committed says nothing of the commit */
   bool segment; /* of one of the data files: writes must end */
   bool doubt;   /* writes may end: nobody knows what is on the disk */
 } meaning;
@@ -189,8 +191,10 @@ static meaning meaning_of(const trial *t, trial_kind kind) {
     const sim_failure *failure = &disk->failures[i];
     bool sync = strncmp(failure->call, "sync", 4) == 0;
     if (sync && t->options.readonly && failure->code == EROFS) continue; /* as it should be */
-    m.sync = m.sync || (sync && !(kind == TRIAL_CLOSES && is_of_keydir(failure)));
-    m.segment = m.segment || (sync && is_segment(t, failure->path));
+    bool may_hide =
+        (kind == TRIAL_CLOSES && is_of_keydir(failure)) || is_segment(t, failure->path, true);
+    m.sync = m.sync || (sync && !may_hide);
+    m.segment = m.segment || (sync && is_segment(t, failure->path, false));
     m.doubt = m.doubt || ((sync || is_doubtful_rename(failure)) && !is_of_keydir(failure));
   }
   if (disk->failure_count > 1) m.doubt = true; /* a write failed and could not be undone */
@@ -285,7 +289,7 @@ static void tell_state(trial *t, const char *when, const trial_state *found, int
 
 /* What was found when it was opened becomes the beginning. */
 static void settle(trial *t) {
-  int low = t->disk->lost ? t->promised : t->acknowledged;
+  int low = t->disk->dropped ? t->promised : t->acknowledged;
   int found = t->acknowledged;
   if (low < t->acknowledged + t->doubt) {
     sim_fault armed = t->disk->fault;

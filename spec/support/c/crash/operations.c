@@ -269,6 +269,28 @@ static bool fail_merge(run *r) {
   return open_store(r, false);
 }
 
+/* The first sync of the directory fails in a rotation or a merge, likewise: nothing has
+ * happened, and nothing is written until the store is opened again. */
+static bool fail_create(run *r, bool merges) {
+  sim_fault fault = {.sync_dir = 1};
+  freyja_error error;
+  freyja_stats stats;
+  freyja_status status = FREYJA_OK;
+  sim_disk_fail(r->disk, &fault);
+  if (merges) (void)merge(r, true, &status, &error);
+  else status = freyja_rotate(r->db, &error);
+  freyja_get_stats(r->db, &stats);
+  memset(&r->disk->fault, 0, sizeof r->disk->fault);
+  if (status == FREYJA_OK) return true; /* there was nothing to do */
+  if (status != FREYJA_IO || !stats.poisoned)
+    return wit_wrong("a failed sync of the directory: %s", freyja_status_name(status));
+  (void)freyja_close(r->db, NULL);
+  r->db = NULL;
+  bool right = open_store(r, false);
+  r->promised = r->acknowledged;
+  return right && agree(r);
+}
+
 /* Writes the hint files of all sealed segments. */
 static bool write_hints(run *r) {
   freyja_segment segments[OPERATIONS_MAX + 2];
@@ -348,6 +370,9 @@ static bool do_operation(run *r, char operation) {
     return fail_rotation(r);
   case '5':
     return fail_merge(r);
+  case '6':
+  case '7':
+    return fail_create(r, operation == '7');
   default:
     return wit_wrong("no operation '%c'", operation);
   }

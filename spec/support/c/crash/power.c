@@ -9,7 +9,8 @@
 #define LATER 1000        /* and before the store is opened again after a crash */
 #define NESTED_EVERY 2000 /* of the disks, for one recovery is interrupted */
 #define VERIFIED_EVERY 16 /* of the disks, which are then checked as a user would */
-#define READ_EVERY 3      /* of the moments at which a process is killed, it is read then */
+#define LOOK_EVERY 3      /* of the moments at which a process is killed, it is read then */
+#define FOLLOW_EVERY 48   /* and followed */
 #define KILLED_EVERY 50   /* of the moments, from which recovery after a kill is interrupted */
 #define TORN_EVERY 1000   /* of those with a torn tail */
 #define LARGE_TORN_EVERY 40  /* of those with a torn tail, there */
@@ -21,7 +22,7 @@ long nested_share = 1;
 
 /* ---- opening what is left --------------------------------------------- */
 
-static freyja_options options_for(const mode *m, sim_disk *disk) {
+freyja_options options_for(const mode *m, sim_disk *disk) {
   freyja_options options;
   freyja_options_init(&options);
   options.io = m->io;
@@ -187,6 +188,8 @@ static bool visit_first(void *argument, sim_disk *image, const sim_state *left) 
   long torn_every = r->mode->sample == 0 ? TORN_EVERY * nested_share : LARGE_TORN_EVERY;
   long every = NESTED_EVERY * nested_share;
   if (right && r->backups > 0) right = check_backup(r, image);
+  if (right)
+    right = check_others(r, copy, &found, &r->states[low], high - low + 1, seen.disks);
   /* What is written then is the first write that was lost, with another value: a record of the
    * same size, behind which an old one would fit. */
   if (right && (seen.disks % every == 0 || (cut && seen.torn % torn_every == 0)))
@@ -220,6 +223,39 @@ static bool read_here(const run *r, const sim_disk *disk) {
   return right;
 }
 
+/* The process is killed here; a reader opens the store, another writer puts a key, is killed
+ * too, and the reader goes on: what it shows then is there again after power has failed. */
+static bool follow_here(const run *r, const sim_disk *disk) {
+  sim_disk *killed = sim_disk_clone(disk);
+  second s = {.mode = r->mode, .count = 1};
+  wit_state shown;
+  freyja *reader = NULL, *writer = NULL;
+  freyja_error error;
+  bool changed = false, right = true;
+  freyja_options options = options_for(r->mode, killed);
+  killed->clock += LATER;
+  options.readonly = true;
+  if (freyja_open("db", &options, &reader, NULL) == FREYJA_OK) {
+    right = open_on(r->mode, killed, false, &writer);
+    if (right && put_after(writer, WIT_SPARE, WIT_REDONE + 1, &error) != FREYJA_OK)
+      right = wit_wrong("put beside a reader: %s", error.message);
+    sim_disk_orphan(killed);
+    if (right && freyja_refresh(reader, &changed, &error) != FREYJA_OK)
+      right = wit_wrong("refresh: %s", error.message);
+    s.allowed = &shown;
+    right = right && wit_examine(reader, &shown);
+    if (right && shown.of[WIT_SPARE] != WIT_REDONE + 1)
+      right = wit_wrong("a reader does not see what a killed writer has put");
+    sim_disk_look(killed);
+    if (right) second_point(&s, killed, "a refresh");
+    (void)freyja_close(reader, NULL);
+    right = right && !s.failed;
+  }
+  sim_disk_destroy(killed);
+  if (!right) wit_explain("; killed, and followed");
+  return right;
+}
+
 /* The process is killed here; it is opened again, then power fails. */
 static bool kill_here(run *r, const sim_disk *disk) {
   sim_disk *killed = sim_disk_clone(disk);
@@ -241,7 +277,9 @@ void first_point(void *argument, sim_disk *disk, const char *call) {
   long every = r->mode->sample == 0 ? kill_share : LARGE_KILLED_EVERY;
   if (right && seen.moments % every == 0) right = kill_here(r, disk);
   /* What the system takes for clean after a sync that failed, only a writer can mend. */
-  bool sound = strpbrk(r->workload, "12345") == NULL;
-  if (right && sound && seen.moments % (every * READ_EVERY) == 0) right = read_here(r, disk);
+  bool sound = strpbrk(r->workload, "1234567") == NULL;
+  if (right && sound && seen.moments % (every * LOOK_EVERY) == 0) right = read_here(r, disk);
+  if (right && sound && seen.moments % (every * FOLLOW_EVERY) == 0)
+    right = follow_here(r, disk);
   if (!right) wit_explain("; after change %ld, %s", r->point, call);
 }

@@ -50,7 +50,19 @@ extern tally seen;
 extern long kill_share;   /* kills are tried at every so-manieth moment */
 extern long nested_share; /* recovery from disks is interrupted so many times less often */
 
+/* ---- also.c ---------------------------------------------------------------- */
+
+#define READ_EVERY 61    /* of the disks that a loss of power leaves are read */
+#define REPAIR_EVERY 240 /* of them are repaired, and as many without a MANIFEST */
+
+/* Looks at disk `number` in these ways, if it is its turn. A writer has found `found` on it,
+ * which is one of the states that may be there. */
+bool check_others(const run *r, sim_disk *image, const wit_state *found,
+                  const wit_state *states, int count, long number);
+
 /* ---- power.c ------------------------------------------------------------- */
+
+freyja_options options_for(const mode *m, sim_disk *disk);
 
 /* Opens the store on a disk. */
 bool open_on(const mode *m, sim_disk *disk, bool readonly, freyja **db);

@@ -9,6 +9,7 @@
  *   H    write the hint files of all sealed segments
  *   m    merge all sealed segments but the first
  *   K    write the KEYDIR
+ *   BKL  load a record for each of these keys at once
  * Key 0 is the empty one, L and M are long; the others' lengths differ. */
 #include "image.h"
 
@@ -74,6 +75,11 @@ static const plan plans[] = {
      "pf9 r pa20 pb21 pc22 pd23 db dc r la24 pb25 xe df r pc26 da dd r m z pc27 pa28 pe29 r "
      "pd30 db",
      4096, 1, true, false},
+    {"loaded",
+     "pa40 pb80 p010 pe20 r pa41 db lf900 Bbghe0 pi33 dg r pk150 r z Bkalm pb16 da r xm m Bf",
+     4096, 64, false, false},
+    {"loaded-colliding", "pa20 pb21 pc22 db r la24 z Bbac pe25 dc Bec pd30 db", 4096, 1, true,
+     false},
     {"checkpointed",
      "pa40 pb80 pc0 p010 pd1300 pe20 r pa41 db lf900 pg30 xc r K pb16 z pc24 pd50 dg r K "
      "lh700 "
@@ -212,6 +218,22 @@ static freyja_status merge(freyja *db) {
   return status;
 }
 
+static freyja_status load(freyja *db, const char *letters) {
+  static uint8_t value[VALUE_MAX];
+  freyja_load *bulk = NULL;
+  freyja_status status = freyja_load_open(db, &bulk, NULL);
+  for (size_t i = 0; letters[i] != '\0' && status == FREYJA_OK; i++) {
+    img_key key = make_key(letters[i]);
+    size_t size = 20 + 7 * i;
+    img_garbage(value, size, 2000 + i);
+    status = freyja_load_put(bulk, key.bytes, key.size, value, size, 0, NULL);
+    free(key.bytes);
+  }
+  if (status == FREYJA_OK) status = freyja_load_commit(bulk, NULL);
+  freyja_load_close(bulk);
+  return status;
+}
+
 /* Runs the script on a new disk; *older, unless NULL, gets the files at its `z`. */
 static sim_disk *play(const plan *p, uint64_t seed, sim_disk **older) {
   sim_disk *disk = sim_disk_create(seed);
@@ -225,6 +247,7 @@ static sim_disk *play(const plan *p, uint64_t seed, sim_disk **older) {
     else if (word[0] == 's') status = freyja_sync(db, NULL);
     else if (word[0] == 'H') status = write_hints(db);
     else if (word[0] == 'm') status = merge(db);
+    else if (word[0] == 'B') status = load(db, word + 1);
     else if (word[0] == 'K') status = freyja_checkpoint(db, NULL);
     else if (word[0] != 'z') status = do_write(db, word, ++number);
     else if (older != NULL) *older = extract(disk);

@@ -198,7 +198,7 @@ static void judge_manifest(const image *img, sim_disk *disk, verdict *v) {
 }
 
 /* A file of this store that the MANIFEST does not name, and that is longer than a header: the
- * MANIFEST is older than it, if it is not what a merge was writing. */
+ * MANIFEST is older than it, if it is not what a merge was writing, which has no marks. */
 static void judge_names(const image *img, sim_disk *disk, verdict *v) {
   const uint8_t *manifest = img->files[0].bytes;
   const sim_entries *entries = &disk->nodes[sim_disk_find(disk, "db")].entries;
@@ -210,7 +210,7 @@ static void judge_names(const image *img, sim_disk *disk, verdict *v) {
       named = named || img->segments[k].id == id;
     if (!named && node->type == SIM_FILE && node->now.size > 128 &&
         memcmp(node->now.at + 16, manifest + 16, 16) == 0 &&
-        fj_get64(node->now.at + 40) == id && fj_get32(node->now.at + 12) != FJ_SEGMENT_MERGED)
+        fj_get64(node->now.at + 40) == id && !fj_segment_is_unclaimed(node->now.at))
       refuse(v, FREYJA_CORRUPT, "db/MANIFEST");
   }
 }

@@ -35,6 +35,7 @@ typedef enum kind {
   HEADER,  /* that of a data file of this store, with the name's id */
   RECORDS, /* and something behind it */
   OUTPUT,  /* likewise, of a merge that did not come to its end */
+  CLAIMED, /* likewise, of one that did */
   FOREIGN, /* another store's */
   NOISE,   /* garbage */
   FOLDER,
@@ -46,7 +47,7 @@ typedef enum kind {
 #define SINGLES (NAMES * KINDS)
 
 /* FORMAT.md, section 1: a data file without a header, or with this store's, and one that a
- * merge was writing, goes if the MANIFEST does not name it. */
+ * merge was writing and that is not claimed, goes if the MANIFEST does not name it. */
 static bool is_removable(const char *name, kind k) {
   size_t size = strlen(name);
   if (strcmp(name, "MANIFEST.tmp") == 0) return k != FOLDER;
@@ -54,6 +55,8 @@ static bool is_removable(const char *name, kind k) {
   if (size > 5 && strcmp(name + size - 5, ".hint") == 0) return true;
   return size > 5 && strcmp(name + size - 5, ".data") == 0 && (k <= HEADER || k == OUTPUT);
 }
+
+static bool has_records(kind k) { return k == RECORDS || k == OUTPUT || k == CLAIMED; }
 
 static void make(const image *img, uint64_t number, uint8_t bytes[GARBAGE],
                  spl_leftover *out) {
@@ -67,19 +70,17 @@ static void make(const image *img, uint64_t number, uint8_t bytes[GARBAGE],
               : k == LINK ? SIM_LINK
                           : SIM_FILE;
   out->bytes = bytes;
-  out->size = k == EMPTY                                  ? 0
-              : k == SHORT                                ? 64
-              : k == NOISE || k == RECORDS || k == OUTPUT ? GARBAGE
-                                                          : 128;
+  out->size = k == EMPTY ? 0 : k == SHORT ? 64 : k == NOISE || has_records(k) ? GARBAGE : 128;
   out->removable = is_removable(name, k);
   memset(bytes, 0, GARBAGE);
   (void)sscanf(name, "%llu", &id);
-  if (k == NOISE || k == RECORDS || k == OUTPUT) img_garbage(bytes, GARBAGE, number);
-  if (k == HEADER || k == RECORDS || k == OUTPUT) img_make_header(img, id, bytes);
-  if (k == OUTPUT) {
+  if (k == NOISE || has_records(k)) img_garbage(bytes, GARBAGE, number);
+  if (k == HEADER || has_records(k)) img_make_header(img, id, bytes);
+  if (k == OUTPUT || k == CLAIMED) {
     fj_put32(bytes + 12, FJ_SEGMENT_MERGED);
     fj_put64(bytes + 56, fj_hash(bytes, 56, 0));
   }
+  if (k == CLAIMED) bytes[FJ_MARK_OFFSET] = 1;
   if (k == FOREIGN) {
     char path[IMG_PATH_MAX];
     (void)snprintf(path, sizeof path, "%s", img->files[img->segments[0].file].path);
