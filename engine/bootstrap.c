@@ -102,23 +102,13 @@ static freyja_status create_store(fj_store *db, bool made, freyja_error *error) 
   return fj_manifest_write(&db->dir, manifest, &replaced, error);
 }
 
-/* Makes what was read of the MANIFEST durable: a process that was killed may have renamed it
- * and not synced the directory. Only then may its segments be written to, and files go
- * that it does not name; where there are some that a merge has replaced, later. */
-static freyja_status settle_manifest(fj_store *db, freyja_error *error) {
-  int code = fj_sync_dir(db->dir.os, db->dir.fd);
-  if (code != 0) return fj_fail_os(error, code, &db->dir, NULL, "sync");
-  if (db->manifest.retired_count > 0) return FREYJA_OK;
-  return fj_leftovers_clean(&db->dir, &db->manifest, error);
-}
-
 static freyja_status load_manifest(fj_store *db, bool made, freyja_error *error) {
   bool found = false;
   freyja_status status = fj_manifest_read(&db->dir, &db->manifest, &found, error);
   if (status == FREYJA_OK && !found) status = create_store(db, made, error);
   if (status == FREYJA_OK) status = fj_leftovers_check(&db->dir, &db->manifest, error);
-  if (status == FREYJA_OK) status = settle_manifest(db, error);
-  return status;
+  if (status != FREYJA_OK || db->manifest.retired_count > 0) return status; /* later */
+  return fj_leftovers_clean(&db->dir, &db->manifest, error);
 }
 
 /* The marks that can be read may not be on the disk, of what came after the retired files: a
@@ -144,7 +134,7 @@ static bool doubt_claims(fj_store *db) {
 }
 
 /* With a MANIFEST that is durable for certain: claims what is not, and then removes what
- * settle_manifest has left. */
+ * load_manifest has left. */
 static freyja_status finish_merges(fj_store *db, freyja_error *error) {
   bool poison = false;
   bool whole = doubt_claims(db);
@@ -160,11 +150,12 @@ static freyja_status finish_merges(fj_store *db, freyja_error *error) {
   return status == FREYJA_FULL ? FREYJA_OK : status;
 }
 
-/* Puts the MANIFEST in its place once more, as the next generation. A sync of the directory
- * that failed, in whatever process, may have left an entry that can be read, that is not on
- * the disk, and that the system takes for clean: then the next sync does not write it. But
- * where the active segment has records, the MANIFEST that names it was durable before them. An
- * older one may name what a merge has replaced: such files go only then. */
+/* Puts the MANIFEST in its place once more, as the next generation: a process that was killed
+ * may have renamed what can be read of it and not synced the directory. And a sync of the
+ * directory that failed, in whatever process, may have left an entry that the system takes for
+ * clean: then the next sync does not write it. But where the active segment has records, the
+ * MANIFEST that names it was durable before them, and without retired files only one that
+ * still names such may have come since. Otherwise they go only then. */
 static freyja_status renew_manifest(fj_store *db, freyja_error *error) {
   bool replaced = false;
   bool is_old = db->active->tail > FJ_SEGMENT_HEADER;

@@ -26,7 +26,8 @@ bug("the_store_s_folder_is_not_durable", "crash",
   [[if ((status = fj_folder_sync_parent(&db->dir, made, error)) != FREYJA_OK) return status;]], "")
 
 bug("a_renamed_manifest_is_relied_on", "crash",
-  [[int code = fj_sync_dir(db->dir.os, db->dir.fd);]], [[int code = 0;]])
+  [[if (is_old && db->manifest.retired_count == 0) return finish_merges(db, error);]],
+  [[if (is_old || replaced == is_old) return finish_merges(db, error);]])
 
 bug("a_lost_manifest_is_a_new_store", "damage", [[if (has_data)]], [[if (0)]])
 
