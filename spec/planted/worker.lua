@@ -109,7 +109,7 @@ local limits = {}
 --- Seconds that the test may take. That it passes without a bug is tried the first time, where that is not known.
 local function limit_of(test)
   local id = test.kind .. test.name
-  if os.getenv "FREYJA_PASSED" then return 300 end
+  if os.getenv "FREYJA_PASSED" then return test.kind == "spec" and 150 or 300 end
   if not limits[id] then
     local start = os.time()
     local why = run_test(test, "pristine", 300)
