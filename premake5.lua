@@ -145,9 +145,9 @@ end
 
 target("core", "SharedLib", "/freyja")
   targetprefix ""
-  files { "engine/*.h", "engine/*.c" }
   with_binding()
   is_counted()
+  links { "freyja" }
 
 -- The simulated disk that C tests use.
 target("sim", "StaticLib")

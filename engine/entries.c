@@ -8,7 +8,7 @@
 
 struct fj_entries_chunk {
   fj_entries_chunk *next;
-  uint32_t count;
+  uint64_t unused;
   fj_slot slots[CHUNK];
 };
 
@@ -47,25 +47,48 @@ static fj_entries_chunk *make_chunk(fj_entries *entries) {
   fj_entries_chunk *chunk = (fj_entries_chunk *)((uint8_t *)slab + slab->used);
   slab->used += sizeof *chunk;
   chunk->next = NULL;
-  chunk->count = 0;
   return chunk;
+}
+
+/* Makes room for entries of the shard. */
+static freyja_status begin_chunk(fj_entries *entries, uint32_t shard, freyja_error *error) {
+  fj_entries_shard *s = &entries->shards[shard];
+  fj_entries_chunk *chunk = make_chunk(entries);
+  if (chunk == NULL) return fj_fail_memory(error, "load records");
+  if (s->next == NULL) entries->first[shard] = chunk;
+  else entries->last[shard]->next = chunk;
+  entries->last[shard] = chunk;
+  s->next = chunk->slots;
+  s->end = chunk->slots + CHUNK;
+  return FREYJA_OK;
 }
 
 freyja_status fj_entries_add(fj_entries *entries, uint64_t hash, uint64_t word,
                              freyja_error *error) {
   uint32_t shard = (uint32_t)(hash >> (64 - FJ_SHARD_BITS));
-  fj_entries_chunk *chunk = entries->last[shard];
-  if (chunk == NULL || chunk->count == CHUNK) {
-    chunk = make_chunk(entries);
-    if (chunk == NULL) return fj_fail_memory(error, "load records");
-    if (entries->first[shard] == NULL) entries->first[shard] = chunk;
-    else entries->last[shard]->next = chunk;
-    entries->last[shard] = chunk;
+  fj_entries_shard *s = &entries->shards[shard];
+  if (s->next == s->end) {
+    freyja_status status = begin_chunk(entries, shard, error);
+    if (status != FREYJA_OK) return status;
   }
-  chunk->slots[chunk->count++] = (fj_slot){hash, word};
-  entries->counts[shard]++;
+  *s->next++ = (fj_slot){hash, word};
   entries->count++;
   return FREYJA_OK;
+}
+
+/* How many a chunk of the shard has. */
+static uint64_t count_of(const fj_entries *entries, uint32_t shard,
+                         const fj_entries_chunk *chunk) {
+  bool last = chunk->next == NULL;
+  return last ? (uint64_t)(entries->shards[shard].next - chunk->slots) : CHUNK;
+}
+
+/* How many the shard has. */
+static uint64_t count_all(const fj_entries *entries, uint32_t shard) {
+  uint64_t count = 0;
+  const fj_entries_chunk *chunk = entries->first[shard];
+  for (; chunk != NULL; chunk = chunk->next) count += count_of(entries, shard, chunk);
+  return count;
 }
 
 /* ---- sorting ---------------------------------------------------------------- */
@@ -96,9 +119,9 @@ static void add_up(uint64_t *buckets, uint64_t count) {
 }
 
 freyja_status fj_entries_sort(const fj_entries *entries, uint32_t shard, fj_slot **out,
-                              freyja_error *error) {
+                              uint64_t *out_count, freyja_error *error) {
   const fj_os *os = entries->os;
-  uint64_t count = entries->counts[shard];
+  uint64_t count = count_all(entries, shard);
   unsigned bits = 0;
   while (UINT64_C(1) << bits < count && bits < 32) bits++;
   size_t room = ((size_t)1 << bits) * sizeof(uint64_t);
@@ -113,13 +136,14 @@ freyja_status fj_entries_sort(const fj_entries *entries, uint32_t shard, fj_slot
   memset(buckets, 0, room);
   const fj_entries_chunk *chunk = entries->first[shard];
   for (; chunk != NULL; chunk = chunk->next)
-    for (uint32_t i = 0; i < chunk->count; i++)
+    for (uint64_t i = 0, n = count_of(entries, shard, chunk); i < n; i++)
       buckets[bucket_of(chunk->slots[i].hash, bits)]++;
   add_up(buckets, UINT64_C(1) << bits);
   for (chunk = entries->first[shard]; chunk != NULL; chunk = chunk->next)
-    for (uint32_t i = 0; i < chunk->count; i++)
+    for (uint64_t i = 0, n = count_of(entries, shard, chunk); i < n; i++)
       (*out)[buckets[bucket_of(chunk->slots[i].hash, bits)]++] = chunk->slots[i];
   sort_by_insertion(*out, count);
+  *out_count = count;
   os->release(os->context, buckets);
   return FREYJA_OK;
 }

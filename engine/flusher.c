@@ -3,12 +3,10 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <time.h>
 
 #include "os.h"
-
-#define STACK (256u << 10) /* bytes */
+#include "thread.h"
 
 static struct {
   pthread_mutex_t lock;
@@ -65,20 +63,6 @@ static void *run(void *argument) {
   return argument;
 }
 
-/* No signal is for this thread. */
-static bool create_thread(void) {
-  sigset_t all, before;
-  pthread_attr_t attributes;
-  if (pthread_attr_init(&attributes) != 0) return false;
-  (void)pthread_attr_setstacksize(&attributes, STACK);
-  (void)sigfillset(&all);
-  (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-  bool created = pthread_create(&flusher.thread, &attributes, run, NULL) == 0;
-  (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-  (void)pthread_attr_destroy(&attributes);
-  return created;
-}
-
 static void start(void) {
   pthread_condattr_t attributes;
   if (pthread_condattr_init(&attributes) != 0) return;
@@ -86,7 +70,8 @@ static void start(void) {
   (void)pthread_mutex_lock(&flusher.lock);
   flusher.ends = false;
   flusher.time = UINT64_MAX;
-  if (pthread_cond_init(&flusher.woken, &attributes) == 0) flusher.runs = create_thread();
+  if (pthread_cond_init(&flusher.woken, &attributes) == 0)
+    flusher.runs = fj_thread_begin(&flusher.thread, run, NULL);
   (void)pthread_mutex_unlock(&flusher.lock);
   (void)pthread_condattr_destroy(&attributes);
 }

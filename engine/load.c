@@ -243,8 +243,8 @@ static freyja_status resolve(freyja_load *load, uint64_t hash, uint64_t word,
 static freyja_status place_shard(freyja_load *load, uint32_t shard, freyja_error *error) {
   fj_keydir *keydir = &load->db->index.keydir;
   fj_slot *slots = NULL;
-  uint64_t count = load->entries.counts[shard];
-  freyja_status status = fj_entries_sort(&load->entries, shard, &slots, error);
+  uint64_t count = 0;
+  freyja_status status = fj_entries_sort(&load->entries, shard, &slots, &count, error);
   for (uint64_t i = 0; i < count && status == FREYJA_OK; i++) {
     fj_place at;
     uint64_t hash = slots[i].hash, word = word_of(load, slots[i].word);
@@ -261,7 +261,7 @@ static freyja_status place_all(freyja_load *load, freyja_error *error) {
   if (status != FREYJA_OK) return status;
   fj_keydir_expect(keydir, load->entries.count);
   for (uint32_t i = 0; i < FJ_SHARDS && status == FREYJA_OK; i++)
-    if (load->entries.counts[i] > 0) status = place_shard(load, i, error);
+    if (load->entries.first[i] != NULL) status = place_shard(load, i, error);
   freyja_status patched =
       fj_outputs_end_patches(&load->out, status == FREYJA_OK ? error : NULL);
   return status == FREYJA_OK ? patched : status;

@@ -32,7 +32,9 @@ typedef int (*fj_os_visit)(void *argument, const char *name);
 
 struct fj_os {
   void *context; /* first argument of every function */
-  bool shares;   /* a store that is open by it is shared by who opens it so again (share.h) */
+  /* Several threads may call its functions at once: a store that is open by it is shared by
+   * who opens it so again (share.h), and blocks are written behind (behind.h). */
+  bool shares;
 
   /* -- directories: `dir` is a descriptor from open_dir -- */
   int (*make_dir)(void *context, int dir, const char *path); /* dir -1: path as it is */

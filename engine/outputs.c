@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#define BLOCK (256u << 10) /* bytes of records that are written at once */
-
 void fj_outputs_open(fj_outputs *outputs, fj_store *db, const char *doing) {
   memset(outputs, 0, sizeof *outputs);
   outputs->db = db;
@@ -15,14 +13,48 @@ void fj_outputs_open(fj_outputs *outputs, fj_store *db, const char *doing) {
   outputs->began = db->index.last_timestamp;
 }
 
+/* ---- blocks ----------------------------------------------------------------------- */
+
+/* Waits for the block that is being written. */
+static freyja_status wait_for_block(fj_outputs *outputs, freyja_error *error) {
+  return outputs->behind == NULL ? FREYJA_OK : fj_behind_wait(outputs->behind, error);
+}
+
 /* Writes what is gathered. */
 static freyja_status write_block(fj_outputs *outputs, freyja_error *error) {
-  if (outputs->block_size == 0) return FREYJA_OK;
-  freyja_status status = fj_segment_append_block(fj_outputs_last(outputs), outputs->block,
-                                                 outputs->block_size, error);
+  freyja_status status = wait_for_block(outputs, error);
+  if (status != FREYJA_OK || outputs->block_size == 0) return status;
+  status = fj_segment_append_block(fj_outputs_last(outputs), outputs->block,
+                                   outputs->block_size, error);
   outputs->block_size = 0;
   return status;
 }
+
+/* There is a full block, and so maybe more to come: whether it can be written behind. */
+static bool has_behind(fj_outputs *outputs) {
+  const fj_os *os = outputs->os;
+  if (outputs->behind != NULL) return true;
+  if (outputs->no_behind || !os->shares) return false;
+  outputs->written_block = os->allocate(os->context, FJ_OUTPUTS_BLOCK);
+  if (outputs->written_block != NULL) outputs->behind = fj_behind_begin(os);
+  outputs->no_behind = outputs->behind == NULL;
+  return !outputs->no_behind;
+}
+
+/* The block is full. */
+static freyja_status pass_block(fj_outputs *outputs, freyja_error *error) {
+  if (!has_behind(outputs)) return write_block(outputs, error);
+  freyja_status status = wait_for_block(outputs, error);
+  if (status != FREYJA_OK) return status;
+  uint8_t *full = outputs->block;
+  fj_behind_hand(outputs->behind, fj_outputs_last(outputs), full, outputs->block_size);
+  outputs->block = outputs->written_block;
+  outputs->written_block = full;
+  outputs->block_size = 0;
+  return FREYJA_OK;
+}
+
+/* ---- files ------------------------------------------------------------------------ */
 
 freyja_status fj_outputs_seal(fj_outputs *outputs, freyja_error *error) {
   fj_segment *output = fj_outputs_last(outputs);
@@ -54,17 +86,23 @@ static freyja_status find_room(fj_outputs *outputs, uint64_t size, freyja_error 
   fj_store *db = outputs->db;
   fj_segment *output = fj_outputs_last(outputs);
   uint64_t limit = db->options.segment_size;
-  if (output != NULL && fj_segment_fits(output, outputs->block_size + size)) return FREYJA_OK;
+  if (output != NULL && size <= output->limit - outputs->end) return FREYJA_OK;
   if (size > limit - FJ_SEGMENT_HEADER) limit = FJ_SEGMENT_HEADER + size;
   freyja_status status = fj_outputs_seal(outputs, error);
   if (status == FREYJA_OK) status = grow(outputs, error);
   if (status != FREYJA_OK) return status;
   status = fj_segment_create(&db->index.pool, FJ_SEGMENT_MERGED, outputs->began,
                              &db->manifest.next_id, limit, &output, error);
-  if (status == FREYJA_OK) outputs->list[outputs->count++] = output;
-  else if (db->index.pool.unsure) db->poisoned = true;
-  return status;
+  if (status != FREYJA_OK) {
+    if (db->index.pool.unsure) db->poisoned = true;
+    return status;
+  }
+  outputs->list[outputs->count++] = output;
+  outputs->end = output->tail;
+  return FREYJA_OK;
 }
+
+/* ---- records ---------------------------------------------------------------------- */
 
 /* A record that is as long as a block, or there is no memory for one. */
 static freyja_status write_alone(fj_outputs *outputs, fj_draft *draft, uint64_t size,
@@ -82,7 +120,7 @@ static freyja_status write_alone(fj_outputs *outputs, fj_draft *draft, uint64_t 
 static freyja_status gather(fj_outputs *outputs, const fj_draft *draft, size_t size,
                             freyja_error *error) {
   freyja_status status = FREYJA_OK;
-  if (outputs->block_size + size > BLOCK) status = write_block(outputs, error);
+  if (outputs->block_size + size > FJ_OUTPUTS_BLOCK) status = pass_block(outputs, error);
   if (status != FREYJA_OK) return status;
   uint8_t *to = outputs->block + outputs->block_size;
   memcpy(to, draft->header, FJ_RECORD_HEADER);
@@ -99,16 +137,20 @@ freyja_status fj_outputs_write(fj_outputs *outputs, fj_draft *draft, uint64_t *o
   freyja_status status = find_room(outputs, size, error);
   if (status != FREYJA_OK) return status;
   const fj_segment *output = fj_outputs_last(outputs);
-  uint64_t place = output->tail + outputs->block_size;
+  uint64_t place = outputs->end;
   fj_record_seal(draft, fj_record_seed(output->seed, place));
   if (offset != NULL) *offset = place;
-  if (outputs->block == NULL) outputs->block = os->allocate(os->context, BLOCK);
-  bool alone = size >= BLOCK || outputs->block == NULL;
+  if (outputs->block == NULL) outputs->block = os->allocate(os->context, FJ_OUTPUTS_BLOCK);
+  bool alone = size >= FJ_OUTPUTS_BLOCK || outputs->block == NULL;
   status = alone ? write_alone(outputs, draft, size, error)
                  : gather(outputs, draft, (size_t)size, error);
-  if (status == FREYJA_OK) outputs->written += size;
-  return status;
+  if (status != FREYJA_OK) return status;
+  outputs->end += size;
+  outputs->written += size;
+  return FREYJA_OK;
 }
+
+/* ---- afterwards ------------------------------------------------------------------- */
 
 freyja_status fj_outputs_end_patches(fj_outputs *outputs, freyja_error *error) {
   const fj_os *os = outputs->os;
@@ -150,6 +192,8 @@ void fj_outputs_remove(fj_outputs *outputs) {
 }
 
 void fj_outputs_release(fj_outputs *outputs) {
+  fj_behind_end(outputs->behind, fj_store_is_owner(outputs->db)); /* B1 */
+  outputs->behind = NULL;
   for (uint32_t i = 0; i < outputs->count; i++) fj_segment_release(outputs->list[i]);
   outputs->count = 0;
 }
@@ -158,6 +202,7 @@ void fj_outputs_close(fj_outputs *outputs) {
   const fj_os *os = outputs->os;
   os->release(os->context, outputs->list);
   os->release(os->context, outputs->block);
+  os->release(os->context, outputs->written_block);
   outputs->list = NULL;
-  outputs->block = NULL;
+  outputs->block = outputs->written_block = NULL;
 }

@@ -4,7 +4,12 @@
 #ifndef FJ_OUTPUTS_H
 #define FJ_OUTPUTS_H
 
+#include "behind.h"
 #include "store.h"
+
+/* Bytes of records that are written at once. So many that to wake the thread that writes them,
+ * and to wait for it, cost nothing. */
+#define FJ_OUTPUTS_BLOCK (1u << 20)
 
 typedef struct fj_outputs {
   fj_store *db;
@@ -12,8 +17,12 @@ typedef struct fj_outputs {
   const char *doing; /* for faults: "merge segments" */
   fj_segment **list; /* a reference each, until an index takes it over */
   uint32_t count, room;
-  uint8_t *block;            /* records for behind the last one's tail, or NULL; owned */
+  uint64_t end;              /* of all records that the last one has, or is to have */
+  uint8_t *block;            /* the last records before that; NULL: no room; owned */
   size_t block_size;         /* bytes of them */
+  uint8_t *written_block;    /* what is being written, once there is `behind`; owned */
+  fj_behind *behind;         /* NULL: none yet, or none is to be had; owned */
+  bool no_behind;            /* none is to be had */
   uint64_t began;            /* later than all records then (L1), and no other's */
   uint64_t written;          /* bytes of records */
   const fj_segment *patched; /* of which bytes are written anew; NULL: none */

@@ -8,11 +8,11 @@ local FUNCTION_LINES_MAX = 70 -- from its opening to its closing brace
 -- layer and of those below it.
 local LAYERS = {
   { "freyja", "atomic" },
-  { "os", "child" },
+  { "os", "child", "thread" },
   { "clock", "guard", "error", "hash", "positions" },
   { "record", "findings", "lock", "local" },
   { "segment", "append" },
-  { "manifest", "keydir", "entries", "scan", "torn", "hint", "checkpoint" },
+  { "manifest", "keydir", "entries", "scan", "torn", "hint", "checkpoint", "behind" },
   { "detour", "index", "segments", "folder", "inspect", "leftovers", "gather", "apply", "seek" },
   { "batch", "hinted" },
   { "recovery", "adopt", "intake", "hintwriter", "checkpointer", "hintcheck", "sorted", "audit", "builder", "salvage" },

@@ -75,3 +75,21 @@ in_file "engine/swap.c"
 bug("a_closed_handle_takes_its_merge_along", "open",
   [[if (goes_on && fj_store_settle(db, NULL) != FREYJA_OK) bequeath(rewrite);]],
   [[if (goes_on && rewrite->state > FJ_REWRITE_DONE) bequeath(rewrite);]])
+
+in_file "engine/behind.c"
+
+bug("a_block_that_failed_counts_as_written", "behind",
+  [[freyja_status status = behind->status;]], [[freyja_status status = FREYJA_OK;]])
+
+bug("nobody_waits_for_a_block", "behind",
+  [[while (behind->segment != NULL) (void)pthread_cond_wait(&behind->changed, &behind->lock);]], "")
+
+in_file "engine/outputs.c"
+
+bug("records_are_gathered_where_others_are_written", "behind",
+  [[outputs->block = outputs->written_block;
+  outputs->written_block = full;]], "")
+
+bug("a_block_is_handed_over_before_the_last_is_written", "behind",
+  [[freyja_status status = wait_for_block(outputs, error);]], [[freyja_status status = FREYJA_OK;]],
+  "pass_block")
