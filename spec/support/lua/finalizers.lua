@@ -387,12 +387,19 @@ local function attempt(op, given)
   return result
 end
 
--- Every action at every place; returns the number of places and what went wrong first.
-local function sweep(run, op, io, mode)
+-- Both kinds of input and output, and both kinds of collecting; all four pairs if there is time.
+local PAIRS = {
+  { "mmap", "incremental" }, { "syscall", "generational" }, { "mmap", "generational" }, { "syscall", "incremental" },
+}
+
+-- Every action at every place, or at each second one, in the pair that comes next at the others;
+-- returns the number of places and what went wrong first.
+local function sweep(run, op, pair)
+  local io, mode = PAIRS[pair][1], PAIRS[pair][2]
   local places = 0
-  local step = run.size == "quick" and 7 or 1
+  local step = run.only and 1 or ({ quick = 7, normal = 2, full = 1 })[run.size]
   for _, action in ipairs(ACTIONS) do
-    for at = 1, PLACES_MAX, step do
+    for at = pair % step + 1, PLACES_MAX, step do
       local given = { path = run.path(), io = io, mode = mode, action = action, at = at }
       local result = attempt(op, given)
       if result.wrong then return places, result.wrong end
@@ -412,18 +419,13 @@ local function shake(run, op, io)
   end
 end
 
--- Both kinds of input and output, and both kinds of collecting; all four pairs if there is time.
-local PAIRS = {
-  { "mmap", "incremental" }, { "syscall", "generational" }, { "mmap", "generational" }, { "syscall", "incremental" },
-}
-
 return function(run)
   for _, op in ipairs(operations) do
     local name = "finalizers run: " .. op.name
     if run.wants(name) then
       local places, wrong = 0, nil
       for i = 1, ({ quick = 1, normal = 2, full = 4 })[run.size] do
-        local count, found = sweep(run, op, PAIRS[i][1], PAIRS[i][2])
+        local count, found = sweep(run, op, i)
         places = places + count
         wrong = wrong or found or shake(run, op, PAIRS[i][1])
       end
