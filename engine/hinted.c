@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-#define AHEAD 16u /* entries: so far ahead of being used the keydir's memory is asked for */
+#include "plain.h"
+
 #define ROUND 64u /* entries of each hint, on average, before the next one's turn comes, */
 #define ROUND_MIN 1024u /* and of all together at least */
 
@@ -64,7 +65,6 @@ freyja_status fj_hinted_take(fj_hinted *group, fj_segment *segment, bool *taken,
   }
   const fj_hint_counts *counts = &load->hint.counts;
   load->segment = segment;
-  load->next = 0;
   group->count++;
   segment->keys = counts->keys;
   segment->tombstones = counts->tombstones;
@@ -115,24 +115,37 @@ static freyja_status apply(const fj_hinted *group, const fj_load *load, const ui
   return status;
 }
 
-/* Applies the hint's next entries, those whose hashes are not above the bound. */
-static freyja_status apply_below(const fj_hinted *group, fj_load *load, uint64_t bound,
+/* Applies the entries of a hint that are next, those whose hashes are not above the bound. */
+static freyja_status apply_below(const fj_hinted *group, fj_range *range, uint32_t number,
                                  freyja_error *why) {
   fj_keydir *keydir = &group->index->keydir;
+  fj_load *load = &group->loads[number];
+  uint64_t *next = &range->next[number];
   freyja_status status = FREYJA_OK;
-  while (status == FREYJA_OK && load->next < load->hint.counts.entries) {
+  while (status == FREYJA_OK && *next < load->hint.counts.entries) {
     const uint8_t *p = NULL;
     uint64_t count = 0;
-    status = fj_hint_fetch(&load->hint, load->next, &p, &count, why);
+    status = fj_hint_fetch(&load->hint, *next, &p, &count, why);
     if (status != FREYJA_OK) return status;
     const uint8_t *end = p + count * FJ_HINT_ENTRY;
-    for (; p < end && status == FREYJA_OK; p += FJ_HINT_ENTRY, load->next++) {
-      if (fj_get64(p) > bound) return FREYJA_OK;
-      if ((size_t)(end - p) > AHEAD * FJ_HINT_ENTRY)
-        fj_keydir_prefetch(keydir, fj_get64(p + AHEAD * FJ_HINT_ENTRY) & keydir->hash_mask);
+    for (; p < end && status == FREYJA_OK; p += FJ_HINT_ENTRY, ++*next) {
+      if (fj_get64(p) > range->bound) return FREYJA_OK;
+      if ((size_t)(end - p) > FJ_HINT_AHEAD * FJ_HINT_ENTRY)
+        fj_keydir_prefetch(keydir,
+                           fj_get64(p + FJ_HINT_AHEAD * FJ_HINT_ENTRY) & keydir->hash_mask);
       status = apply(group, load, p, why);
     }
   }
+  return status;
+}
+
+/* Applies what is left of a range. */
+static freyja_status apply_range(const fj_hinted *group, fj_range *range, freyja_error *why) {
+  freyja_status status = FREYJA_OK;
+  do
+    for (uint32_t i = 0; i < group->count && status == FREYJA_OK; i++)
+      status = apply_below(group, range, i, why);
+  while (status == FREYJA_OK && fj_range_go_on(range));
   return status;
 }
 
@@ -193,16 +206,20 @@ static freyja_status make_room(const fj_hinted *group, uint64_t entries, freyja_
 }
 
 static freyja_status apply_all(fj_hinted *group, freyja_error *why) {
+  fj_range ranges[FJ_PLAIN_RANGES];
   uint64_t entries = count_entries(group);
   uint64_t round = (uint64_t)ROUND * group->count;
   uint64_t rounds = entries / (round < ROUND_MIN ? ROUND_MIN : round) + 1;
-  uint64_t step = UINT64_MAX / rounds;
   freyja_status status = make_room(group, entries, why);
-  for (uint64_t r = 1; r <= rounds && status == FREYJA_OK; r++) {
-    uint64_t bound = r == rounds ? UINT64_MAX : r * step;
-    for (uint32_t i = 0; i < group->count && status == FREYJA_OK; i++)
-      status = apply_below(group, &group->loads[i], bound, why);
+  if (status != FREYJA_OK) return status;
+  uint32_t count = fj_plain_load(group, entries, UINT64_MAX / rounds, ranges);
+  if (count == 0) {
+    ranges[0] = (fj_range){.high = UINT64_MAX, .step = UINT64_MAX / rounds};
+    ranges[0].bound = ranges[0].step;
+    count = 1;
   }
+  for (uint32_t i = 0; i < count && status == FREYJA_OK; i++)
+    status = apply_range(group, &ranges[i], why);
   return status;
 }
 

@@ -41,8 +41,23 @@
 typedef struct fj_load {
   fj_segment *segment;
   fj_hint hint;
-  uint64_t next; /* entry */
 } fj_load;
+
+/* How far a range of hashes, that of whole shards, is loaded: each hint's entries in turn, up
+ * to a bound that rises by steps. */
+typedef struct fj_range {
+  uint64_t low, high;           /* the first hash and the last */
+  uint64_t bound, step;         /* low <= bound <= high */
+  uint64_t next[FJ_HINTED_MAX]; /* the number of each hint's entry that comes next */
+} fj_range;
+
+/* After the hints' turns up to the bound: the next bound; false if there is none. */
+static inline bool fj_range_go_on(fj_range *range) {
+  if (range->bound == range->high) return false;
+  bool last = range->high - range->bound <= range->step;
+  range->bound = last ? range->high : range->bound + range->step;
+  return true;
+}
 
 /* Hints of segments that follow each other in the log, oldest first. */
 typedef struct fj_hinted {

@@ -243,10 +243,7 @@ freyja_status fj_keydir_reserve(fj_keydir *keydir, uint64_t hash, fj_place *plac
     if (status == FREYJA_OK) seek(keydir, hash, place);
   }
   while (status == FREYJA_OK) {
-    fj_slot *gap = place->slot;
-    while (gap->word != 0) gap++;
-    place->gap = gap;
-    if (gap + 1 < place->shard->slots + place->shard->limit) break; /* K4 */
+    if (fj_shard_find_gap(place)) break;
     if (keydir->absent > 0) status = fj_keydir_bring_all(keydir, error);
     else status = rebuild(keydir, next_capacity(keydir->region.capacity), error);
     if (status == FREYJA_OK) seek(keydir, hash, place);
@@ -296,13 +293,17 @@ static void set_slot(fj_slot *slot, uint64_t hash, uint64_t word) {
   fj_publish(&slot->word, word);
 }
 
-void fj_keydir_insert(fj_keydir *keydir, fj_place place, uint64_t hash, uint64_t word) {
+void fj_shard_insert(fj_place place, uint64_t hash, uint64_t word) {
   assert(word != 0);            /* K3 */
   assert(place.gap->word == 0); /* reserved, and nothing changed since */
   for (fj_slot *slot = place.gap; slot != place.slot; slot--) /* K1 */
     set_slot(slot, slot[-1].hash, slot[-1].word);
   set_slot(place.slot, hash, word);
   place.shard->count++;
+}
+
+void fj_keydir_insert(fj_keydir *keydir, fj_place place, uint64_t hash, uint64_t word) {
+  fj_shard_insert(place, hash, word);
   keydir->count++;
 }
 
@@ -311,7 +312,7 @@ static void change_version(fj_shard *shard) {
   fj_publish(&shard->version, shard->version + 2);
 }
 
-void fj_keydir_delete(fj_keydir *keydir, fj_place place) {
+void fj_shard_delete(fj_place place) {
   fj_slot *slot = place.slot;
   assert(slot->word != 0);
   /* Pull back what was pushed, up to the first slot that is where it belongs (K2). */
@@ -324,6 +325,10 @@ void fj_keydir_delete(fj_keydir *keydir, fj_place place) {
   fj_publish(&slot->word, 0);
   fj_publish(&slot->hash, 0);
   place.shard->count--;
+}
+
+void fj_keydir_delete(fj_keydir *keydir, fj_place place) {
+  fj_shard_delete(place);
   keydir->count--;
 }
 

@@ -316,6 +316,20 @@ void fj_keydir_fit(fj_keydir *keydir);
 /* Adds a slot at the place that fj_keydir_reserve returned. */
 void fj_keydir_insert(fj_keydir *keydir, fj_place place, uint64_t hash, uint64_t word);
 
+/* Finds the gap for a place where a search ended in vain; false if only fj_keydir_reserve can
+ * make one. That the keydir is not full is for the caller to see. */
+static inline bool fj_shard_find_gap(fj_place *place) {
+  fj_slot *gap = place->slot;
+  while (gap->word != 0) gap++;
+  place->gap = gap;
+  return gap + 1 < place->shard->slots + place->shard->limit; /* K4 */
+}
+
+/* fj_keydir_insert and fj_keydir_delete without counting for the keydir: for several threads
+ * at once, each in shards of its own, and then somebody adds up. */
+void fj_shard_insert(fj_place place, uint64_t hash, uint64_t word);
+void fj_shard_delete(fj_place place);
+
 /* Points the slot at another record. */
 static inline void fj_keydir_replace(fj_place place, uint64_t word) {
   fj_publish(&place.slot->word, word);

@@ -96,6 +96,7 @@ build = {
         "engine/manifest.c",
         "engine/os.c",
         "engine/outputs.c",
+        "engine/plain.c",
         "engine/positions.c",
         "engine/read.c",
         "engine/reader.c",

@@ -14,7 +14,7 @@ local LAYERS = {
   { "segment", "append" },
   { "manifest", "keydir", "entries", "scan", "torn", "hint", "checkpoint", "behind" },
   { "detour", "index", "segments", "folder", "inspect", "leftovers", "gather", "apply", "seek" },
-  { "batch", "hinted" },
+  { "batch", "hinted", "plain" },
   { "recovery", "adopt", "intake", "hintwriter", "checkpointer", "hintcheck", "sorted", "audit", "builder", "salvage" },
   { "iterator", "reader", "repair" },
   { "store", "bootstrap", "read", "write", "expire", "report", "maintain", "rewrite", "swap", "lower",

@@ -73,14 +73,32 @@ bug("hint_deletes_nothing", "hint", [[if (same) fj_index_delete(index, place);]]
 in_file "engine/hinted.c"
 
 bug("newer_hints_come_first", "hint",
-  [[status = apply_below(group, &group->loads[i], bound, why);]],
-  [[status = apply_below(group, &group->loads[group->count - 1 - i], bound, why);]])
+  [[status = apply_below(group, range, i, why);]],
+  [[status = apply_below(group, range, group->count - 1 - i, why);]])
 
 bug("the_last_entries_are_left_out", "hint",
-  [[uint64_t bound = r == rounds ? UINT64_MAX : r * step;]], [[uint64_t bound = (r - 1) * step;]])
+  [[ranges[0].bound = ranges[0].step;]], [[ranges[0].bound = ranges[0].high = ranges[0].step / 2;]])
 
 bug("hint_has_no_timestamps", "hint",
   [[if (counts->newest > index->last_timestamp) index->last_timestamp = counts->newest;]], "")
+
+bug("what_threads_leave_is_forgotten", "plain",
+  [[for (uint32_t i = 0; i < count && status == FREYJA_OK; i++)]],
+  [[for (uint32_t i = 0; count == 1 && i < count && status == FREYJA_OK; i++)]])
+
+in_file "engine/plain.c"
+
+bug("a_thread_does_not_count_keys", "plain", [[index->keydir.count += part->added;]], "")
+
+bug("what_threads_replace_stays_live", "plain",
+  [[count_out(part, place.slot->word);
+  count_in(part, word);]], [[count_in(part, word);]])
+
+bug("threads_leave_what_was_deleted", "plain", [[if (there) delete_slot(part, place);]], "")
+
+bug("threads_load_hints_out_of_turn", "plain",
+  [[if (!apply_below(part, i)) return argument;]],
+  [[if (!apply_below(part, part->group->count - 1 - i)) return argument;]])
 
 in_file "engine/hint.c"
 
