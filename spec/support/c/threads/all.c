@@ -14,6 +14,7 @@
 #define WORDS 16u
 #define LADDERS 8u /* pairs of keys, and lists of them, whose values rise with each commit */
 #define RUNGS 40u  /* keys of such a list */
+#define SEGMENTS 1024u /* of which the store has fewer: all of them are merged in turn */
 
 typedef struct worker {
   pthread_t thread;
@@ -252,11 +253,11 @@ static void iterate(worker *w, uint64_t random) {
 
 static void merge(worker *w, uint64_t random) {
   freyja_error error;
-  freyja_segment segments[64];
+  freyja_segment segments[SEGMENTS];
   freyja_rewrite *rewrite = NULL;
-  uint64_t ids[64];
-  size_t count = freyja_get_segments(w->db, segments, 64), chosen = 0;
-  for (size_t i = 0; i < count && i < 64; i++)
+  uint64_t ids[SEGMENTS];
+  size_t count = freyja_get_segments(w->db, segments, SEGMENTS), chosen = 0;
+  for (size_t i = 0; i < count && i < SEGMENTS; i++)
     if (segments[i].sealed && (random >> (i % 16)) % 2 == 0) ids[chosen++] = segments[i].id;
   if (chosen == 0) return;
   freyja_status status = freyja_rewrite_open(w->db, ids, chosen, &rewrite, &error);
@@ -297,7 +298,7 @@ static void tend(worker *w, uint64_t random) {
   freyja_error error;
   freyja_stats stats;
   freyja_pulse pulse;
-  freyja_segment segments[64];
+  freyja_segment segments[SEGMENTS];
   switch (random % 10) {
   case 0:
     (void)took_place(freyja_rotate(w->db, &error), &error);
@@ -318,9 +319,9 @@ static void tend(worker *w, uint64_t random) {
     (void)took_place(freyja_expire(w->db, 1000, &error), &error);
     break;
   case 6: {
-    size_t count = freyja_peek_segments(w->db, segments, 64);
-    freyja_status status =
-        freyja_hint(w->db, segments[random / 10 % (count < 64 ? count : 64)].id, &error);
+    size_t count = freyja_peek_segments(w->db, segments, SEGMENTS);
+    if (count > SEGMENTS) count = SEGMENTS;
+    freyja_status status = freyja_hint(w->db, segments[random / 10 % count].id, &error);
     if (status != FREYJA_LIMIT) (void)took_place(status, &error);
     break;
   }
