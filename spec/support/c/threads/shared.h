@@ -27,6 +27,9 @@ freyja *threads_open_with(const freyja_options *options);
 /* Small segments, so that much happens. */
 freyja_options threads_options(void);
 
+/* Merges the sealed segments, to the end. */
+void threads_merge(freyja *db);
+
 /* Histories of calls by several threads, each of one key: whether they can have taken place
  * one after the other. */
 void threads_test_histories(uint64_t seed, long rounds);
@@ -45,6 +48,9 @@ void threads_test_wholes(uint64_t seed, long times);
 
 /* A second handle is opened while the first one writes. */
 void threads_test_second(uint64_t seed, long times);
+
+/* A reader and a writer that are held while they copy. */
+void threads_test_held(void);
 
 /* All calls at once, for so many operations. */
 void threads_test_all(uint64_t seed, long operations);

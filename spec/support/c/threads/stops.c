@@ -118,8 +118,7 @@ static void write_version(freyja *db, uint32_t key, uint64_t *random) {
   store64(&keys[key].done, version);
 }
 
-/* The sealed segments, as one or two. */
-static void merge(freyja *db) {
+void threads_merge(freyja *db) {
   freyja_error error;
   freyja_segment segments[64];
   uint64_t ids[64];
@@ -166,7 +165,7 @@ static void *write_on(void *argument) {
       begin(ROTATES);
       threads_demand(freyja_rotate(db, &error) == FREYJA_OK, "rotate", &error);
     }
-    if (i % 8 == 5) merge(db);
+    if (i % 8 == 5) threads_merge(db);
   }
   return NULL;
 }
