@@ -175,6 +175,7 @@ for _, source in ipairs(os.matchfiles("spec/support/c/*.c")) do
   local name = path.getbasename(source)
   local folder = "spec/support/c/" .. name
   program(name, { source, folder .. "/*.h", folder .. "/*.c" })
+  if name == "behind" then linkoptions { "-Wl,--wrap=fj_thread_begin" } end
 end
 
 -- Lua with the binding linked in, and with an operating system of its own.

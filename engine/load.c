@@ -328,7 +328,7 @@ static void publish(freyja_load *load) {
 /* Makes the active segment one without records, and room for the load's segments. */
 static freyja_status prepare(freyja_load *load, freyja_error *error) {
   fj_store *db = load->db;
-  freyja_status status = fj_outputs_seal(&load->out, error);
+  freyja_status status = fj_outputs_finish(&load->out, error);
   if (status == FREYJA_OK && db->active->tail > FJ_SEGMENT_HEADER)
     status = fj_store_begin_segment(db, error);
   if (status == FREYJA_OK) status = fj_index_grow(&db->index, load->out.count, error);

@@ -37,8 +37,11 @@ static bool has_behind(fj_outputs *outputs) {
   if (outputs->no_behind || !os->shares) return false;
   outputs->written_block = os->allocate(os->context, FJ_OUTPUTS_BLOCK);
   if (outputs->written_block != NULL) outputs->behind = fj_behind_begin(os);
-  outputs->no_behind = outputs->behind == NULL;
-  return !outputs->no_behind;
+  if (outputs->behind != NULL) return true;
+  outputs->no_behind = true;
+  os->release(os->context, outputs->written_block);
+  outputs->written_block = NULL;
+  return false;
 }
 
 /* The block is full. */
@@ -54,9 +57,20 @@ static freyja_status pass_block(fj_outputs *outputs, freyja_error *error) {
   return FREYJA_OK;
 }
 
+/* No more records come: ends the thread, and gives up the blocks. */
+static void end_blocks(fj_outputs *outputs) {
+  const fj_os *os = outputs->os;
+  fj_behind_end(outputs->behind, fj_store_is_owner(outputs->db)); /* B1 */
+  os->release(os->context, outputs->block);
+  os->release(os->context, outputs->written_block);
+  outputs->behind = NULL;
+  outputs->block = outputs->written_block = NULL;
+}
+
 /* ---- files ------------------------------------------------------------------------ */
 
-freyja_status fj_outputs_seal(fj_outputs *outputs, freyja_error *error) {
+/* Makes the last one durable and read-only. */
+static freyja_status seal(fj_outputs *outputs, freyja_error *error) {
   fj_segment *output = fj_outputs_last(outputs);
   bool poison = false; /* it is only this file of which nobody knows what it holds */
   if (output == NULL || output->sealed) return FREYJA_OK;
@@ -64,6 +78,12 @@ freyja_status fj_outputs_seal(fj_outputs *outputs, freyja_error *error) {
   if (status != FREYJA_OK) return status;
   status = fj_segment_trim(output, &poison, error);
   if (status == FREYJA_OK) fj_segment_seal(output);
+  return status;
+}
+
+freyja_status fj_outputs_finish(fj_outputs *outputs, freyja_error *error) {
+  freyja_status status = seal(outputs, error);
+  if (status == FREYJA_OK) end_blocks(outputs);
   return status;
 }
 
@@ -88,7 +108,7 @@ static freyja_status find_room(fj_outputs *outputs, uint64_t size, freyja_error 
   uint64_t limit = db->options.segment_size;
   if (output != NULL && size <= output->limit - outputs->end) return FREYJA_OK;
   if (size > limit - FJ_SEGMENT_HEADER) limit = FJ_SEGMENT_HEADER + size;
-  freyja_status status = fj_outputs_seal(outputs, error);
+  freyja_status status = seal(outputs, error);
   if (status == FREYJA_OK) status = grow(outputs, error);
   if (status != FREYJA_OK) return status;
   status = fj_segment_create(&db->index.pool, FJ_SEGMENT_MERGED, outputs->began,
@@ -192,8 +212,7 @@ void fj_outputs_remove(fj_outputs *outputs) {
 }
 
 void fj_outputs_release(fj_outputs *outputs) {
-  fj_behind_end(outputs->behind, fj_store_is_owner(outputs->db)); /* B1 */
-  outputs->behind = NULL;
+  end_blocks(outputs);
   for (uint32_t i = 0; i < outputs->count; i++) fj_segment_release(outputs->list[i]);
   outputs->count = 0;
 }
@@ -201,8 +220,5 @@ void fj_outputs_release(fj_outputs *outputs) {
 void fj_outputs_close(fj_outputs *outputs) {
   const fj_os *os = outputs->os;
   os->release(os->context, outputs->list);
-  os->release(os->context, outputs->block);
-  os->release(os->context, outputs->written_block);
   outputs->list = NULL;
-  outputs->block = outputs->written_block = NULL;
 }

@@ -39,8 +39,9 @@ void fj_outputs_open(fj_outputs *outputs, fj_store *db, const char *doing);
 freyja_status fj_outputs_write(fj_outputs *outputs, fj_draft *draft, uint64_t *offset,
                                freyja_error *error);
 
-/* Makes the last one durable and read-only. Faults: FULL, IO. */
-freyja_status fj_outputs_seal(fj_outputs *outputs, freyja_error *error);
+/* No more records come: makes the last one durable and read-only, and gives up what writing
+ * them has taken, which may be long before the rest. Faults: FULL, IO. */
+freyja_status fj_outputs_finish(fj_outputs *outputs, freyja_error *error);
 
 /* Writes bytes of a sealed one of them anew, at `offset`. Durable when fj_outputs_end_patches
  * has returned OK; that is to be called in any case. Faults: FULL, IO. */
@@ -51,7 +52,7 @@ freyja_status fj_outputs_end_patches(fj_outputs *outputs, freyja_error *error);
 /* Removes the files, if nothing else can have come to name them. */
 void fj_outputs_remove(fj_outputs *outputs);
 
-/* Gives up the references that are left. */
+/* Gives up the references that are left, and what writing has taken. */
 void fj_outputs_release(fj_outputs *outputs);
 
 /* Gives up the memory, after that. */

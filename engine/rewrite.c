@@ -241,7 +241,7 @@ static freyja_status find_live(freyja_rewrite *rewrite, uint64_t until, freyja_e
 
 /* All that is live is copied. */
 static freyja_status finish_copying(freyja_rewrite *rewrite, freyja_error *error) {
-  freyja_status status = fj_outputs_seal(&rewrite->out, error);
+  freyja_status status = fj_outputs_finish(&rewrite->out, error);
   if (status != FREYJA_OK) return status;
   fj_lower_close(rewrite);
   rewrite->state = FJ_REWRITE_COPIED;

@@ -93,3 +93,10 @@ bug("records_are_gathered_where_others_are_written", "behind",
 bug("a_block_is_handed_over_before_the_last_is_written", "behind",
   [[freyja_status status = wait_for_block(outputs, error);]], [[freyja_status status = FREYJA_OK;]],
   "pass_block")
+
+bug("a_block_is_kept_for_a_thread_that_there_is_not", "behind",
+  [[os->release(os->context, outputs->written_block);
+  outputs->written_block = NULL;]], "", "has_behind(")
+
+bug("a_thread_stays_when_all_is_written", "behind",
+  [[if (status == FREYJA_OK) end_blocks(outputs);]], "")

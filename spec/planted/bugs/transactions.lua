@@ -134,7 +134,7 @@ bug("a_conflict_is_retried_once_too_often", "transaction",
 in_file "engine/load.c"
 
 bug("a_load_is_not_sealed", "atomic",
-  [[freyja_status status = fj_outputs_seal(&load->out, error);
+  [[freyja_status status = fj_outputs_finish(&load->out, error);
   if (status == FREYJA_OK && db->active->tail > FJ_SEGMENT_HEADER)]],
   [[freyja_status status = FREYJA_OK;
   if (status == FREYJA_OK && db->active->tail > FJ_SEGMENT_HEADER)]])

@@ -1,5 +1,7 @@
 /* behind.c - blocks of records that a thread writes: what goes wrong there is told where the
- * next is gathered, and changes nothing; closing, merging and forking in the middle. */
+ * next is gathered, and changes nothing; closing, merging and forking in the middle; without a
+ * thread the files are the same. The linker puts a count of the engine's threads in the place
+ * of fj_thread_begin (--wrap). */
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -12,6 +14,7 @@
 
 #include "os.h"
 #include "outputs.h"
+#include "thread.h"
 
 #define VALUE 4000u        /* bytes */
 #define KEYS 2000u         /* of them: eight blocks, in three segments */
@@ -49,6 +52,12 @@ static struct {
   int code;          /* a negative errno; 0: it is cut short only */
   bool holds;        /* such a write waits */
   bool held;         /* one does */
+  bool stands;       /* clocks stand still, and what is random is the same in each new store */
+  uint8_t random;    /* the next byte of that */
+  bool refuses;      /* threads */
+  unsigned threads;  /* the engine's */
+  void *blocks[4];   /* of FJ_OUTPUTS_BLOCK bytes, that it has; NULL: none */
+  unsigned late;     /* of both, how many there were when a file was renamed, at most */
 } disk = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static int64_t write_slowly(void *context, int file, const freyja_slice *parts, size_t count,
@@ -87,6 +96,96 @@ static unsigned count_writes(void) {
   return count;
 }
 
+/* ---- what it hands out -------------------------------------------------------------- */
+
+static void change_block(void *from, void *to) {
+  unsigned i = 0;
+  (void)pthread_mutex_lock(&disk.lock);
+  while (i < 4 && disk.blocks[i] != from) i++;
+  if (i < 4) disk.blocks[i] = to;
+  (void)pthread_mutex_unlock(&disk.lock);
+  demand(i < 4 || to == NULL, "few blocks", NULL);
+}
+
+static unsigned count_blocks(void) {
+  unsigned count = 0;
+  (void)pthread_mutex_lock(&disk.lock);
+  for (unsigned i = 0; i < 4; i++) count += disk.blocks[i] != NULL;
+  (void)pthread_mutex_unlock(&disk.lock);
+  return count;
+}
+
+static void *allocate(void *context, size_t size) {
+  void *block = fj_os_real()->allocate(context, size);
+  if (block != NULL && size == FJ_OUTPUTS_BLOCK) change_block(NULL, block);
+  return block;
+}
+
+static void release(void *context, void *block) {
+  if (block != NULL) change_block(block, NULL);
+  fj_os_real()->release(context, block);
+}
+
+static unsigned count_threads(void) {
+  (void)pthread_mutex_lock(&disk.lock);
+  unsigned count = disk.threads;
+  (void)pthread_mutex_unlock(&disk.lock);
+  return count;
+}
+
+static void add_threads(unsigned count) {
+  (void)pthread_mutex_lock(&disk.lock);
+  disk.threads += count;
+  (void)pthread_mutex_unlock(&disk.lock);
+}
+
+typedef struct task {
+  void *(*run)(void *argument);
+  void *argument;
+} task;
+
+static void *run_task(void *argument) {
+  task own = *(task *)argument;
+  free(argument);
+  void *result = own.run(own.argument);
+  add_threads(-1u);
+  return result;
+}
+
+bool __real_fj_thread_begin(pthread_t *thread, void *(*run)(void *argument), void *argument);
+bool __wrap_fj_thread_begin(pthread_t *thread, void *(*run)(void *argument), void *argument);
+
+bool __wrap_fj_thread_begin(pthread_t *thread, void *(*run)(void *argument), void *argument) {
+  if (disk.refuses) return false;
+  task *own = malloc(sizeof *own);
+  demand(own != NULL, "memory", NULL);
+  *own = (task){run, argument};
+  add_threads(1);
+  demand(__real_fj_thread_begin(thread, run_task, own), "a thread", NULL);
+  return true;
+}
+
+static int rename_late(void *context, int dir, const char *from, const char *to) {
+  unsigned count = count_threads() + count_blocks();
+  if (count > disk.late) disk.late = count;
+  return fj_os_real()->rename(context, dir, from, to);
+}
+
+static uint64_t get_time(void *context) {
+  return disk.stands ? UINT64_C(1) << 50 : fj_os_real()->now(context);
+}
+
+static uint64_t get_monotonic(void *context) {
+  return disk.stands ? 1 : fj_os_real()->monotonic(context);
+}
+
+static int get_random(void *context, void *buffer, size_t size) {
+  uint8_t *bytes = buffer;
+  if (!disk.stands) return fj_os_real()->random(context, buffer, size);
+  for (size_t i = 0; i < size; i++) bytes[i] = disk.random++;
+  return 0;
+}
+
 /* ---- a store ------------------------------------------------------------------------ */
 
 static freyja *open_store(void) {
@@ -96,6 +195,12 @@ static freyja *open_store(void) {
   freyja *db = NULL;
   os = *fj_os_real();
   os.write = write_slowly;
+  os.allocate = allocate;
+  os.release = release;
+  os.rename = rename_late;
+  os.now = get_time;
+  os.monotonic = get_monotonic;
+  os.random = get_random;
   freyja_options_init(&options);
   options.os = &os;
   options.segment_size = UINT64_C(3) << 20;
@@ -107,6 +212,8 @@ static freyja *open_store(void) {
 static freyja *open_new(void) {
   static unsigned count;
   (void)snprintf(path, sizeof path, "%s/%u", folder, count++);
+  disk.random = 0;
+  disk.late = 0;
   return open_store();
 }
 
@@ -155,15 +262,23 @@ static freyja_status load_all(freyja *db, uint8_t turn, freyja_error *error) {
   return status;
 }
 
-/* Merges all that is sealed. */
-static freyja_status merge_all(freyja *db, freyja_error *error) {
+/* Begins a merge of all that is sealed. */
+static freyja_rewrite *begin_merge(freyja *db) {
+  freyja_error error;
   freyja_segment segments[16];
   uint64_t ids[16];
   size_t count = freyja_get_segments(db, segments, 16), chosen = 0;
   freyja_rewrite *rewrite = NULL;
   for (size_t i = 0; i < count; i++)
     if (segments[i].sealed) ids[chosen++] = segments[i].id;
-  freyja_status status = freyja_rewrite_open(db, ids, chosen, &rewrite, error);
+  demand(freyja_rewrite_open(db, ids, chosen, &rewrite, &error) == FREYJA_OK, "a merge begins",
+         &error);
+  return rewrite;
+}
+
+static freyja_status merge_all(freyja *db, freyja_error *error) {
+  freyja_rewrite *rewrite = begin_merge(db);
+  freyja_status status = FREYJA_OK;
   while (status == FREYJA_OK) status = freyja_rewrite_step(rewrite, 1 << 20, error);
   if (status == FREYJA_END) status = freyja_rewrite_commit(rewrite, error);
   while (status == FREYJA_OK) status = freyja_rewrite_step(rewrite, 1 << 20, error);
@@ -289,6 +404,52 @@ static void test_fork(void) {
   ok(holds_all(db, 1) && close_and_look(db, 1), "and the parent's goes on");
 }
 
+/* A store that was loaded and merged; it is closed. Whether all went well: `begun` tells
+ * whether there were threads, and with that the blocks that are needed. */
+static bool write_all(bool begun) {
+  freyja_error error;
+  freyja *db = open_new();
+  put_all(db, 0);
+  plan(0, 0, false);
+  freyja_load *load = begin_load(db);
+  put_block(load);
+  bool good = count_blocks() == 1u + begun && count_threads() == begun;
+  freyja_load_close(load);
+  good = good && load_all(db, 1, &error) == FREYJA_OK && merge_all(db, &error) == FREYJA_OK;
+  return good && (count_writes() > 0) == begun && close_and_look(db, 1);
+}
+
+/* Where no thread can be had its owner writes, and keeps no block for it. */
+static void test_no_thread(void) {
+  char one[sizeof path], command[2 * sizeof path + 20];
+  disk.stands = true;
+  bool good = write_all(true);
+  strcpy(one, path);
+  disk.refuses = true;
+  good = write_all(false) && good;
+  disk.stands = disk.refuses = false;
+  ok(good, "a load and a merge go on where no thread can be had");
+  (void)snprintf(command, sizeof command, "diff -r '%s' '%s'", one, path);
+  ok(system(command) == 0, "and the files are the same");
+}
+
+/* The thread and the blocks are for records, not for what follows. */
+static void test_end(void) {
+  freyja_error error;
+  freyja *db = open_new();
+  put_all(db, 0);
+  bool good = load_all(db, 1, &error) == FREYJA_OK;
+  ok(good && disk.late == 0, "a load ends the thread before it takes effect");
+  freyja_rewrite *rewrite = begin_merge(db);
+  freyja_status status = FREYJA_OK;
+  for (good = false; status == FREYJA_OK; good = good || count_threads() + count_blocks() == 3)
+    status = freyja_rewrite_step(rewrite, 1 << 20, &error);
+  good = good && status == FREYJA_END && count_threads() == 0 && count_blocks() == 0;
+  ok(good, "a merge ends it when all is copied");
+  freyja_rewrite_close(rewrite);
+  ok(close_and_look(db, 1), "and can be given up then");
+}
+
 int main(void) {
   char command[100];
   (void)alarm(HANG);
@@ -301,6 +462,8 @@ int main(void) {
   test_close(false, "a load is given up while a block is being written");
   test_close(true, "its store is closed then");
   test_fork();
+  test_no_thread();
+  test_end();
   (void)snprintf(command, sizeof command, "rm -rf '%s'", folder);
   demand(system(command) == 0, "the folder is removed", NULL);
   return failures > 0;
