@@ -1,6 +1,7 @@
 /* outputs.c - see outputs.h. */
 #include "outputs.h"
 
+#include <assert.h>
 #include <string.h>
 
 void fj_outputs_open(fj_outputs *outputs, fj_store *db, const char *doing) {
@@ -118,6 +119,7 @@ static freyja_status find_room(fj_outputs *outputs, uint64_t size, freyja_error 
     return status;
   }
   outputs->list[outputs->count++] = output;
+  outputs->made++;
   outputs->end = output->tail;
   return FREYJA_OK;
 }
@@ -215,6 +217,12 @@ void fj_outputs_release(fj_outputs *outputs) {
   end_blocks(outputs);
   for (uint32_t i = 0; i < outputs->count; i++) fj_segment_release(outputs->list[i]);
   outputs->count = 0;
+}
+
+void fj_outputs_forget(fj_outputs *outputs) {
+  assert(outputs->behind == NULL && outputs->block == NULL); /* they are finished */
+  outputs->list = NULL;
+  outputs->count = outputs->room = 0;
 }
 
 void fj_outputs_close(fj_outputs *outputs) {

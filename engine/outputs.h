@@ -17,6 +17,7 @@ typedef struct fj_outputs {
   const char *doing; /* for faults: "merge segments" */
   fj_segment **list; /* a reference each, until an index takes it over */
   uint32_t count, room;
+  uint32_t made;             /* how many there have been; for reports, as `written` */
   uint64_t end;              /* of all records that the last one has, or is to have */
   uint8_t *block;            /* the last records before that; NULL: no room; owned */
   size_t block_size;         /* bytes of them */
@@ -54,6 +55,10 @@ void fj_outputs_remove(fj_outputs *outputs);
 
 /* Gives up the references that are left, and what writing has taken. */
 void fj_outputs_release(fj_outputs *outputs);
+
+/* They are another's now, to which all of it was copied: forgets them, but for what is told in
+ * reports. */
+void fj_outputs_forget(fj_outputs *outputs);
 
 /* Gives up the memory, after that. */
 void fj_outputs_close(fj_outputs *outputs);

@@ -309,7 +309,7 @@ static void bequeath(freyja_rewrite *rewrite) {
   rewrite->db = NULL;
   rewrite->inputs = NULL;
   rewrite->input_count = 0;
-  fj_outputs_open(&rewrite->out, db, rewrite->out.doing);
+  fj_outputs_forget(&rewrite->out);
 }
 
 void fj_rewrite_end(fj_child *child) {
@@ -346,5 +346,5 @@ void fj_rewrite_progress(const freyja_rewrite *rewrite, freyja_progress *out) {
   bool copying = rewrite->state < FJ_REWRITE_COPIED;
   out->done = copying ? rewrite->done : rewrite->bytes;
   out->written = rewrite->out.written;
-  out->outputs = rewrite->out.count;
+  out->outputs = rewrite->out.made;
 }

@@ -76,6 +76,12 @@ bug("a_closed_handle_takes_its_merge_along", "open",
   [[if (goes_on && fj_store_settle(db, NULL) != FREYJA_OK) bequeath(rewrite);]],
   [[if (goes_on && rewrite->state > FJ_REWRITE_DONE) bequeath(rewrite);]])
 
+bug("a_merge_that_another_goes_on_with_takes_a_timestamp", "behind",
+  [[fj_outputs_forget(&rewrite->out);]], [[fj_outputs_open(&rewrite->out, db, rewrite->out.doing);]])
+
+bug("a_merge_that_is_through_has_made_no_segments", "behind",
+  [[out->outputs = rewrite->out.made;]], [[out->outputs = rewrite->out.count;]])
+
 in_file "engine/behind.c"
 
 bug("a_block_that_failed_counts_as_written", "behind",

@@ -14,6 +14,7 @@
 
 #include "os.h"
 #include "outputs.h"
+#include "share.h"
 #include "thread.h"
 
 #define VALUE 4000u        /* bytes */
@@ -57,6 +58,7 @@ static struct {
   bool refuses;      /* threads */
   unsigned threads;  /* the engine's */
   void *blocks[4];   /* of FJ_OUTPUTS_BLOCK bytes, that it has; NULL: none */
+  bool unreadable;   /* reads fail */
   unsigned late;     /* of both, how many there were when a file was renamed, at most */
 } disk = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
@@ -77,6 +79,10 @@ static int64_t write_slowly(void *context, int file, const freyja_slice *parts, 
   if (disk.code != 0) return disk.code;
   freyja_slice half = {parts->data, parts->size / 2};
   return real->write(context, file, &half, 1, offset);
+}
+
+static int64_t read_if(void *context, int file, void *buffer, size_t size, uint64_t offset) {
+  return disk.unreadable ? -EIO : fj_os_real()->read(context, file, buffer, size, offset);
 }
 
 static void plan(unsigned fails_at, int code, bool holds) {
@@ -188,12 +194,15 @@ static int get_random(void *context, void *buffer, size_t size) {
 
 /* ---- a store ------------------------------------------------------------------------ */
 
+static freyja_io io = FREYJA_IO_DEFAULT;
+
 static freyja *open_store(void) {
   static fj_os os;
   freyja_options options;
   freyja_error error;
   freyja *db = NULL;
   os = *fj_os_real();
+  os.read = read_if;
   os.write = write_slowly;
   os.allocate = allocate;
   os.release = release;
@@ -203,6 +212,7 @@ static freyja *open_store(void) {
   os.random = get_random;
   freyja_options_init(&options);
   options.os = &os;
+  options.io = io;
   options.segment_size = UINT64_C(3) << 20;
   options.sync_mode = FREYJA_SYNC_NONE;
   demand(freyja_open(path, &options, &db, &error) == FREYJA_OK, "a store opens", &error);
@@ -450,6 +460,57 @@ static void test_end(void) {
   ok(close_and_look(db, 1), "and can be given up then");
 }
 
+/* Another merge takes its place: of one that waits for what is done with a record, too. */
+static void test_displaced(bool lent, const char *name) {
+  freyja *db = open_new();
+  freyja_error error;
+  freyja_entry entry;
+  pthread_t other;
+  put_all(db, 0);
+  freyja_rewrite *rewrite = begin_merge(db);
+  plan(0, 0, true);
+  freyja_rewrite_give_way(rewrite);
+  freyja_status status = freyja_rewrite_step(rewrite, FJ_OUTPUTS_BLOCK * 3 / 2, &error);
+  if (status == FREYJA_OK && lent) status = freyja_rewrite_next(rewrite, &entry, &error);
+  demand(status == FREYJA_OK, "records are copied", &error);
+  wait_until_held();
+  demand(pthread_create(&other, NULL, let_go, NULL) == 0, "a thread", NULL);
+  bool good = merge_all(db, &error) == FREYJA_OK;
+  demand(pthread_join(other, NULL) == 0, "the thread ends", NULL);
+  good = good && count_threads() + count_blocks() == 0;
+  good = good && freyja_rewrite_step(rewrite, 1, &error) == FREYJA_CLOSED;
+  freyja_rewrite_close(rewrite);
+  ok(good && close_and_look(db, 0), name);
+}
+
+/* The handle of a merge closes while its slots cannot be moved: they are by another. */
+static void test_heir(bool closed_first, const char *name) {
+  io = FREYJA_IO_SYSCALL;
+  freyja *db = open_new(), *second = open_store();
+  freyja_error error;
+  freyja_progress before, after;
+  put_all(db, 0);
+  plan(0, 0, false);
+  freyja_rewrite *rewrite = begin_merge(second);
+  demand(freyja_rewrite_commit(rewrite, &error) == FREYJA_OK, "a commit", &error);
+  freyja_rewrite_progress(rewrite, &before);
+  bool good = count_writes() > 0 && before.written > 0 && before.outputs > 1;
+  uint64_t stamp = db->store->index.last_timestamp;
+  disk.unreadable = true;
+  demand(freyja_close(second, &error) == FREYJA_OK, "a handle closes", &error);
+  disk.unreadable = false;
+  good = good && db->store->rewrite != NULL && db->store->index.last_timestamp == stamp;
+  if (closed_first) freyja_rewrite_close(rewrite);
+  good = good && merge_all(db, &error) == FREYJA_OK && holds_all(db, 0);
+  if (!closed_first) {
+    freyja_rewrite_progress(rewrite, &after);
+    good = good && memcmp(&before, &after, sizeof after) == 0;
+    freyja_rewrite_close(rewrite);
+  }
+  ok(good && close_and_look(db, 0), name);
+  io = FREYJA_IO_DEFAULT;
+}
+
 int main(void) {
   char command[100];
   (void)alarm(HANG);
@@ -464,6 +525,10 @@ int main(void) {
   test_fork();
   test_no_thread();
   test_end();
+  test_displaced(false, "a merge gives way while a block is being written");
+  test_displaced(true, "and with a record that its owner looks at");
+  test_heir(true, "a handle leaves to another what it has copied, and is gone");
+  test_heir(false, "or stays, and tells what it has copied");
   (void)snprintf(command, sizeof command, "rm -rf '%s'", folder);
   demand(system(command) == 0, "the folder is removed", NULL);
   return failures > 0;
