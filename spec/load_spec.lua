@@ -104,6 +104,19 @@ for _, io_mode in ipairs { "mmap", "syscall" } do
       expect_again(want)
     end)
 
+    it("knows all values of a key that was there, though they come in turns with those of others", function()
+      local given, want = {}, contents(db)
+      for turn = 0, 3 do
+        for i = 1, 2000 do
+          local key, value = "turn" .. i, ("%d of %d"):format(i, turn)
+          if turn == 0 then db:put(key, value) else given[#given + 1] = { key, value } end
+          want[key] = value
+        end
+      end
+      db:load(list(given))
+      expect_again(want)
+    end)
+
     it("gives nothing to be seen before it ends, and refuses other writes until then", function()
       local before = contents(db)
       db:load(list(numbers(1, 50), function(i)

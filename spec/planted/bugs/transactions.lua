@@ -25,7 +25,7 @@ bug("iterators_do_not_hear_of_a_commit", "model",
   fj_iterators_note(&db->iterators, index->slots[fj_word_segment(edit->old_word)],
   fj_word_offset(edit->old_word), edit->old_stamp);]], "")
 
-bug("timestamps_go_on_before_a_commit", "format",
+bug("timestamps_go_on_before_a_commit", "transaction",
   [[index->last_timestamp = edit->timestamp;]], "")
 
 bug("new_keys_of_one_hash_are_not_flagged", "atomic",
@@ -35,7 +35,7 @@ bug("new_keys_of_one_hash_are_not_flagged", "atomic",
 bug("what_a_reading_brings_back_is_not_seen", "revived",
   [[if (status == FREYJA_OK && readings != index->readings) {]], [[if (readings > index->readings) {]])
 
-bug("a_transaction_needs_no_new_segment", "atomic",
+bug("a_transaction_needs_no_new_segment", "format",
   [[if (status == FREYJA_OK && !fj_segment_fits(db->active, group->bytes))
   status = fj_store_begin_segment(db, error);]], "", "find_room(")
 
@@ -162,7 +162,7 @@ bug("loops_of_transactions_do_not_hear_of_a_load", "load",
 
 in_file "engine/entries.c"
 
-bug("entries_are_not_sorted", "model", [[sort_by_insertion(*out, count);]], [[(void)sort_by_insertion;]])
+bug("entries_are_not_sorted", "load", [[sort_by_insertion(*out, count);]], [[(void)sort_by_insertion;]])
 
 in_file "engine/store.c"
 
