@@ -22,6 +22,11 @@ bug("keydir_shards_are_not_checked", "checkpoint",
   [[if (check == fj_checkpoint_get_shard(c, number).check) return FREYJA_OK;]],
   [[if (check != 0) return FREYJA_OK;]])
 
+bug("keydir_shards_without_keys_are_not_checked", "damage",
+  [[if (check == fj_checkpoint_get_shard(c, number).check) return FREYJA_OK;]],
+  [[fj_checkpoint_shard shard = fj_checkpoint_get_shard(c, number);
+    if (shard.count == 0 || check == shard.check) return FREYJA_OK;]])
+
 bug("keydir_may_be_longer", "checkpoint",
   [[if (c->size != file_size(head))]], [[if (c->size < file_size(head))]])
 

@@ -25,7 +25,14 @@
  *   in the other I/O mode, shows what was written and all of the above again.
  * - Damage that comes while the store is open makes no other key than those whose records
  *   it touches raise, and nothing is taken for what it is not.
- * - An open costs calls and memory in proportion to the files (damage/exam.c). */
+ * - A KEYDIR of which a bit is not as it was is not used, and told of, once all of it was
+ *   asked for.
+ * - An open costs calls and memory in proportion to the files (damage/exam.c).
+ *
+ * All of it is each bit of every file before a store is opened to write, in both I/O modes:
+ * of hint files and KEYDIRs without exception, of keys and values of more than 3000 bytes the
+ * middle here and there. Of stores that are opened to read, or that are open already, it is a
+ * part, and of the KEYDIR's slots that are not used, which are nearly all, a smaller one. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,7 +75,7 @@ static const stride strides[SPL_GROUPS] = {
 
 #define SMALL 150u      /* of a class with fewer damages all are tried */
 #define HANG_SECONDS 20 /* of the processor's time */
-#define MANY 33u        /* of the bytes in the middle of long keys, every which is damaged */
+#define MANY 33u        /* of very many damages that are alike, every which is tried */
 
 /* ---- a program that dies says of what --------------------------------- */
 
@@ -133,6 +140,14 @@ static bool run_one(const image *img, const mode *m, const spl_class *spoil, uin
 
 static uint64_t share = 1, share_turn; /* of what --all tries */
 
+/* Whether the damage is one of very many that are alike and has to be tried all the same: each
+ * bit of a KEYDIR is, in one way. */
+static bool is_needed(const image *img, const mode *m, const spl_class *spoil, uint64_t number,
+                      bool all) {
+  bool each = all && spoil->group == SPL_BITS && !m->readonly && !m->live;
+  return each && spl_is_unused(img, spoil, number);
+}
+
 /* Of the few: a build that is slow is there for what its checks find. */
 #ifdef __SANITIZE_ADDRESS__
 #define THIN 3u
@@ -153,7 +168,8 @@ static bool run_class(const image *img, const mode *m, const spl_class *spoil, b
   uint64_t turn = 0, first = step / 2;
   if (all && step == share) first = (share_turn + (uint64_t)(m - modes)) % share;
   for (uint64_t number = first; number < end; number += step, turn++)
-    if ((turn % MANY == 0 || !spl_is_one_of_many(img, spoil, number)) &&
+    if ((turn % MANY == 0 || !spl_is_one_of_many(img, spoil, number) ||
+         is_needed(img, m, spoil, number, all)) &&
         !run_one(img, m, spoil, number, turn % s->deep == 0, count))
       return false;
   return true;

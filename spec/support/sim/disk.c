@@ -30,10 +30,15 @@ static void *grow(void *old, size_t used, size_t size) {
 
 /* ---- bytes and entries ------------------------------------------------ */
 
+static uint64_t room_for(uint64_t size, uint64_t room) {
+  if (room == 0) room = 256;
+  while (room < size) room *= 2;
+  return room;
+}
+
 void sim_bytes_resize(sim_bytes *bytes, uint64_t size) {
   if (size > bytes->room) {
-    uint64_t room = bytes->room == 0 ? 256 : bytes->room;
-    while (room < size) room *= 2;
+    uint64_t room = room_for(size, bytes->room);
     bytes->at = grow(bytes->at, bytes->size, room);
     bytes->room = room;
   }
@@ -42,9 +47,16 @@ void sim_bytes_resize(sim_bytes *bytes, uint64_t size) {
 }
 
 static void bytes_copy(sim_bytes *to, const sim_bytes *from) {
-  sim_bytes_resize(to, 0);
-  sim_bytes_resize(to, from->size);
+  if (from->size > to->room) {
+    free(to->at);
+    to->room = room_for(from->size, to->room);
+    to->at = malloc(to->room);
+    if (to->at == NULL) abort();
+    to->size = to->room; /* none of it is known to be zero */
+  }
   if (from->size > 0) memcpy(to->at, from->at, from->size);
+  if (from->size < to->size) memset(to->at + from->size, 0, to->size - from->size);
+  to->size = from->size;
 }
 
 uint32_t sim_entries_find(const sim_entries *entries, const char *name) {
@@ -380,6 +392,16 @@ void sim_disk_put(sim_disk *disk, const char *path, const void *bytes, uint64_t 
   if (node->seen != NULL) node->seen = grow(node->seen, 0, node->now.room);
   if (node->seen != NULL) memcpy(node->seen, node->now.at, node->now.room);
   if (!disk->plain) bytes_copy(&node->disk, &node->now);
+}
+
+void sim_disk_put_part(sim_disk *disk, const char *path, uint64_t offset, const void *bytes,
+                       uint64_t size) {
+  sim_node *node = &disk->nodes[sim_disk_find(disk, path)];
+  if (offset + size > node->now.size || (!disk->plain && offset + size > node->disk.size))
+    abort(); /* the test is wrong */
+  memcpy(node->now.at + offset, bytes, size);
+  if (node->seen != NULL) memcpy(node->seen + offset, bytes, size);
+  if (!disk->plain) memcpy(node->disk.at + offset, bytes, size);
 }
 
 void sim_disk_punch(sim_disk *disk, const char *path) {

@@ -241,6 +241,10 @@ uint32_t sim_disk_name(const sim_disk *disk, uint32_t node, const char **name);
 /* Makes `path` a file with these bytes, or changes it to that. */
 void sim_disk_put(sim_disk *disk, const char *path, const void *bytes, uint64_t size);
 
+/* Puts these bytes over those of the file `path`, which has them, and durably so. */
+void sim_disk_put_part(sim_disk *disk, const char *path, uint64_t offset, const void *bytes,
+                       uint64_t size);
+
 /* Bytes of all files that have a name, but for holes: the space that is taken. */
 uint64_t sim_disk_taken(const sim_disk *disk);
 

@@ -412,6 +412,16 @@ static bool check_recovery(exam *x) {
          wrong("%d keys are counted, not %d", (int)stats.keys, (int)keys);
 }
 
+/* After all of the KEYDIR was asked for: what is wrong with it was noticed. */
+static bool check_keydir(exam *x) {
+  freyja_stats stats;
+  const exam_case *c = x->c;
+  if (!spl_is_checked(c->img, c->spoil, c->number)) return true;
+  freyja_get_stats(x->db, &stats);
+  return stats.recovery.checkpoint.status != FREYJA_OK ||
+         wrong("a damaged KEYDIR is taken for a whole one");
+}
+
 /* Opens; *refused: as it must be. */
 static bool open_it(exam *x, freyja_io io, bool *refused) {
   freyja_options options = img_options(x->img, x->disk, io, x->c->readonly);
@@ -490,7 +500,7 @@ static bool examine(exam *x) {
   if (!open_it(x, x->c->io, &refused)) return false;
   if (refused) return x->blocked || check_untouched(x);
   bool writes = x->c->deep && !x->c->readonly;
-  bool right = check_all(x) && (!writes || write_all(x));
+  bool right = check_all(x) && check_keydir(x) && (!writes || write_all(x));
   if (!right || !close_it(x)) return false;
   if (x->c->readonly && x->c->deep && !check_untouched(x)) return false;
   if (!writes) return check_leftovers(x);

@@ -64,6 +64,12 @@ static bool put(sim_disk *disk, const img_file *file, uint8_t *bytes, uint64_t s
 static bool put_part(sim_disk *disk, const img_file *file, uint64_t offset,
                      const uint8_t *bytes, uint64_t size) {
   if (size == 0 || memcmp(file->bytes + offset, bytes, size) == 0) return false;
+  uint64_t there = 0;
+  const uint8_t *now = sim_disk_bytes(disk, file->path, &there);
+  if (now != NULL && there == file->size && memcmp(now, file->bytes, there) == 0) {
+    sim_disk_put_part(disk, file->path, offset, bytes, size);
+    return true;
+  }
   uint8_t *copy = copy_file(file, 0);
   memcpy(copy + offset, bytes, size);
   return put(disk, file, copy, file->size);
@@ -332,19 +338,24 @@ const spl_class spl_classes[] = {
 };
 const uint32_t spl_class_count = sizeof spl_classes / sizeof *spl_classes;
 
-/* Whether the byte is in one of the KEYDIR's unused slots, of which there are thousands. */
-static bool is_unused(const img_file *file, uint64_t offset) {
+static bool is_keydir(const img_file *file) { return strcmp(file->path, "db/KEYDIR") == 0; }
+
+/* There are thousands of such slots. */
+bool spl_is_unused(const image *img, const spl_class *spoil, uint64_t number) {
   static const uint8_t zeros[16];
+  if (spoil->per_byte == 0) return false;
+  uint64_t offset = number / spoil->per_byte;
+  const img_file *file = find_byte(img, &offset);
   uint64_t slot = offset / sizeof zeros * sizeof zeros;
-  return strcmp(file->path, "db/KEYDIR") == 0 && slot + sizeof zeros <= file->size &&
+  return is_keydir(file) && slot + sizeof zeros <= file->size &&
          memcmp(file->bytes + slot, zeros, sizeof zeros) == 0;
 }
 
 bool spl_is_one_of_many(const image *img, const spl_class *spoil, uint64_t number) {
   if (spoil->per_byte == 0) return false;
+  if (spl_is_unused(img, spoil, number)) return true;
   uint64_t offset = number / spoil->per_byte;
   const img_file *file = find_byte(img, &offset);
-  if (is_unused(file, offset)) return true;
   for (uint32_t i = 0; i < img->record_count; i++) {
     const img_record *record = &img->records[i];
     uint64_t key = record->offset + record->prefix;
@@ -354,4 +365,13 @@ bool spl_is_one_of_many(const image *img, const spl_class *spoil, uint64_t numbe
     if (offset >= value + MIDDLE && offset + MIDDLE < value + record->value_size) return true;
   }
   return false;
+}
+
+bool spl_is_checked(const image *img, const spl_class *spoil, uint64_t number) {
+  if (spoil->apply != flip_bit) return false;
+  uint64_t offset = number / spoil->per_byte;
+  const img_file *file = find_byte(img, &offset);
+  if (!is_keydir(file)) return false;
+  uint64_t tables = 128 + 88 * (uint64_t)fj_get32(file->bytes + 48) + 16 * 256; /* their end */
+  return offset < tables || offset >= (tables + 4095) / 4096 * 4096;
 }

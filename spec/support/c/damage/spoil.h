@@ -28,9 +28,16 @@ typedef struct spl_class {
 extern const spl_class spl_classes[];
 extern const uint32_t spl_class_count;
 
-/* Whether the damage is one of very many that are alike: of a byte in the middle of a long
- * key or value, or in an unused slot of the KEYDIR. */
+/* Whether the damage is of a byte in an unused slot of the KEYDIR. */
+bool spl_is_unused(const image *img, const spl_class *spoil, uint64_t number);
+
+/* Whether the damage is one of very many that are alike: so, or of a byte in the middle of a
+ * long key or value. */
 bool spl_is_one_of_many(const image *img, const spl_class *spoil, uint64_t number);
+
+/* Whether the damage is of a bit of the KEYDIR that a check covers: all of it but the zeros
+ * between the tables and the slots. */
+bool spl_is_checked(const image *img, const spl_class *spoil, uint64_t number);
 
 /* ---- the last group (leftovers.c) -------------------------------------- */
 
