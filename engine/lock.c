@@ -35,13 +35,16 @@ static freyja_status fail_locked(const fj_dir *dir, bool shared, uint32_t proces
   return fj_fail(error, FREYJA_LOCKED, dir->path, "the store is open in another process");
 }
 
-/* Leaves the process id in the file, for others' messages: no promise rests on it. */
-static void sign(const fj_dir *dir, int file, uint32_t process) {
+/* Leaves the process id in the file, for others' messages: no promise rests on it. It is cut
+ * only where it is longer: of a file that was cut to nothing and written a file system may
+ * write the bytes to the disk then and there, for which no open should wait. */
+static void sign(const fj_dir *dir, int file, uint64_t there, uint32_t process) {
   char text[24];
-  int size = snprintf(text, sizeof text, "%" PRIu32 "\n", process);
+  uint64_t size = (uint64_t)snprintf(text, sizeof text, "%" PRIu32 "\n", process);
   freyja_slice part = {text, (size_t)size};
-  if (dir->os->truncate(dir->os->context, file, 0) == 0)
-    (void)fj_write(dir->os, file, &part, 1, 0);
+  bool written = fj_write(dir->os, file, &part, 1, 0) == 0;
+  if (!written || there > size)
+    (void)dir->os->truncate(dir->os->context, file, written ? size : 0);
 }
 
 /* Whatever becomes of the LOCK meanwhile, who has this lock is alone. Where directories cannot
@@ -58,6 +61,7 @@ static freyja_status lock_dir(const fj_dir *dir, bool exclusive, uint32_t proces
   return code == 0 ? FREYJA_OK : fj_fail_os(error, code, dir, NULL, "lock");
 }
 
+/* A writer signs it. */
 static freyja_status lock_file(const fj_dir *dir, int file, bool exclusive, uint32_t process,
                                freyja_error *error) {
   const fj_os *os = dir->os;
@@ -70,6 +74,7 @@ static freyja_status lock_file(const fj_dir *dir, int file, bool exclusive, uint
     bool shared = exclusive && os->lock(os->context, file, false) == 0;
     return fail_locked(dir, shared, process, error);
   }
+  if (code == 0 && exclusive) sign(dir, file, st.size, process);
   return code == 0 ? FREYJA_OK : fj_fail_os(error, code, dir, fj_lock_name, "lock");
 }
 
@@ -85,10 +90,7 @@ freyja_status fj_lock_take(const fj_dir *dir, bool exclusive, uint32_t process, 
   if (code == -ENOENT && !exclusive) return FREYJA_OK;
   if (code != 0) return fj_fail_os(error, code, dir, fj_lock_name, "open");
   status = lock_file(dir, *file, exclusive, process, error);
-  if (status == FREYJA_OK) {
-    if (exclusive) sign(dir, *file, process);
-    return FREYJA_OK;
-  }
+  if (status == FREYJA_OK) return FREYJA_OK;
   (void)os->close(os->context, *file);
   *file = -1;
   return status;

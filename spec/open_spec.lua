@@ -115,6 +115,19 @@ describe("opening a store", function()
       in_child(dir.path, "print(select(2, freyja.open(path)))"))
   end)
 
+  it("leaves the process's id in the LOCK, and nothing else, whatever was there", function()
+    local dir <close> = tmp.dir()
+    local own
+    for _, text in ipairs { "", "1\n", ("9"):rep(40), "not a number\n" } do
+      tmp.write(dir.path .. "/LOCK", text)
+      local db <close> = assert(freyja.open(dir.path))
+      assert.is_nil(db:get "k")
+      own = own or tmp.read(dir.path .. "/LOCK")
+      assert.matches("^%d+\n$", own)
+      assert.equal(own, tmp.read(dir.path .. "/LOCK"), text)
+    end
+  end)
+
   it("is possible again when its holder was killed", function()
     local dir <close> = tmp.dir()
     in_child(dir.path, "local db = freyja.open(path) db:put('k', 'v') os.execute('kill -9 $PPID')")

@@ -57,6 +57,9 @@ bug("readers_exclude_each_other", "open",
   [[if (code == 0) code = os->lock(os->context, file, exclusive);]],
   [[if (code == 0) code = os->lock(os->context, file, true);]])
 
+bug("the_lock_keeps_what_was_there", "open",
+  [[if (!written || there > size)]], [[if (!written)]])
+
 bug("the_lock_can_be_lost", "open",
   [[freyja_status status = lock_dir(dir, exclusive, process, error);]],
   [[freyja_status status = FREYJA_OK;]])
