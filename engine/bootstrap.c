@@ -103,11 +103,13 @@ static freyja_status create_store(fj_store *db, bool made, freyja_error *error) 
 }
 
 static freyja_status load_manifest(fj_store *db, bool made, freyja_error *error) {
-  bool found = false;
+  bool found = false, litter = false;
   freyja_status status = fj_manifest_read(&db->dir, &db->manifest, &found, error);
   if (status == FREYJA_OK && !found) status = create_store(db, made, error);
-  if (status == FREYJA_OK) status = fj_leftovers_check(&db->dir, &db->manifest, error);
-  if (status != FREYJA_OK || db->manifest.retired_count > 0) return status; /* later */
+  if (status == FREYJA_OK)
+    status = fj_leftovers_check(&db->dir, &db->manifest, &litter, error);
+  if (status != FREYJA_OK || !litter) return status;
+  if (db->manifest.retired_count > 0) return FREYJA_OK; /* later */
   return fj_leftovers_clean(&db->dir, &db->manifest, error);
 }
 

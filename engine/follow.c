@@ -108,7 +108,9 @@ static freyja_status read_once(fj_store *db, bool live, bool *stands, freyja_err
   freyja_status status = read_manifest(db, manifest, error);
   if (status == FREYJA_OK) status = settle_directory(db, live, error);
   /* Beside a writer there may be files that no MANIFEST names yet. */
-  if (status == FREYJA_OK && !live) status = fj_leftovers_check(&db->dir, manifest, error);
+  bool litter = false; /* a writer's to remove */
+  if (status == FREYJA_OK && !live)
+    status = fj_leftovers_check(&db->dir, manifest, &litter, error);
   if (status != FREYJA_OK) return status;
   uint64_t end = 0;
   status = find_log_end(db, manifest, NULL, &end, error);

@@ -101,12 +101,19 @@ static bool is_leftover(fj_visit *visit, const char *name, uint64_t *id, fj_left
   return visit->status == FREYJA_OK;
 }
 
+/* Others may have files in the folder that end in .tmp: a store is made in any. */
+static bool is_temporary(const char *name) {
+  return strcmp(name, "MANIFEST.tmp") == 0 || strcmp(name, fj_checkpoint_temporary) == 0 ||
+         fj_hint_is_temporary(name);
+}
+
 static int visit_unnamed(void *argument, const char *name) {
   fj_visit *visit = argument;
   fj_leftover what = FJ_NOT_OURS;
   uint64_t id = 0;
-  if (is_leftover(visit, name, &id, &what) && what == FJ_BEGUN &&
-      !fj_manifest_has_retired(visit->manifest, id))
+  bool is_one = is_leftover(visit, name, &id, &what);
+  if (is_one || is_temporary(name)) visit->witness.litter = true;
+  if (is_one && what == FJ_BEGUN && !fj_manifest_has_retired(visit->manifest, id))
     visit->witness.id = id;
   return visit->witness.id != 0 || visit->status != FREYJA_OK; /* one is enough */
 }
@@ -163,10 +170,11 @@ freyja_status fj_leftovers_find(const fj_dir *dir, const fj_manifest *manifest,
   return visit.status;
 }
 
-freyja_status fj_leftovers_check(const fj_dir *dir, const fj_manifest *manifest,
+freyja_status fj_leftovers_check(const fj_dir *dir, const fj_manifest *manifest, bool *litter,
                                  freyja_error *error) {
   fj_witness witness;
   freyja_status status = fj_leftovers_find(dir, manifest, &witness, error);
+  *litter = witness.litter;
   if (status != FREYJA_OK) return status;
   if (witness.missing > 0)
     return fj_fail_at(error, FREYJA_CORRUPT, dir, "MANIFEST",
@@ -188,9 +196,7 @@ static int visit_leftover(void *argument, const char *name) {
   const fj_os *os = visit->dir->os;
   fj_leftover what = FJ_NOT_OURS;
   uint64_t id = 0;
-  /* Others may have files in the folder that end in .tmp: a store is made in any. */
-  bool goes = strcmp(name, "MANIFEST.tmp") == 0 ||
-              strcmp(name, fj_checkpoint_temporary) == 0 || fj_hint_is_temporary(name);
+  bool goes = is_temporary(name);
   if (!goes && is_leftover(visit, name, &id, &what)) {
     char hint[FJ_NAME_MAX];
     fj_hint_name(hint, id);

@@ -27,6 +27,7 @@ typedef struct fj_witness {
   uint64_t end;     /* where the MANIFEST ends it, though it goes on; 0: it does not name it */
   uint32_t there;   /* or, where `missing` is not 0: there are so many data files, */
   uint32_t missing; /* and so many more that it names */
+  bool litter;      /* there is something that fj_leftovers_clean may remove */
 } fj_witness;
 
 /* Looks for one, or for data files that are missing in such a number that the MANIFEST's
@@ -38,8 +39,9 @@ typedef struct fj_witness {
 freyja_status fj_leftovers_find(const fj_dir *dir, const fj_manifest *manifest,
                                 fj_witness *out, freyja_error *error);
 
-/* CORRUPT if there is one, or too many are missing. Faults: IO, MEMORY, too. */
-freyja_status fj_leftovers_check(const fj_dir *dir, const fj_manifest *manifest,
+/* CORRUPT if there is one, or too many are missing. Faults: IO, MEMORY, too. *litter tells
+ * whether fj_leftovers_clean may find something to remove: each look at a folder counts. */
+freyja_status fj_leftovers_check(const fj_dir *dir, const fj_manifest *manifest, bool *litter,
                                  freyja_error *error);
 
 /* After fj_leftovers_check has said OK: removes the temporary MANIFEST, temporary hints and

@@ -376,12 +376,19 @@ bug("any_number_of_files_may_be_missing", "forged",
   [[if (status != FREYJA_OK) return status; out->missing = 0;]])
 
 bug("temporaries_stay", "open",
-  [[bool goes = strcmp(name, "MANIFEST.tmp") == 0 ||]],
-  [[bool goes = fj_hint_is_temporary(name);]])
+  [[return strcmp(name, "MANIFEST.tmp") == 0 || strcmp(name, fj_checkpoint_temporary) == 0 ||]],
+  [[return]])
 
 bug("hints_temporaries_stay", "hint",
-  [[bool goes = strcmp(name, "MANIFEST.tmp") == 0 ||]],
-  [[bool goes = strcmp(name, "MANIFEST.tmp") == 0;]])
+  [[fj_hint_is_temporary(name);]], [[false;]])
+
+bug("temporaries_are_not_looked_for", "open",
+  [[if (is_one || is_temporary(name)) visit->witness.litter = true;]],
+  [[if (is_one) visit->witness.litter = true;]])
+
+bug("leftovers_are_not_looked_for", "damage",
+  [[if (is_one || is_temporary(name)) visit->witness.litter = true;]],
+  [[if (is_temporary(name)) visit->witness.litter = true;]])
 
 bug("others_files_are_removed", "recovery", [[if (ours) return FREYJA_OK;]],
   [[if (!ours) *out = FJ_NOT_BEGUN;
