@@ -5,16 +5,12 @@
 
 _Static_assert((uint64_t)FREYJA_SEGMENT_SIZE_MAX / 8 >> 24 < 512, "exponents are below 24");
 
-static bool is_gone(const fj_entry *entry) {
-  return (entry->word & FJ_WORD_GONE) == FJ_WORD_GONE;
-}
-
 /* Whether the record that was found is the one of which the entry was made. */
 static bool is_own(const fj_index *index, const fj_entry *entry, const fj_found *own) {
   const fj_record *record = &own->record;
   uint64_t word = fj_word_make(own->segment->slot, own->offset, record->size, record->flags);
   if (fj_index_hash(index, record->key, record->key_size) != entry->hash) return false;
-  if (!is_gone(entry)) return record->kind == FJ_KIND_PUT && word == entry->word;
+  if (!fj_entry_is_gone(entry)) return record->kind == FJ_KIND_PUT && word == entry->word;
   bool may_be_gone =
       record->kind == FJ_KIND_TOMBSTONE || (record->flags & FJ_FLAG_EXPIRES) != 0;
   return may_be_gone && (word | FJ_WORD_GONE) == entry->word;
@@ -56,18 +52,17 @@ freyja_status fj_apply(fj_index *index, const fj_entry *entry, bool by_hint, uin
                        freyja_error *error) {
   fj_keydir *keydir = &index->keydir;
   uint64_t hash = entry->hash & keydir->hash_mask;
-  uint32_t flags = (uint32_t)(entry->word >> 62);
   fj_place place;
   *cost = 0;
   freyja_status status = fj_keydir_ready(keydir, hash, error);
   if (status != FREYJA_OK) return status;
   bool there = fj_keydir_find(keydir, hash, &place);
   bool may_be_sure = !by_hint || keydir->hash_mask == UINT64_MAX;
-  bool same = there && may_be_sure && fj_index_is_sure(place.slot, flags);
+  bool same = there && may_be_sure && fj_index_is_sure(place.slot, fj_entry_flags(entry));
   *cost = fj_index_passed(&place, hash);
   if (there && !same) status = find_slot(index, entry, &place, &same, cost, error);
   if (status != FREYJA_OK) return status;
-  if (is_gone(entry)) {
+  if (fj_entry_is_gone(entry)) {
     if (same) fj_index_delete(index, place);
     return FREYJA_OK;
   }

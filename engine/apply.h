@@ -16,6 +16,15 @@ typedef struct fj_entry {
 
 #define FJ_WORD_GONE (UINT64_C(24) << 57)
 
+static inline bool fj_entry_is_gone(const fj_entry *entry) {
+  return (entry->word & FJ_WORD_GONE) == FJ_WORD_GONE;
+}
+
+/* The flags of its record, but `more`. */
+static inline uint32_t fj_entry_flags(const fj_entry *entry) {
+  return (uint32_t)(entry->word >> 62);
+}
+
 /* Asks for the memory that applying the entry will need. */
 __attribute__((always_inline)) static inline void fj_apply_prefetch(fj_index *index,
                                                                     const fj_entry *entry) {

@@ -14,6 +14,12 @@
 
 /* For a number that several threads change. */
 #define fj_add(field, value) (void)__atomic_fetch_add(field, value, __ATOMIC_RELAXED)
+#define fj_take_number(field) __atomic_fetch_add(field, 1, __ATOMIC_RELAXED)
+
+/* Whether it was *expected and is `value` now; otherwise *expected becomes what it is. */
+#define fj_exchange(field, expected, value)                                                   \
+  __atomic_compare_exchange_n(field, expected, value, false, __ATOMIC_RELAXED,                \
+                              __ATOMIC_RELAXED)
 
 /* What comes before it in the program has taken place, for all threads, before what follows.
  * (ThreadSanitizer knows no fences; an exchange is one where it runs.) */

@@ -3,13 +3,21 @@
 
 #include <string.h>
 
+#include "estimate.h"
+
 #define CAPACITY_MIN 64u
 #define ORDERED_MIN 8192u /* fewer entries are applied as they came */
-#define CAPACITY_MAX (512u << 10)
-#define RANGE_BITS 11u /* of a hash: those of one range are applied one after the other */
-#define RANGES (1u << RANGE_BITS)
-#define STRIDE (RANGES / FJ_SHARDS) /* ranges of a shard */
 #define AHEAD 16u /* entries: how far ahead of its use the keydir's memory is asked for */
+
+/* Bytes of the arena: each time that it is full all of the keydir is gone through, so that it
+ * is in proportion to that. But all that the log may hold is no more than so many: */
+#define ARENA_MIN ((size_t)8 << 20)
+#define ARENA_MAX ((size_t)64 << 20)
+#define ARENA_KEY 8u /* for each key */
+
+/* Entries that a thread takes at a time; the arena begins with room for those of all. */
+#define TAKEN 1024u
+#define TAKEN_SIZE ((size_t)FJ_PARTS * TAKEN * sizeof(fj_entry))
 
 void fj_batch_create(fj_batch *batch, fj_index *index, uint64_t left) {
   memset(batch, 0, sizeof *batch);
@@ -20,25 +28,69 @@ void fj_batch_create(fj_batch *batch, fj_index *index, uint64_t left) {
 void fj_batch_destroy(fj_batch *batch) {
   const fj_os *os = batch->index->dir->os;
   os->release(os->context, batch->entries);
-  batch->entries = batch->ordered = NULL;
-  batch->count = batch->capacity = 0;
+  fj_arena_close(&batch->arena);
+  fj_arena_close(&batch->scratch);
+  fj_batch_create(batch, batch->index, 0);
 }
 
-/* ---- adding --------------------------------------------------------------- */
+/* ---- putting aside ---------------------------------------------------------------- */
+
+/* Whether there is room for a run of the newest entries, whatever their number: so it is where
+ * there are runs. */
+static bool has_room(const fj_batch *batch) {
+  return batch->arena.size - batch->arena.used >= fj_run_size(FJ_RUN_MAX);
+}
+
+/* Gives a batch without runs the arena that it should have; what it has may do. */
+static void fit_arena(fj_batch *batch) {
+  const uint64_t by_keys = batch->index->keydir.count * ARENA_KEY;
+  const uint64_t log = batch->bytes + batch->left;
+  const uint64_t by_log = log / FJ_RECORD_HEADER * sizeof(fj_entry);
+  uint64_t wanted = by_log < ARENA_MIN ? by_log : ARENA_MIN;
+  if (wanted < by_keys) wanted = by_keys;
+  size_t size = TAKEN_SIZE + fj_run_size(batch->count);
+  while (size < ARENA_MAX && size < wanted) size *= 2;
+  if (batch->arena.size >= size) return;
+  fj_arena larger;
+  if (!fj_arena_open(&larger, batch->index->dir->os, size)) return;
+  fj_arena_close(&batch->arena);
+  batch->arena = larger;
+  batch->arena.used = TAKEN_SIZE;
+}
+
+/* Adds runs that follow each other. */
+static void add_runs(fj_batch *batch, fj_run *first, fj_run *last) {
+  if (batch->last == NULL) batch->first = first;
+  else batch->last->next = first;
+  batch->last = last;
+  for (const fj_run *run = first; run != NULL; run = run->next) batch->in_runs += run->count;
+}
+
+/* Makes a run of the newest entries; false if there is no room for it. */
+static bool put_aside(fj_batch *batch) {
+  if (batch->first == NULL) fit_arena(batch);
+  fj_run *run =
+      fj_run_make(&batch->arena, batch->entries, batch->count, batch->index->keydir.hash_mask);
+  if (run == NULL) return false;
+  add_runs(batch, run, run);
+  batch->count = 0;
+  return true;
+}
 
 /* Makes room for one more. Where there is no memory for more than there are, these go. */
 static freyja_status make_room(fj_batch *batch, freyja_error *error) {
   const fj_os *os = batch->index->dir->os;
-  if (batch->capacity == CAPACITY_MAX) return fj_batch_flush(batch, error);
+  if (batch->capacity == FJ_RUN_MAX) {
+    return put_aside(batch) && has_room(batch) ? FREYJA_OK : fj_batch_flush(batch, error);
+  }
   uint32_t capacity = batch->capacity == 0 ? CAPACITY_MIN : batch->capacity * 4;
-  if (capacity > CAPACITY_MAX) capacity = CAPACITY_MAX;
-  fj_entry *entries = os->allocate(os->context, (size_t)capacity * 2 * sizeof *entries);
+  if (capacity > FJ_RUN_MAX) capacity = FJ_RUN_MAX;
+  fj_entry *entries = os->allocate(os->context, (size_t)capacity * sizeof *entries);
   if (entries == NULL && batch->capacity > 0) return fj_batch_flush(batch, error);
   if (entries == NULL) return fj_fail_memory(error, "read records");
   if (batch->count > 0) memcpy(entries, batch->entries, batch->count * sizeof *entries);
   os->release(os->context, batch->entries);
   batch->entries = entries;
-  batch->ordered = entries + capacity;
   batch->capacity = capacity;
   return FREYJA_OK;
 }
@@ -67,25 +119,62 @@ freyja_status fj_batch_add(fj_batch *batch, fj_segment *segment, uint64_t offset
   return FREYJA_OK;
 }
 
+/* ---- by pieces -------------------------------------------------------------------- */
+
+/* Counts what a step has read, as reading it one by one does. */
+static void take_step(fj_batch *batch, fj_segment *segment, const fj_pieces *pieces,
+                      uint64_t from) {
+  fj_index *index = batch->index;
+  const fj_tally *tally = &pieces->tally;
+  add_runs(batch, pieces->first, pieces->last);
+  batch->bytes += pieces->from - from;
+  if (pieces->from > segment->tail) segment->tail = pieces->from;
+  segment->keys += tally->puts;
+  segment->tombstones += tally->tombstones;
+  if (segment->oldest == 0 || tally->oldest < segment->oldest) segment->oldest = tally->oldest;
+  if (tally->newest > segment->newest) segment->newest = tally->newest;
+  if (tally->expires != 0 && (segment->expires == 0 || tally->expires < segment->expires))
+    segment->expires = tally->expires;
+  if (tally->newest > index->last_timestamp) index->last_timestamp = tally->newest;
+  if (tally->left_out > 0) index->swept = pieces->now;
+  fj_index_expect(index, tally->soonest);
+}
+
+/* Has the batch ready for a step: what was added is in runs, and there is room for more. */
+static freyja_status prepare(fj_batch *batch, bool *ready, freyja_error *error) {
+  const size_t scratch = (size_t)FJ_THREADS * FJ_RUN_MAX * sizeof(fj_entry);
+  freyja_status status = FREYJA_OK;
+  bool aside = batch->count == 0 || put_aside(batch);
+  if (!aside || !has_room(batch)) status = fj_batch_flush(batch, error);
+  if (batch->first == NULL) fit_arena(batch);
+  *ready = status == FREYJA_OK && has_room(batch) &&
+           (batch->scratch.pages != NULL ||
+            fj_arena_open(&batch->scratch, batch->index->dir->os, scratch));
+  return status;
+}
+
+freyja_status fj_batch_read(fj_batch *batch, fj_segment *segment, uint64_t *from, uint64_t end,
+                            uint64_t *records, freyja_error *error) {
+  fj_pieces pieces;
+  freyja_status status = FREYJA_OK;
+  /* How long an active segment is nobody knew. */
+  if (end > *from && batch->left < end - *from) batch->left = end - *from;
+  fj_pieces_open(&pieces, batch->index, segment, *from, end);
+  while (status == FREYJA_OK && !pieces.over) {
+    bool ready = false;
+    status = prepare(batch, &ready, error);
+    if (!ready) break;
+    fj_pieces_step(&pieces, &batch->arena, (fj_entry *)(void *)batch->scratch.pages);
+    if (pieces.first != NULL) take_step(batch, segment, &pieces, *from);
+    *records += pieces.tally.puts + pieces.tally.tombstones;
+    *from = pieces.from;
+  }
+  if (status == FREYJA_OK && batch->first != NULL && !has_room(batch))
+    status = fj_batch_flush(batch, error);
+  return status;
+}
+
 /* ---- applying ------------------------------------------------------------- */
-
-/* By the index hash, so that records of one are in one range. */
-static uint32_t range_of(const fj_batch *batch, const fj_entry *entry) {
-  return (uint32_t)((entry->hash & batch->index->keydir.hash_mask) >> (64 - RANGE_BITS));
-}
-
-/* Puts the entries in the order of their ranges, and within one in that in which they came
- * (B1). Where range r begins is at starts[r] then, and where it ends at starts[r + 1]. */
-static void put_in_order(const fj_batch *batch, uint32_t starts[RANGES + 1]) {
-  uint32_t next[RANGES];
-  memset(starts, 0, (RANGES + 1) * sizeof *starts);
-  for (uint32_t i = 0; i < batch->count; i++)
-    starts[range_of(batch, &batch->entries[i]) + 1]++;
-  for (uint32_t r = 0; r < RANGES; r++) starts[r + 1] += starts[r];
-  memcpy(next, starts, sizeof next);
-  for (uint32_t i = 0; i < batch->count; i++)
-    batch->ordered[next[range_of(batch, &batch->entries[i])]++] = batch->entries[i];
-}
 
 static freyja_status apply_span(fj_batch *batch, const fj_entry *entry, const fj_entry *end,
                                 freyja_error *error) {
@@ -102,48 +191,111 @@ static freyja_status apply_span(fj_batch *batch, const fj_entry *entry, const fj
   return status;
 }
 
-/* Makes room in the keydir for the keys that are still to come. `new_keys` of `applied`
- * entries were new, so as many of the batch's others are likely to be, and of the log's: but
- * no more than twice the keys are believed in at once. */
-static void expect(const fj_batch *batch, uint64_t new_keys, uint64_t applied) {
-  fj_keydir *keydir = &batch->index->keydir;
-  double rate = (double)new_keys / (double)applied; /* keys of an entry */
-  double here = rate * (double)(batch->count - applied);
-  double all = here + rate * batch->count * ((double)batch->left / (double)batch->bytes);
-  double most = (double)keydir->count + 2 * here;
-  if ((double)keydir->count + here > (double)keydir->count_max)
-    fj_keydir_expect(keydir, (uint64_t)(all < most ? all : most));
+static fj_entry *taken_of(const fj_batch *batch, uint32_t part) {
+  return (fj_entry *)(void *)batch->arena.pages + (size_t)part * TAKEN;
 }
 
-/* Applies the entries of a batch that is large: first one range of each shard, which are as
- * good as any to tell how many of the keys are new. */
-static freyja_status apply_ranges(fj_batch *batch, freyja_error *error) {
-  uint32_t starts[RANGES + 1];
+/* The entries of a course; of those that come next `skip` are applied already. */
+static freyja_status apply_course(fj_batch *batch, fj_course course, uint32_t skip,
+                                  freyja_error *error) {
   freyja_status status = FREYJA_OK;
-  uint64_t count = batch->index->keydir.count, applied = 0;
-  put_in_order(batch, starts);
-  for (uint32_t r = 0; r < RANGES && status == FREYJA_OK; r += STRIDE) {
-    status =
-        apply_span(batch, batch->ordered + starts[r], batch->ordered + starts[r + 1], error);
-    applied += starts[r + 1] - starts[r];
+  fj_entry *taken = taken_of(batch, 0);
+  uint32_t count = 0;
+  while (status == FREYJA_OK && (count = fj_course_take(&course, taken, TAKEN)) > 0) {
+    status = apply_span(batch, taken + skip, taken + count, error);
+    skip = 0;
   }
+  return status;
+}
+
+/* What the estimate asks of the runs: entries of the first ranges. */
+static void sample(const fj_batch *batch, fj_estimate *estimate) {
+  const uint32_t end = (uint32_t)(estimate->bound >> (64 - FJ_RANGE_BITS)) + 1;
+  for (const fj_run *r = batch->first; r != NULL; r = r->next)
+    for (const fj_entry *e = r->entries; e < r->entries + r->starts[end]; e++)
+      fj_estimate_note(estimate, e->hash, fj_entry_is_gone(e));
+}
+
+/* Makes room in the keydir for the keys that are still to come: those of the batch, and of the
+ * log's others, as many of them are likely to be new; but where these would make the keys more
+ * than three times as many, no more than twice as many are believed in. */
+static void expect(const fj_batch *batch) {
+  fj_keydir *keydir = &batch->index->keydir;
+  fj_estimate estimate;
+  if (!fj_estimate_open(&estimate, keydir, batch->in_runs)) {
+    fj_keydir_expect(keydir, 0);
+    return;
+  }
+  sample(batch, &estimate);
+  double here = (double)fj_estimate_close(&estimate);
+  double all = here * (1 + (double)batch->left / (double)batch->bytes);
+  double known = (double)keydir->count + here;
+  if (here + known * 2 < all) all = here + known;
+  fj_keydir_expect(keydir, known <= (double)keydir->count_max ? 0 : (uint64_t)all);
+}
+
+/* What a thread does: its part of the entries, as far as it can. */
+typedef struct fj_errand {
+  fj_part *part;
+  fj_course course; /* from those that come next on, */
+  uint32_t done;    /* of which so many are applied */
+  fj_entry *taken;  /* room for TAKEN */
+} fj_errand;
+
+static void *run(void *argument) {
+  fj_errand *errand = argument;
+  fj_keydir *keydir = &errand->part->index->keydir;
+  for (;;) {
+    fj_course next = errand->course;
+    uint32_t count = fj_course_take(&next, errand->taken, TAKEN);
+    for (errand->done = 0; errand->done < count; errand->done++) {
+      const fj_entry *entry = &errand->taken[errand->done];
+      if (errand->done + AHEAD < count) fj_keydir_prefetch(keydir, entry[AHEAD].hash);
+      if (!fj_part_apply(errand->part, entry)) return argument;
+    }
+    errand->course = next;
+    errand->done = 0;
+    if (count == 0) return argument;
+  }
+}
+
+/* Applies the runs. */
+static freyja_status apply_runs(fj_batch *batch, freyja_error *error) {
+  fj_index *index = batch->index;
+  fj_parts parts;
+  fj_errand errands[FJ_PARTS];
+  freyja_status status = FREYJA_OK;
+  const uint32_t each = FJ_RANGES / FJ_PARTS;
+  /* There will be some for each of the shards. */
+  if (batch->in_runs >= FJ_PARTS_MIN) status = fj_keydir_bring_all(&index->keydir, error);
   if (status != FREYJA_OK) return status;
-  uint64_t after = batch->index->keydir.count;
-  if (after > count && applied > 0) expect(batch, after - count, applied);
-  for (uint32_t r = 0; r < RANGES && status == FREYJA_OK; r += STRIDE)
-    status = apply_span(batch, batch->ordered + starts[r + 1],
-                        batch->ordered + starts[r + STRIDE], error);
+  expect(batch);
+  for (uint32_t i = 0; i < FJ_PARTS; i++)
+    errands[i] = (fj_errand){.course = fj_course_begin(batch->first, i * each, (i + 1) * each),
+                             .taken = taken_of(batch, i)};
+  if (fj_parts_open(&parts, index, batch->in_runs, fj_index_allowance(index))) {
+    for (uint32_t i = 0; i < FJ_PARTS; i++) errands[i].part = &parts.parts[i];
+    fj_thread_share(run, errands, sizeof *errands, true);
+    status = fj_index_charge(index, fj_parts_close(&parts), error);
+  }
+  for (uint32_t i = 0; i < FJ_PARTS && status == FREYJA_OK; i++)
+    status = apply_course(batch, errands[i].course, errands[i].done, error);
   return status;
 }
 
 freyja_status fj_batch_flush(fj_batch *batch, freyja_error *error) {
   freyja_status status = FREYJA_OK;
-  if (batch->count == 0) return FREYJA_OK; /* there may be no memory for any */
+  if (batch->count == 0 && batch->first == NULL) return FREYJA_OK; /* nor memory for any */
   batch->index->applied += batch->bytes;
   fj_batch_pass(batch, batch->bytes);
-  if (batch->count >= ORDERED_MIN) status = apply_ranges(batch, error);
-  else status = apply_span(batch, batch->entries, batch->entries + batch->count, error);
-  batch->count = 0;
+  bool many = batch->first != NULL || batch->count >= ORDERED_MIN;
+  bool aside = many && (batch->count == 0 || put_aside(batch));
+  if (aside || batch->first != NULL) status = apply_runs(batch, error);
+  if (status == FREYJA_OK && !aside)
+    status = apply_span(batch, batch->entries, batch->entries + batch->count, error);
+  batch->first = batch->last = NULL;
+  batch->in_runs = batch->count = 0;
+  batch->arena.used = batch->arena.pages == NULL ? 0 : TAKEN_SIZE;
   batch->bytes = 0;
   return status;
 }

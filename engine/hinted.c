@@ -3,16 +3,11 @@
 
 #include <string.h>
 
+#include "estimate.h"
 #include "plain.h"
 
 #define ROUND 64u /* entries of each hint, on average, before the next one's turn comes, */
 #define ROUND_MIN 1024u /* and of all together at least */
-
-/* How many keys there are is estimated by those with the lowest hashes: they set bits. */
-#define SAMPLE (3u << 10) /* entries, of all hints; fewer than a block of one has */
-#define SLACK 1.05        /* and so much more is expected than they say */
-#define BITS (256u << 10)
-#define FEW 4096u /* entries for which the keydir may as well grow while it is filled */
 
 /* What finding the places of entries may cost, in bytes looked at: as for records (index.c).
  * In a store whose hashes are random it is a small part of this. */
@@ -89,28 +84,25 @@ static freyja_status give_up(const fj_hinted *group, const fj_load *load, const 
                     "the hint file is not used: %s", what);
 }
 
-/* What the hint's entry at p says. */
-static inline fj_entry entry_at(const fj_load *load, const uint8_t *p) {
-  fj_hint_entry hint = fj_hint_decode_entry(p);
-  uint64_t word = fj_word_make(load->segment->slot, fj_hint_offset(hint.word),
-                               fj_hint_size(hint.word), fj_hint_flags(hint.word));
-  if ((hint.word & FJ_HINT_TOMBSTONE) != 0) word |= FJ_WORD_GONE;
-  return (fj_entry){hint.hash, word};
+/* What finding the places of entries may still cost. */
+static uint64_t allowance(const fj_index *index) {
+  uint64_t most = SEARCH_FREE + SEARCH_SHARE * index->hint_applied;
+  return index->hint_searched < most ? most - index->hint_searched : 0;
 }
 
 static freyja_status apply(const fj_hinted *group, const fj_load *load, const uint8_t *p,
                            freyja_error *why) {
   fj_index *index = group->index;
   uint64_t cost = 0;
-  if (!fj_hint_is_possible(fj_get64(p + 8), load->hint.covered)) /* H2 */
+  fj_hint_entry hint = fj_hint_decode_entry(p);
+  if (!fj_hint_is_possible(hint.word, load->hint.covered)) /* H2 */
     return give_up(group, load, "it has changed while it was read", why);
-  fj_entry entry = entry_at(load, p);
+  fj_entry entry = fj_hinted_entry(load, &hint);
   freyja_status status = fj_apply(index, &entry, true, &cost, why);
   if (status == FREYJA_CORRUPT)
     return give_up(group, load, "an entry is not that of a record", why);
   index->hint_searched += cost;
-  if (status == FREYJA_OK &&
-      index->hint_searched > SEARCH_FREE + SEARCH_SHARE * index->hint_applied)
+  if (status == FREYJA_OK && allowance(index) == 0)
     return give_up(group, load, "too many of its keys have nearly the same hash", why);
   return status;
 }
@@ -158,69 +150,66 @@ static uint64_t count_entries(const fj_hinted *group) {
   return entries;
 }
 
-/* Keys of the hint's lowest hashes, up to the bound, that the keydir does not have are noted:
- * *absent counts them, and bit (hash / step) is that they were. */
-static freyja_status sample(const fj_hinted *group, fj_load *load, uint64_t bound,
-                            uint64_t bits[BITS / 64], int64_t *absent, freyja_error *why) {
-  fj_keydir *keydir = &group->index->keydir;
-  uint64_t step = bound / BITS + 1, count = 0;
+/* What the estimate asks of a hint. */
+static freyja_status sample(fj_load *load, fj_estimate *estimate, freyja_error *why) {
   const uint8_t *p = NULL;
-  if (load->hint.counts.entries == 0) return FREYJA_OK;
-  freyja_status status = fj_hint_fetch(&load->hint, 0, &p, &count, why);
-  for (uint64_t i = 0; status == FREYJA_OK && i < count; i++, p += FJ_HINT_ENTRY) {
-    fj_hint_entry entry = fj_hint_decode_entry(p);
-    fj_place place;
-    if (entry.hash > bound) break;
-    uint64_t number = entry.hash / step, bit = UINT64_C(1) << number % 64;
-    bool was = (bits[number / 64] & bit) != 0;
-    bool is = (entry.word & FJ_HINT_TOMBSTONE) == 0;
-    if (was == is || fj_keydir_find(keydir, entry.hash & keydir->hash_mask, &place)) continue;
-    bits[number / 64] ^= bit;
-    *absent += is ? 1 : -1;
+  uint64_t count = 0;
+  freyja_status status = FREYJA_OK;
+  for (uint64_t next = 0; next < load->hint.counts.entries; next += count) {
+    status = fj_hint_fetch(&load->hint, next, &p, &count, why);
+    if (status != FREYJA_OK) return status;
+    for (uint64_t i = 0; i < count; i++, p += FJ_HINT_ENTRY) {
+      fj_hint_entry entry = fj_hint_decode_entry(p);
+      if (entry.hash > estimate->bound) return FREYJA_OK;
+      fj_estimate_note(estimate, entry.hash, (entry.word & FJ_HINT_TOMBSTONE) != 0);
+    }
   }
+  return FREYJA_OK;
+}
+
+/* Makes room in the keydir for the keys that it does not have yet. */
+static freyja_status make_room(const fj_hinted *group, uint64_t entries, freyja_error *why) {
+  fj_keydir *keydir = &group->index->keydir;
+  fj_estimate estimate;
+  freyja_status status = FREYJA_OK;
+  if (!fj_estimate_open(&estimate, keydir, entries)) return FREYJA_OK;
+  for (uint32_t i = 0; i < group->count && status == FREYJA_OK; i++)
+    status = sample(&group->loads[i], &estimate, why);
+  uint64_t more = fj_estimate_close(&estimate);
+  if (status == FREYJA_OK) fj_keydir_expect(keydir, more < entries ? more : entries);
   return status;
 }
 
-/* Makes room in the keydir for the keys that it does not have yet. Hashes are random: the
- * lowest are as good as any to tell how many those are. */
-static freyja_status make_room(const fj_hinted *group, uint64_t entries, freyja_error *why) {
-  fj_keydir *keydir = &group->index->keydir;
-  const fj_os *os = group->index->dir->os;
-  int64_t absent = 0;
-  freyja_status status = FREYJA_OK;
-  if (keydir->absent > 0 || entries <= FEW) return FREYJA_OK;
-  if (keydir->count + entries <= keydir->count_max) return FREYJA_OK;
-  uint64_t bound = UINT64_MAX / entries * SAMPLE;
-  uint64_t *bits = os->allocate(os->context, BITS / 8);
-  if (bits == NULL) return FREYJA_OK; /* it grows as it fills */
-  memset(bits, 0, BITS / 8);
-  for (uint32_t i = 0; i < group->count && status == FREYJA_OK; i++)
-    status = sample(group, &group->loads[i], bound, bits, &absent, why);
-  os->release(os->context, bits);
-  double share = (double)bound / (double)UINT64_MAX;
-  double more = (double)absent / share * SLACK;
-  if (status == FREYJA_OK && absent > 0 && more < (double)entries)
-    fj_keydir_expect(keydir, (uint64_t)more);
-  else if (status == FREYJA_OK && absent > 0) fj_keydir_expect(keydir, entries);
-  return status;
+/* Each range ends where the next one begins; or a hint has changed since it was checked, and
+ * entries of it were left out. */
+static freyja_status compare_ends(const fj_hinted *group, const fj_range *ranges,
+                                  uint32_t count, freyja_error *why) {
+  for (uint32_t i = 0; i < group->count; i++)
+    for (uint32_t k = 0; k < count; k++) {
+      const fj_load *load = &group->loads[i];
+      uint64_t end = k + 1 < count ? ranges[k + 1].first[i] : load->hint.counts.entries;
+      if (ranges[k].next[i] != end)
+        return give_up(group, load, "it has changed while it was read", why);
+    }
+  return FREYJA_OK;
 }
 
 static freyja_status apply_all(fj_hinted *group, freyja_error *why) {
-  fj_range ranges[FJ_PLAIN_RANGES];
+  fj_range ranges[FJ_PARTS];
+  uint32_t count = FJ_PARTS;
   uint64_t entries = count_entries(group);
   uint64_t round = (uint64_t)ROUND * group->count;
   uint64_t rounds = entries / (round < ROUND_MIN ? ROUND_MIN : round) + 1;
+  uint64_t step = UINT64_MAX / rounds;
   freyja_status status = make_room(group, entries, why);
   if (status != FREYJA_OK) return status;
-  uint32_t count = fj_plain_load(group, entries, UINT64_MAX / rounds, ranges);
-  if (count == 0) {
-    ranges[0] = (fj_range){.high = UINT64_MAX, .step = UINT64_MAX / rounds};
-    ranges[0].bound = ranges[0].step;
+  if (!fj_plain_load(group, entries, step, allowance(group->index), ranges)) {
+    ranges[0] = (fj_range){.high = UINT64_MAX, .bound = step, .step = step};
     count = 1;
   }
   for (uint32_t i = 0; i < count && status == FREYJA_OK; i++)
     status = apply_range(group, &ranges[i], why);
-  return status;
+  return status == FREYJA_OK ? compare_ends(group, ranges, count, why) : status;
 }
 
 freyja_status fj_hinted_load(fj_hinted *group, freyja_error *why, freyja_error *error) {

@@ -46,9 +46,10 @@ typedef struct fj_load {
 /* How far a range of hashes, that of whole shards, is loaded: each hint's entries in turn, up
  * to a bound that rises by steps. */
 typedef struct fj_range {
-  uint64_t low, high;           /* the first hash and the last */
-  uint64_t bound, step;         /* low <= bound <= high */
-  uint64_t next[FJ_HINTED_MAX]; /* the number of each hint's entry that comes next */
+  uint64_t low, high;            /* the first hash and the last */
+  uint64_t bound, step;          /* low <= bound <= high */
+  uint64_t first[FJ_HINTED_MAX]; /* the number of each hint's first entry in the range, */
+  uint64_t next[FJ_HINTED_MAX];  /* and of the one that comes next */
 } fj_range;
 
 /* After the hints' turns up to the bound: the next bound; false if there is none. */
@@ -57,6 +58,14 @@ static inline bool fj_range_go_on(fj_range *range) {
   bool last = range->high - range->bound <= range->step;
   range->bound = last ? range->high : range->bound + range->step;
   return true;
+}
+
+/* What is to be done for a hint's entry. */
+static inline fj_entry fj_hinted_entry(const fj_load *load, const fj_hint_entry *hint) {
+  uint64_t word = fj_word_make(load->segment->slot, fj_hint_offset(hint->word),
+                               fj_hint_size(hint->word), fj_hint_flags(hint->word));
+  if ((hint->word & FJ_HINT_TOMBSTONE) != 0) word |= FJ_WORD_GONE;
+  return (fj_entry){hint->hash, word};
 }
 
 /* Hints of segments that follow each other in the log, oldest first. */

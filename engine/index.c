@@ -319,6 +319,11 @@ freyja_status fj_index_same_key(fj_index *index, fj_found *found, const fj_recor
   return status;
 }
 
+uint64_t fj_index_allowance(const fj_index *index) {
+  uint64_t most = SEARCH_FREE + SEARCH_SHARE * index->applied;
+  return index->searched < most ? most - index->searched : 0;
+}
+
 freyja_status fj_index_charge(fj_index *index, uint64_t cost, freyja_error *error) {
   index->searched += cost;
   if (index->searched <= SEARCH_FREE + SEARCH_SHARE * index->applied) return FREYJA_OK;

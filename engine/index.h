@@ -250,6 +250,9 @@ void fj_index_count_in(fj_index *index, uint64_t word);
  * where a store with few hash_bits got many keys. */
 freyja_status fj_index_charge(fj_index *index, uint64_t cost, freyja_error *error);
 
+/* What finding places may still cost before that is LIMIT. */
+uint64_t fj_index_allowance(const fj_index *index);
+
 /* The slots that searching for the hash has passed, up to where it ended. */
 static inline uint64_t fj_index_passed(const fj_place *place, uint64_t hash) {
   if (place->slot == NULL) return 0;

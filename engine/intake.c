@@ -102,6 +102,11 @@ freyja_status fj_intake_scan(fj_intake *intake, fj_segment *segment, uint64_t fr
   fj_scan scan;
   bool ends = false;
   freyja_status status = fj_hinted_load(&intake->hinted, &intake->hint_fault, error);
+  /* What may be torn is for one thread (N2). */
+  uint64_t whole = segment->sealed || segment->mark > end ? end : segment->mark;
+  if (status == FREYJA_OK)
+    status =
+        fj_batch_read(&intake->batch, segment, &from, whole, &intake->result->records, error);
   fj_scan_open(&scan, segment, from, end);
   intake->whole_until = 0;
   while (status == FREYJA_OK && !ends) {
@@ -142,19 +147,19 @@ static freyja_status take_hint(fj_intake *intake, fj_segment *segment, bool *tak
 freyja_status fj_intake_hint(fj_intake *intake, fj_segment *segment, bool *taken,
                              freyja_error *error) {
   freyja_error why;
+  freyja_status status = FREYJA_OK;
   *taken = false;
   if (!intake->with_hints) return FREYJA_OK;
-  freyja_status status = fj_batch_flush(&intake->batch, error);
-  if (status == FREYJA_OK && fj_hinted_is_full(&intake->hinted))
-    status = load_hints(intake, error);
+  if (fj_hinted_is_full(&intake->hinted)) status = load_hints(intake, error);
   if (status == FREYJA_OK) status = take_hint(intake, segment, taken, &why, error);
   if (status != FREYJA_OK) return status;
   if (*taken) {
     intake->result->hints_used++;
     fj_batch_pass(&intake->batch, segment->limit);
-  } else if (why.status != FREYJA_OK && intake->result->hints_ignored++ == 0) {
-    intake->result->hint = why;
+    return fj_batch_flush(&intake->batch, error); /* N1 */
   }
+  if (why.status != FREYJA_OK && intake->result->hints_ignored++ == 0)
+    intake->result->hint = why;
   return FREYJA_OK;
 }
 

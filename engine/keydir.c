@@ -4,8 +4,11 @@
 #include <assert.h>
 #include <string.h>
 
-#define CAPACITY_MIN 12u               /* slots of a shard in the first region */
-#define DISCARD_STEP ((size_t)2 << 20) /* bytes: a huge page */
+#include "thread.h"
+
+#define CAPACITY_MIN 12u                /* slots of a shard in the first region */
+#define DISCARD_STEP ((size_t)2 << 20)  /* bytes: a huge page */
+#define THREADS_MIN (UINT64_C(1) << 18) /* keys that are worth several threads */
 
 /* A region is filled to 13/16 and then grows by a quarter: 16 bytes a slot make
  * 20 to 25 bytes a key, 22 on average. Sorted slots keep the searches short at
@@ -256,6 +259,45 @@ freyja_status fj_keydir_make_ready(fj_keydir *keydir, uint64_t more, freyja_erro
   return keydir->absent > 0 && grows ? fj_keydir_bring_all(keydir, error) : FREYJA_OK;
 }
 
+/* What a thread moves: shards [from, end). */
+typedef struct fj_errand {
+  fj_keydir *keydir;
+  uint32_t from, end;
+  bool fits;
+} fj_errand;
+
+static void *move_some(void *argument) {
+  fj_errand *errand = argument;
+  fj_keydir *keydir = errand->keydir;
+  const fj_region *old = &keydir->old;
+  size_t shard = (size_t)old->limit * sizeof(fj_slot);
+  size_t done = (errand->from * shard + DISCARD_STEP - 1) / DISCARD_STEP * DISCARD_STEP;
+  for (uint32_t i = errand->from; i < errand->end; i++) {
+    errand->fits = move_shard(keydir, i) && errand->fits;
+    size_t end = (i + 1) * shard / DISCARD_STEP * DISCARD_STEP;
+    if (!errand->fits || end <= done) continue;
+    keydir->os->discard_pages(keydir->os->context, (uint8_t *)old->slots + done, end - done);
+    done = end;
+  }
+  return argument;
+}
+
+/* Moves all shards to a region that was just begun; some stay where they do not fit. */
+static void move_all(fj_keydir *keydir) {
+  fj_errand errands[FJ_THREADS];
+  const uint32_t each = FJ_SHARDS / FJ_THREADS;
+  if (keydir->old.slots == NULL) return;
+  for (uint32_t i = 0; i < FJ_THREADS; i++)
+    errands[i] = (fj_errand){keydir, i * each, (i + 1) * each, true};
+  fj_thread_share(move_some, errands, sizeof *errands,
+                  keydir->os->shares && keydir->count >= THREADS_MIN);
+  bool fits = true;
+  for (uint32_t i = 0; i < FJ_THREADS; i++) fits = fits && errands[i].fits;
+  if (!fits) return;
+  keydir->moved = FJ_SHARDS;
+  retire(keydir, &keydir->old);
+}
+
 void fj_keydir_expect(fj_keydir *keydir, uint64_t more) {
   if (keydir->absent > 0 || more > (uint64_t)FJ_CAPACITY_MAX * FJ_SHARDS - keydir->count)
     return;
@@ -271,8 +313,7 @@ void fj_keydir_expect(fj_keydir *keydir, uint64_t more) {
   if (begin_region(keydir, capacity, NULL) != FREYJA_OK) return;
   for (uint32_t i = 0; first && i < FJ_SHARDS; i++)
     set_shard(&keydir->shards[i], shard_in(&keydir->region, i, 0));
-  while (keydir->old.slots != NULL)
-    if (!move_next(keydir)) return;
+  move_all(keydir);
 }
 
 void fj_keydir_fit(fj_keydir *keydir) {
@@ -280,9 +321,7 @@ void fj_keydir_fit(fj_keydir *keydir) {
   if (keydir->absent > 0 || keydir->old.slots != NULL) return;
   while (fill((uint32_t)capacity) < keydir->count) capacity += capacity / 64 + 1;
   if (next_capacity((uint32_t)capacity) >= keydir->region.capacity) return;
-  if (begin_region(keydir, capacity, NULL) != FREYJA_OK) return;
-  while (keydir->old.slots != NULL)
-    if (!move_next(keydir)) return;
+  if (begin_region(keydir, capacity, NULL) == FREYJA_OK) move_all(keydir);
 }
 
 /* ---- changing ------------------------------------------------------------ */

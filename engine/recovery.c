@@ -298,12 +298,13 @@ static freyja_status read_all_again(fj_index *index, fj_sources *sources,
   fj_intake intake;
   bool unknown = index->has_unknown;
   uint32_t rank = index->unknown_rank;
-  uint64_t end = index->unknown_end;
+  uint64_t end = index->unknown_end, bytes = 0;
+  for (uint32_t i = 0; i < index->count; i++) bytes += index->ranks[i]->tail;
   fj_keydir_destroy(&index->keydir);
   for (uint32_t i = 0; i < index->slot_count; i++)
     if (index->slots[i] != NULL) index->slots[i]->live_keys = index->slots[i]->live_bytes = 0;
   index->soonest = UINT64_MAX;
-  fj_intake_open(&intake, index, sources->hints, 0, &result);
+  fj_intake_open(&intake, index, sources->hints, bytes, &result);
   for (uint32_t i = 0; i < index->count && status == FREYJA_OK; i++)
     status = read_again(&intake, index->ranks[i], error);
   if (status == FREYJA_OK) status = fj_intake_finish(&intake, error);

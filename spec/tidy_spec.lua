@@ -14,6 +14,7 @@ local LAYERS = {
   { "segment", "append" },
   { "manifest", "keydir", "entries", "scan", "torn", "hint", "checkpoint", "behind" },
   { "detour", "index", "segments", "folder", "inspect", "leftovers", "gather", "apply", "seek" },
+  { "part", "run", "pieces", "estimate" },
   { "batch", "hinted", "plain" },
   { "recovery", "adopt", "intake", "hintwriter", "checkpointer", "hintcheck", "sorted", "audit", "builder", "salvage" },
   { "iterator", "reader", "repair" },

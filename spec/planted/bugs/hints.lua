@@ -77,28 +77,33 @@ bug("newer_hints_come_first", "hint",
   [[status = apply_below(group, range, group->count - 1 - i, why);]])
 
 bug("the_last_entries_are_left_out", "hint",
-  [[ranges[0].bound = ranges[0].step;]], [[ranges[0].bound = ranges[0].high = ranges[0].step / 2;]])
+  [[ranges[0] = (fj_range){.high = UINT64_MAX, .bound = step, .step = step};]],
+  [[ranges[0] = (fj_range){.high = step / 2, .bound = step / 2, .step = step};]])
 
 bug("hint_has_no_timestamps", "hint",
   [[if (counts->newest > index->last_timestamp) index->last_timestamp = counts->newest;]], "")
 
 bug("what_threads_leave_is_forgotten", "plain",
-  [[for (uint32_t i = 0; i < count && status == FREYJA_OK; i++)]],
-  [[for (uint32_t i = 0; count == 1 && i < count && status == FREYJA_OK; i++)]])
+  [[for (uint32_t i = 0; i < count && status == FREYJA_OK; i++)
+    status = apply_range(group, &ranges[i], why);]],
+  [[for (uint32_t i = 0; count == 1 && i < count && status == FREYJA_OK; i++)
+    status = apply_range(group, &ranges[i], why);]])
 
-in_file "engine/plain.c"
+in_file "engine/part.c"
 
 bug("a_thread_does_not_count_keys", "plain", [[index->keydir.count += part->added;]], "")
 
 bug("what_threads_replace_stays_live", "plain",
   [[count_out(part, place.slot->word);
-  count_in(part, word);]], [[count_in(part, word);]])
+  count_in(part, entry->word);]], [[count_in(part, entry->word);]])
 
 bug("threads_leave_what_was_deleted", "plain", [[if (there) delete_slot(part, place);]], "")
 
+in_file "engine/plain.c"
+
 bug("threads_load_hints_out_of_turn", "plain",
-  [[if (!apply_below(part, i)) return argument;]],
-  [[if (!apply_below(part, part->group->count - 1 - i)) return argument;]])
+  [[if (!apply_below(errand, i)) return argument;]],
+  [[if (!apply_below(errand, errand->group->count - 1 - i)) return argument;]])
 
 in_file "engine/hint.c"
 

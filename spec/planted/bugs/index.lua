@@ -43,20 +43,69 @@ in_file "engine/batch.c"
 bug("the_last_timestamp_is_forgotten", "system",
   [[if (record->timestamp > index->last_timestamp) index->last_timestamp = record->timestamp;]], "")
 
+bug("what_pieces_hold_is_not_counted", "pieces", [[segment->keys += tally->puts;]], "")
+
+bug("pieces_have_no_timestamps", "pieces",
+  [[if (segment->oldest == 0 || tally->oldest < segment->oldest) segment->oldest = tally->oldest;]],
+  "")
+
+bug("runs_change_places", "pieces",
+  [[else batch->last->next = first;
+  batch->last = last;]],
+  [[else {
+    last->next = batch->first;
+    batch->first = first;
+    return;
+  }
+  batch->last = last;]])
+
+bug("what_a_thread_leaves_is_not_applied", "pieces",
+  [[status = apply_course(batch, errands[i].course, errands[i].done, error);]],
+  [[if (errands[i].part == NULL) status = apply_course(batch, errands[i].course, errands[i].done, error);]])
+
+in_file "engine/pieces.c"
+
+bug("a_piece_begins_anywhere", "pieces",
+  [[if (piece->first != pieces->from || piece->run == NULL) return false;]],
+  [[if (piece->run == NULL) return false;]])
+
+bug("pieces_believe_values", "pieces",
+  [[return fj_record_check_header(record, seed, *key_hash) &&
+         fj_record_check_value(record, seed);]],
+  [[return fj_record_check_header(record, seed, *key_hash);]])
+
+bug("tombstones_in_pieces_are_puts", "pieces",
+  [[tally->tombstones++;
+    gone = true;]], [[tally->tombstones++;]])
+
+bug("pieces_show_what_has_expired", "pieces",
+  [[if (tally->soonest == 0 || expiry < tally->soonest) tally->soonest = expiry;]], "")
+
+in_file "engine/intake.c"
+
+bug("what_may_be_torn_is_read_in_pieces", "pieces",
+  [[uint64_t whole = segment->sealed || segment->mark > end ? end : segment->mark;]],
+  [[uint64_t whole = end;]])
+
+bug("what_was_read_waits_for_hints", "pieces",
+  [[return fj_batch_flush(&intake->batch, error); /* N1 */]], [[return FREYJA_OK;]])
+
+in_file "engine/run.c"
+
 bug("records_of_a_hash_change_places", "batch",
-  [[for (uint32_t i = 0; i < batch->count; i++)
-    batch->ordered[next[range_of(batch, &batch->entries[i])]++] = batch->entries[i];]],
-  [[for (uint32_t i = batch->count; i-- > 0;)
-    batch->ordered[next[range_of(batch, &batch->entries[i])]++] = batch->entries[i];]])
+  [[for (uint32_t i = 0; i < count; i++)
+    run->entries[next[range_of(&entries[i], hash_mask)]++] = entries[i];]],
+  [[for (uint32_t i = count; i-- > 0;)
+    run->entries[next[range_of(&entries[i], hash_mask)]++] = entries[i];]])
 
 bug("ranges_go_by_the_whole_hash", "collision",
-  [[return (uint32_t)((entry->hash & batch->index->keydir.hash_mask) >> (64 - RANGE_BITS));]],
-  [[(void)batch;
-  return (uint32_t)(entry->hash >> (64 - RANGE_BITS));]])
+  [[return (uint32_t)((entry->hash & hash_mask) >> (64 - FJ_RANGE_BITS));]],
+  [[(void)hash_mask;
+  return (uint32_t)(entry->hash >> (64 - FJ_RANGE_BITS));]])
 
-bug("one_range_of_a_shard_is_not_applied", "batch",
-  [[status = apply_span(batch, batch->ordered + starts[r + 1],]],
-  [[status = apply_span(batch, batch->ordered + starts[r + 2],]])
+bug("the_last_range_is_not_applied", "batch",
+  [[if (course->run == NULL && ++course->range < course->end) course->run = course->first;]],
+  [[if (course->run == NULL && ++course->range + 1 < course->end) course->run = course->first;]])
 
 in_file "engine/index.c"
 

@@ -99,7 +99,7 @@ static void test_memory(void) {
   log_index log;
   freyja_status status = FREYJA_OK;
   open_log(&log, UINT64_C(1) << 30);
-  for (uint64_t i = 0; i < 1100000 && status == FREYJA_OK; i++)
+  for (uint64_t i = 0; i < 600000 && status == FREYJA_OK; i++)
     status = add(&log, FJ_KIND_PUT, next_random());
   if (status == FREYJA_OK) status = fj_batch_flush(&log.batch, NULL);
   fj_keydir *keydir = &log.index.keydir;

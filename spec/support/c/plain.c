@@ -25,7 +25,7 @@
   (UINT64_C(192) << 10) /* bytes: more than 128 hints, which are three groups                 \
                          */
 #define VALUE_MAX 40u
-#define SAMPLE_BITS (32u << 10) /* bytes: what the guess of how many keys there are takes */
+#define SAMPLE_BITS (128u << 10) /* bytes: what the guess of how many keys there are takes */
 
 static int failures;
 static char path[64];
