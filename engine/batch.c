@@ -49,7 +49,8 @@ static void fit_arena(fj_batch *batch) {
   uint64_t wanted = by_log < ARENA_MIN ? by_log : ARENA_MIN;
   if (wanted < by_keys) wanted = by_keys;
   size_t size = TAKEN_SIZE + fj_run_size(batch->count);
-  while (size < ARENA_MAX && size < wanted) size *= 2;
+  while (size < wanted && size < ARENA_MAX) size *= 2;
+  if (size > ARENA_MAX) size = ARENA_MAX;
   if (batch->arena.size >= size) return;
   fj_arena larger;
   if (!fj_arena_open(&larger, batch->index->dir->os, size)) return;

@@ -1,7 +1,7 @@
 /* behind.h - write-behind: a thread writes a block of records to a segment while its owner
  * gathers the next.
  *
- * B1  From fj_behind_hand until the fj_behind_wait that follows, the block is the thread's,
+ * J1  From fj_behind_hand until the fj_behind_wait that follows, the block is the thread's,
  *     and of the segment its file, its tail and what is said of its reserve: all that
  *     fj_segment_append_block touches. Nobody else looks at them. */
 #ifndef FJ_BEHIND_H

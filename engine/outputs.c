@@ -61,7 +61,7 @@ static freyja_status pass_block(fj_outputs *outputs, freyja_error *error) {
 /* No more records come: ends the thread, and gives up the blocks. */
 static void end_blocks(fj_outputs *outputs) {
   const fj_os *os = outputs->os;
-  fj_behind_end(outputs->behind, fj_store_is_owner(outputs->db)); /* B1 */
+  fj_behind_end(outputs->behind, fj_store_is_owner(outputs->db)); /* J1 */
   os->release(os->context, outputs->block);
   os->release(os->context, outputs->written_block);
   outputs->behind = NULL;
