@@ -10,10 +10,10 @@
 #define AHEAD 16u /* entries: how far ahead of its use the keydir's memory is asked for */
 
 /* Bytes of the arena: each time that it is full all of the keydir is gone through, so that it
- * is in proportion to that. But all that the log may hold is no more than so many: */
+ * is in proportion to that. But all that the log may hold is no more than so many. */
 #define ARENA_MIN ((size_t)8 << 20)
-#define ARENA_MAX ((size_t)64 << 20)
-#define ARENA_KEY 8u /* for each key */
+#define ARENA_MAX ((size_t)128 << 20)
+#define ARENA_KEY sizeof(fj_entry) /* for each key */
 
 /* Entries that a thread takes at a time; the arena begins with room for those of all. */
 #define TAKEN 1024u
@@ -41,22 +41,30 @@ static bool has_room(const fj_batch *batch) {
   return batch->arena.size - batch->arena.used >= fj_run_size(FJ_RUN_MAX);
 }
 
-/* Gives a batch without runs the arena that it should have; what it has may do. */
-static void fit_arena(fj_batch *batch) {
-  const uint64_t by_keys = batch->index->keydir.count * ARENA_KEY;
+/* The largest arena that the batch will want, as far as is known. */
+static bool open_arena(fj_batch *batch) {
   const uint64_t log = batch->bytes + batch->left;
   const uint64_t by_log = log / FJ_RECORD_HEADER * sizeof(fj_entry);
-  uint64_t wanted = by_log < ARENA_MIN ? by_log : ARENA_MIN;
-  if (wanted < by_keys) wanted = by_keys;
-  size_t size = TAKEN_SIZE + fj_run_size(batch->count);
-  while (size < wanted && size < ARENA_MAX) size *= 2;
-  if (size > ARENA_MAX) size = ARENA_MAX;
-  if (batch->arena.size >= size) return;
-  fj_arena larger;
-  if (!fj_arena_open(&larger, batch->index->dir->os, size)) return;
+  size_t least = TAKEN_SIZE + fj_run_size(batch->count);
+  size_t size = by_log < ARENA_MAX ? (size_t)by_log : ARENA_MAX;
+  if (size < least) size = least;
+  if (batch->arena.mapped >= least && batch->arena.mapped >= size / 2) return true;
   fj_arena_close(&batch->arena);
-  batch->arena = larger;
-  batch->arena.used = TAKEN_SIZE;
+  while (!fj_arena_open(&batch->arena, batch->index->dir->os, size)) {
+    if (size / 2 < least) return false;
+    size /= 2;
+  }
+  return true;
+}
+
+/* Sees to it that a batch without runs has an arena for what was added. */
+static void fit_arena(fj_batch *batch) {
+  if (!open_arena(batch)) return;
+  uint64_t wanted = batch->index->keydir.count * ARENA_KEY;
+  if (wanted < ARENA_MIN) wanted = ARENA_MIN;
+  fj_arena *arena = &batch->arena;
+  arena->size = wanted < arena->mapped ? (size_t)wanted : arena->mapped;
+  arena->used = TAKEN_SIZE;
 }
 
 /* Adds runs that follow each other. */
@@ -243,20 +251,25 @@ typedef struct fj_errand {
   fj_entry *taken;  /* room for TAKEN */
 } fj_errand;
 
+/* Applies entries; returns how many: all, or those before the one that it stops at. */
+static uint32_t apply_some(fj_part *part, const fj_entry *entries, uint32_t count) {
+  fj_keydir *keydir = &part->index->keydir;
+  for (uint32_t i = 0; i < count; i++) {
+    if (i + AHEAD < count) fj_keydir_prefetch(keydir, entries[i + AHEAD].hash);
+    if (!fj_part_apply(part, &entries[i])) return i;
+  }
+  return count;
+}
+
 static void *run(void *argument) {
   fj_errand *errand = argument;
-  fj_keydir *keydir = &errand->part->index->keydir;
   for (;;) {
     fj_course next = errand->course;
     uint32_t count = fj_course_take(&next, errand->taken, TAKEN);
-    for (errand->done = 0; errand->done < count; errand->done++) {
-      const fj_entry *entry = &errand->taken[errand->done];
-      if (errand->done + AHEAD < count) fj_keydir_prefetch(keydir, entry[AHEAD].hash);
-      if (!fj_part_apply(errand->part, entry)) return argument;
-    }
+    errand->done = apply_some(errand->part, errand->taken, count);
+    if (errand->done < count || count == 0) return argument;
     errand->course = next;
     errand->done = 0;
-    if (count == 0) return argument;
   }
 }
 

@@ -3,17 +3,21 @@
 
 #include <string.h>
 
+#define AHEAD 2u /* runs: so far ahead of being used entries are asked for, */
+#define LINES 8u /* and so much of them, in lines of the processor's caches */
+#define LINE 4u  /* entries */
+
 bool fj_arena_open(fj_arena *arena, const fj_os *os, size_t size) {
   arena->os = os;
   arena->used = 0;
   arena->pages = os->allocate_pages(os->context, size);
-  arena->size = arena->pages == NULL ? 0 : size;
+  arena->size = arena->mapped = arena->pages == NULL ? 0 : size;
   return arena->pages != NULL;
 }
 
 void fj_arena_close(fj_arena *arena) {
   if (arena->pages != NULL)
-    arena->os->release_pages(arena->os->context, arena->pages, arena->size);
+    arena->os->release_pages(arena->os->context, arena->pages, arena->mapped);
   memset(arena, 0, sizeof *arena);
 }
 
@@ -56,10 +60,21 @@ static void go_on(fj_course *course) {
   if (course->run == NULL && ++course->range < course->end) course->run = course->first;
 }
 
+/* Asks for the entries that come soon: each run has its own far from those of the others. */
+static void look_ahead(const fj_course *course) {
+  const fj_run *run = course->run->next;
+  for (uint32_t i = 0; i < AHEAD && run != NULL; i++) run = run->next;
+  if (run == NULL) return;
+  const fj_entry *entry = run->entries + run->starts[course->range];
+  const fj_entry *end = run->entries + run->starts[course->range + 1];
+  for (uint32_t i = 0; i < LINES && entry < end; i++, entry += LINE) __builtin_prefetch(entry);
+}
+
 uint32_t fj_course_take(fj_course *course, fj_entry *out, uint32_t room) {
   uint32_t taken = 0;
   while (course->run != NULL && taken < room) {
     const fj_run *run = course->run;
+    look_ahead(course);
     uint32_t from = run->starts[course->range] + course->at;
     uint32_t count = run->starts[course->range + 1] - from;
     if (count > room - taken) count = room - taken;

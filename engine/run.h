@@ -22,12 +22,13 @@ struct fj_run {
   fj_entry entries[];
 };
 
-/* Memory for runs. */
+/* Memory for runs, of which the system gives what is used. */
 typedef struct fj_arena {
   const fj_os *os;
   uint8_t *pages; /* NULL: none */
-  size_t size;    /* bytes */
-  size_t used;
+  size_t mapped;  /* bytes; */
+  size_t size;    /* so many may be used, */
+  size_t used;    /* and so many are */
 } fj_arena;
 
 /* Gives an arena that has none so many bytes; false without them. */
