@@ -35,43 +35,47 @@ typedef struct fj_errand {
 
 /* ---- a piece ----------------------------------------------------------------------- */
 
-/* Whether the record gets no slot. It may get one although a record before it, which another
- * thread reads, has a timestamp by which it has expired: as it may by a hint (hinted.h). */
-static bool is_over(const fj_pieces *pieces, const fj_record *record, fj_tally *tally) {
-  uint64_t newest = tally->newest > pieces->newest ? tally->newest : pieces->newest;
-  uint64_t expiry = fj_record_expiry(record);
-  if (expiry == 0) return false;
+/* What a thread needs of the segment for each record, at hand. */
+typedef struct fj_source {
+  const uint8_t *map;
+  uint64_t end;
+  uint64_t seed, hash_seed; /* of its sums, and of keys */
+  uint64_t newest, now;
+  uint32_t slot;
+} fj_source;
+
+/* Whether the record, which may expire, gets no slot. It may get one although a record before
+ * it, which another thread reads, has a timestamp by which it has expired: as it may by a hint
+ * (hinted.h). */
+static bool is_over(const fj_source *source, uint64_t expiry, fj_tally *tally) {
+  uint64_t newest = tally->newest > source->newest ? tally->newest : source->newest;
   if (tally->expires == 0 || expiry < tally->expires) tally->expires = expiry;
   if (expiry <= newest) return true;
-  tally->left_out += expiry <= pieces->now;
-  if (expiry <= pieces->now) return true;
+  tally->left_out += expiry <= source->now;
+  if (expiry <= source->now) return true;
   if (tally->soonest == 0 || expiry < tally->soonest) tally->soonest = expiry;
   return false;
 }
 
-static fj_entry make_entry(const fj_pieces *pieces, const fj_record *record, uint64_t offset,
-                           uint64_t key_hash, fj_tally *tally) {
-  uint64_t word = fj_word_make(pieces->segment->slot, offset, record->size, record->flags);
-  bool gone = is_over(pieces, record, tally);
-  if (record->kind == FJ_KIND_PUT) tally->puts++;
-  else {
-    tally->tombstones++;
-    gone = true;
-  }
-  if (tally->oldest == 0 || record->timestamp < tally->oldest)
-    tally->oldest = record->timestamp;
+static uint64_t make_word(const fj_source *source, const fj_record *record, uint64_t offset,
+                          fj_tally *tally) {
+  uint64_t word = fj_word_make(source->slot, offset, record->size, record->flags);
+  uint64_t expiry = fj_record_expiry(record);
+  bool put = record->kind == FJ_KIND_PUT;
+  bool gone = !put || (expiry != 0 && is_over(source, expiry, tally));
+  tally->puts += put;
+  if (record->timestamp < tally->oldest) tally->oldest = record->timestamp;
   if (record->timestamp > tally->newest) tally->newest = record->timestamp;
-  return (fj_entry){key_hash, gone ? word | FJ_WORD_GONE : word};
+  return gone ? word | FJ_WORD_GONE : word;
 }
 
 /* Whether there is a whole record at `offset`. */
-static bool find_record(const fj_pieces *pieces, uint64_t offset, fj_record *record,
+static bool find_record(const fj_source *source, uint64_t offset, fj_record *record,
                         uint64_t *key_hash) {
-  const fj_segment *segment = pieces->segment;
-  uint64_t left = pieces->end - offset, seed = fj_record_seed(segment->seed, offset);
+  uint64_t left = source->end - offset, seed = fj_record_seed(source->seed, offset);
   if (left < FJ_RECORD_HEADER) return false;
-  if (!fj_record_parse(fj_segment_at(segment, offset), left, record)) return false;
-  *key_hash = fj_hash(record->key, record->key_size, segment->pool->identity.hash_seed);
+  if (!fj_record_parse(source->map + offset, left, record)) return false;
+  *key_hash = fj_hash(record->key, record->key_size, source->hash_seed);
   return fj_record_check_header(record, seed, *key_hash) &&
          fj_record_check_value(record, seed);
 }
@@ -79,17 +83,28 @@ static bool find_record(const fj_pieces *pieces, uint64_t offset, fj_record *rec
 /* Reads the records of a piece, from its first on. */
 FJ_FLATTEN static void read_records(const fj_pieces *pieces, fj_piece *piece,
                                     fj_entry *entries) {
+  const fj_segment *segment = pieces->segment;
+  const fj_source source = {.map = segment->map,
+                            .end = pieces->end,
+                            .seed = segment->seed,
+                            .hash_seed = segment->pool->identity.hash_seed,
+                            .newest = pieces->newest,
+                            .now = pieces->now,
+                            .slot = segment->slot};
+  const uint64_t bound = piece->bound;
   uint64_t offset = piece->first;
   uint32_t count = 0;
-  fj_tally tally = {.puts = 0};
-  while (offset < piece->bound && count < FJ_RUN_MAX) {
+  fj_tally tally = {.oldest = UINT64_MAX};
+  while (offset < bound && count < FJ_RUN_MAX) {
     fj_record record;
     uint64_t key_hash = 0;
-    if (!find_record(pieces, offset, &record, &key_hash)) break;
-    entries[count++] = make_entry(pieces, &record, offset, key_hash, &tally);
+    if (!find_record(&source, offset, &record, &key_hash)) break;
+    uint64_t word = make_word(&source, &record, offset, &tally);
+    entries[count++] = (fj_entry){key_hash, word};
     offset += record.size;
   }
-  piece->whole = offset >= piece->bound;
+  tally.tombstones = count - tally.puts;
+  piece->whole = offset >= bound;
   piece->end = offset;
   piece->records = count;
   piece->tally = tally;
@@ -164,8 +179,7 @@ static void add_tally(fj_tally *to, const fj_tally *tally) {
   to->puts += tally->puts;
   to->tombstones += tally->tombstones;
   if (tally->newest > to->newest) to->newest = tally->newest;
-  if (tally->oldest != 0 && (to->oldest == 0 || tally->oldest < to->oldest))
-    to->oldest = tally->oldest;
+  if (tally->oldest < to->oldest) to->oldest = tally->oldest;
   if (tally->expires != 0 && (to->expires == 0 || tally->expires < to->expires))
     to->expires = tally->expires;
   if (tally->soonest != 0 && (to->soonest == 0 || tally->soonest < to->soonest))
@@ -195,7 +209,7 @@ void fj_pieces_step(fj_pieces *pieces, fj_arena *arena, fj_entry *scratch) {
     errands[n] = (fj_errand){&step, scratch + (size_t)n * FJ_RUN_MAX};
   fj_thread_share(run, errands, sizeof *errands, arena->os->shares && step.count > 1);
   pieces->first = pieces->last = NULL;
-  pieces->tally = (fj_tally){.puts = 0};
+  pieces->tally = (fj_tally){.oldest = UINT64_MAX};
   for (i = 0; i < step.count; i++) read += step.list[i].end - step.list[i].first;
   for (i = 0; i < step.count && take_piece(pieces, &step.list[i]);) i++;
   uint64_t taken = pieces->from - begin, vain = read > taken ? read - taken : 0;

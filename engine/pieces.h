@@ -16,7 +16,7 @@
 /* What there is to know of records beside their places. */
 typedef struct fj_tally {
   uint64_t puts, tombstones;
-  uint64_t oldest, newest; /* timestamps; 0: no record */
+  uint64_t oldest, newest; /* timestamps; no record: UINT64_MAX, 0 */
   uint64_t expires;        /* the soonest expiry; 0: none expires */
   uint64_t soonest;        /* likewise, of those that may get a slot */
   uint64_t left_out;       /* records that got none because they had expired by the clock */

@@ -75,8 +75,8 @@ bug("pieces_believe_values", "pieces",
   [[return fj_record_check_header(record, seed, *key_hash);]])
 
 bug("tombstones_in_pieces_are_puts", "pieces",
-  [[tally->tombstones++;
-    gone = true;]], [[tally->tombstones++;]])
+  [[bool gone = !put || (expiry != 0 && is_over(source, expiry, tally));]],
+  [[bool gone = expiry != 0 && is_over(source, expiry, tally);]])
 
 bug("pieces_show_what_has_expired", "pieces",
   [[if (tally->soonest == 0 || expiry < tally->soonest) tally->soonest = expiry;]], "")
