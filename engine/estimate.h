@@ -11,6 +11,7 @@
 
 typedef struct fj_estimate {
   fj_keydir *keydir;
+  uint64_t entries;
   uint64_t bound; /* only hashes up to it are asked for */
   uint64_t step;
   uint64_t *bits; /* for each step of hashes: it has a key that the keydir does not have yet */
@@ -33,7 +34,8 @@ static inline void fj_estimate_note(fj_estimate *estimate, uint64_t hash, bool g
   estimate->absent += gone ? -1 : 1;
 }
 
-/* The number of keys more, a little above what it seems to be. */
+/* The number of keys more, a little above what it seems to be; at most that of the entries,
+ * whatever their hashes. */
 uint64_t fj_estimate_close(fj_estimate *estimate);
 
 #endif

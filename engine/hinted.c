@@ -176,22 +176,8 @@ static freyja_status make_room(const fj_hinted *group, uint64_t entries, freyja_
   for (uint32_t i = 0; i < group->count && status == FREYJA_OK; i++)
     status = sample(&group->loads[i], &estimate, why);
   uint64_t more = fj_estimate_close(&estimate);
-  if (status == FREYJA_OK) fj_keydir_expect(keydir, more < entries ? more : entries);
+  if (status == FREYJA_OK) fj_keydir_expect(keydir, more);
   return status;
-}
-
-/* Each range ends where the next one begins; or a hint has changed since it was checked, and
- * entries of it were left out. */
-static freyja_status compare_ends(const fj_hinted *group, const fj_range *ranges,
-                                  uint32_t count, freyja_error *why) {
-  for (uint32_t i = 0; i < group->count; i++)
-    for (uint32_t k = 0; k < count; k++) {
-      const fj_load *load = &group->loads[i];
-      uint64_t end = k + 1 < count ? ranges[k + 1].first[i] : load->hint.counts.entries;
-      if (ranges[k].next[i] != end)
-        return give_up(group, load, "it has changed while it was read", why);
-    }
-  return FREYJA_OK;
 }
 
 static freyja_status apply_all(fj_hinted *group, freyja_error *why) {
@@ -209,7 +195,7 @@ static freyja_status apply_all(fj_hinted *group, freyja_error *why) {
   }
   for (uint32_t i = 0; i < count && status == FREYJA_OK; i++)
     status = apply_range(group, &ranges[i], why);
-  return status == FREYJA_OK ? compare_ends(group, ranges, count, why) : status;
+  return status;
 }
 
 freyja_status fj_hinted_load(fj_hinted *group, freyja_error *why, freyja_error *error) {

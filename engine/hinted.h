@@ -46,10 +46,9 @@ typedef struct fj_load {
 /* How far a range of hashes, that of whole shards, is loaded: each hint's entries in turn, up
  * to a bound that rises by steps. */
 typedef struct fj_range {
-  uint64_t low, high;            /* the first hash and the last */
-  uint64_t bound, step;          /* low <= bound <= high */
-  uint64_t first[FJ_HINTED_MAX]; /* the number of each hint's first entry in the range, */
-  uint64_t next[FJ_HINTED_MAX];  /* and of the one that comes next */
+  uint64_t low, high;           /* the first hash and the last */
+  uint64_t bound, step;         /* low <= bound <= high */
+  uint64_t next[FJ_HINTED_MAX]; /* the number of each hint's entry that comes next */
 } fj_range;
 
 /* After the hints' turns up to the bound: the next bound; false if there is none. */

@@ -51,8 +51,10 @@ static bool is_over(const fj_source *source, uint64_t expiry, fj_tally *tally) {
   uint64_t newest = tally->newest > source->newest ? tally->newest : source->newest;
   if (tally->expires == 0 || expiry < tally->expires) tally->expires = expiry;
   if (expiry <= newest) return true;
-  tally->left_out += expiry <= source->now;
-  if (expiry <= source->now) return true;
+  if (expiry <= source->now) {
+    if (expiry > tally->left_out) tally->left_out = expiry;
+    return true;
+  }
   if (tally->soonest == 0 || expiry < tally->soonest) tally->soonest = expiry;
   return false;
 }
@@ -175,7 +177,11 @@ static void cut(fj_step *step) {
   }
 }
 
-static void add_tally(fj_tally *to, const fj_tally *tally) {
+/* `newest`: the timestamp of the newest record before those of the tally. */
+static void add_tally(fj_tally *to, const fj_tally *tally, uint64_t newest) {
+  /* What has expired by a record before it is not left out by the clock. */
+  if (tally->left_out > newest && tally->left_out > to->left_out)
+    to->left_out = tally->left_out;
   to->puts += tally->puts;
   to->tombstones += tally->tombstones;
   if (tally->newest > to->newest) to->newest = tally->newest;
@@ -184,7 +190,6 @@ static void add_tally(fj_tally *to, const fj_tally *tally) {
     to->expires = tally->expires;
   if (tally->soonest != 0 && (to->soonest == 0 || tally->soonest < to->soonest))
     to->soonest = tally->soonest;
-  to->left_out += tally->left_out;
 }
 
 /* Takes a piece that begins where the ones before it end (L1); false if nothing follows it. */
@@ -194,7 +199,8 @@ static bool take_piece(fj_pieces *pieces, const fj_piece *piece) {
   if (pieces->last == NULL) pieces->first = piece->run;
   else pieces->last->next = piece->run;
   pieces->last = piece->run;
-  add_tally(&pieces->tally, &piece->tally);
+  add_tally(&pieces->tally, &piece->tally, pieces->newest);
+  if (piece->tally.newest > pieces->newest) pieces->newest = piece->tally.newest;
   pieces->from = piece->end;
   return piece->whole;
 }
@@ -215,7 +221,6 @@ void fj_pieces_step(fj_pieces *pieces, fj_arena *arena, fj_entry *scratch) {
   uint64_t taken = pieces->from - begin, vain = read > taken ? read - taken : 0;
   uint64_t records = pieces->tally.puts + pieces->tally.tombstones;
   if (records > 0) pieces->average = taken / records;
-  if (pieces->tally.newest > pieces->newest) pieces->newest = pieces->tally.newest;
   pieces->over =
       records == 0 || vain > pieces->patience || pieces->end - pieces->from < FJ_PIECES_MIN;
   pieces->patience -= vain < pieces->patience ? vain : pieces->patience;

@@ -19,7 +19,7 @@ typedef struct fj_tally {
   uint64_t oldest, newest; /* timestamps; no record: UINT64_MAX, 0 */
   uint64_t expires;        /* the soonest expiry; 0: none expires */
   uint64_t soonest;        /* likewise, of those that may get a slot */
-  uint64_t left_out;       /* records that got none because they had expired by the clock */
+  uint64_t left_out; /* the latest expiry of those that got none by the clock alone; 0: none */
 } fj_tally;
 
 typedef struct fj_pieces {

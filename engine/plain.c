@@ -60,7 +60,7 @@ static void set_range(const fj_hinted *group, uint32_t number, uint64_t step,
   range->bound = range->low;
   (void)fj_range_go_on(range);
   for (uint32_t i = 0; i < group->count; i++)
-    range->first[i] = range->next[i] = first_from(&group->loads[i].hint, range->low);
+    range->next[i] = first_from(&group->loads[i].hint, range->low);
 }
 
 static bool are_mapped(const fj_hinted *group) {

@@ -89,6 +89,12 @@ bug("what_threads_leave_is_forgotten", "plain",
   [[for (uint32_t i = 0; count == 1 && i < count && status == FREYJA_OK; i++)
     status = apply_range(group, &ranges[i], why);]])
 
+in_file "engine/estimate.c"
+
+bug("more_keys_are_expected_than_entries", "batch",
+  [[return more < (double)estimate->entries ? (uint64_t)more : estimate->entries;]],
+  [[return (uint64_t)more;]])
+
 in_file "engine/part.c"
 
 bug("a_thread_does_not_count_keys", "plain", [[index->keydir.count += part->added;]], "")

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "batch.h"
+#include "estimate.h"
 
 static int failures;
 
@@ -150,11 +151,26 @@ static void test_costs(void) {
      "falling hashes are refused");
 }
 
+/* Many entries of the lowest hashes: there are no more keys than entries. */
+static void test_estimate(void) {
+  const uint64_t entries = 100000;
+  log_index log;
+  fj_estimate estimate;
+  open_log(&log, 0);
+  bool asked = fj_estimate_open(&estimate, &log.index.keydir, entries);
+  for (uint64_t i = 0; asked && i < entries; i++)
+    fj_estimate_note(&estimate, estimate.bound / entries * i, false);
+  ok(asked && fj_estimate_close(&estimate) == entries,
+     "no more keys are expected than entries");
+  close_log(&log);
+}
+
 int main(void) {
   test_order(50, 1000, "a few records");
   test_order(3000, 100000, "many records of few keys");
   test_order(700000, 1500000, "more than are put aside at a time");
   test_memory();
   test_costs();
+  test_estimate();
   return failures > 0;
 }
