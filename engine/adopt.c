@@ -86,9 +86,10 @@ static freyja_status bring(void *source, uint32_t number, freyja_error *error) {
 /* Whether a data file of that size can have such figures. Those that verify or a merge goes by
  * must not cost more than the file is worth. */
 static bool is_possible(const fj_checkpoint_segment *s) {
-  uint64_t most = (s->size - FJ_SEGMENT_HEADER) / FJ_RECORD_HEADER;
+  uint64_t most = (s->file.size - FJ_SEGMENT_HEADER) / FJ_RECORD_HEADER;
   return s->keys <= most && s->tombstones <= most - s->keys && s->live_keys <= s->keys &&
-         s->live_bytes <= s->size + s->size / 64 && s->oldest <= s->newest;
+         s->live_bytes <= s->file.size + s->file.size / 64 && s->oldest <= s->newest &&
+         s->file.kind <= FJ_SEGMENT_MERGED;
 }
 
 /* Whether the manifest begins with the segments that the checkpoint covers (C1). */
@@ -100,9 +101,10 @@ static bool is_prefix(const fj_checkpoint *c, const fj_manifest *manifest) {
     fj_checkpoint_segment covered = fj_checkpoint_get(c, i);
     const fj_manifest_entry *entry = &manifest->entries[i];
     bool last = i + 1 == c->head.segments;
-    if (covered.id != entry->id || (!last && covered.size != entry->size)) return false;
-    if (entry->size != 0 && covered.size > entry->size) return false;
-    if (covered.size < FJ_SEGMENT_HEADER || covered.size % FJ_RECORD_ALIGN != 0) return false;
+    if (covered.id != entry->id || (!last && covered.file.size != entry->size)) return false;
+    if (entry->size != 0 && covered.file.size > entry->size) return false;
+    if (covered.file.size < FJ_SEGMENT_HEADER || covered.file.size % FJ_RECORD_ALIGN != 0)
+      return false;
     if (!is_possible(&covered)) return false;
     live += covered.live_keys;
   }
@@ -124,20 +126,33 @@ static uint32_t count_numbers(const fj_checkpoint *c) {
 /* Whether the segment's file is there as far as the checkpoint covers it, durably. */
 static bool is_there(const fj_segment *segment, const fj_checkpoint_segment *covered,
                      const fj_manifest_entry *entry) {
-  if (segment->damaged || segment->missing || segment->created != covered->created)
+  if (segment->damaged || segment->missing || segment->created != covered->file.created)
     return false;
   if (segment->sealed) return segment->limit == entry->size;
-  return covered->size <= segment->mark && covered->size <= segment->reserved;
+  return covered->file.size <= segment->mark && covered->file.size <= segment->reserved;
+}
+
+/* Opens the segment, but for a file that is as it was: with many files each look counts. */
+static freyja_status open_segment(fj_index *index, const fj_checkpoint_segment *covered,
+                                  const fj_manifest_entry *entry, const fj_os_stat *seen,
+                                  uint64_t limit, fj_segment **out, freyja_error *why,
+                                  freyja_error *error) {
+  freyja_status status = FREYJA_OK;
+  *out = NULL;
+  if (seen != NULL && entry->size == covered->file.size)
+    status = fj_segment_recognize(&index->pool, entry->id, &covered->file, seen, out, error);
+  if (status != FREYJA_OK || *out != NULL) return status;
+  return fj_segment_open(&index->pool, entry->id, entry->size, limit, out, why, error);
 }
 
 static freyja_status adopt_segment(fj_index *index, const fj_checkpoint_segment *covered,
-                                   const fj_manifest_entry *entry, uint64_t limit,
-                                   freyja_error *why, freyja_error *error) {
+                                   const fj_manifest_entry *entry, const fj_os_stat *seen,
+                                   uint64_t limit, freyja_error *why, freyja_error *error) {
   fj_segment *segment = NULL;
   if (index->slots[covered->slot] != NULL)
     return fj_checkpoint_refuse(index->dir, why, "two segments have the same number", 0);
   freyja_status status =
-      fj_segment_open(&index->pool, entry->id, entry->size, limit, &segment, why, error);
+      open_segment(index, covered, entry, seen, limit, &segment, why, error);
   if (status != FREYJA_OK) return status;
   if (!is_there(segment, covered, entry)) {
     fj_segment_detach(segment);
@@ -145,7 +160,7 @@ static freyja_status adopt_segment(fj_index *index, const fj_checkpoint_segment 
     return fj_checkpoint_refuse(index->dir, why, "a data file is not as it was", 0);
   }
   fj_index_add_at(index, segment, covered->slot);
-  segment->tail = covered->size;
+  segment->tail = covered->file.size;
   segment->keys = covered->keys;
   segment->tombstones = covered->tombstones;
   segment->live_keys = covered->live_keys;
@@ -153,7 +168,7 @@ static freyja_status adopt_segment(fj_index *index, const fj_checkpoint_segment 
   segment->oldest = covered->oldest;
   segment->newest = covered->newest;
   segment->expires = covered->expires;
-  segment->hint_unknown = segment->sealed; /* with many files each look counts */
+  segment->hint_unknown = segment->sealed;
   return FREYJA_OK;
 }
 
@@ -172,7 +187,10 @@ static freyja_status adopt_segments(fj_index *index, const fj_checkpoint *c,
   index->slot_count = numbers;
   for (uint32_t i = 0; i < c->head.segments && status == FREYJA_OK; i++) {
     fj_checkpoint_segment covered = fj_checkpoint_get(c, i);
-    status = adopt_segment(index, &covered, &manifest->entries[i], limit, why, error);
+    /* What stands for retired files has to be whole: bootstrap.c looks at the headers. */
+    bool all = manifest->seen == NULL || manifest->retired_count > 0;
+    status = adopt_segment(index, &covered, &manifest->entries[i],
+                           all ? NULL : &manifest->seen[i], limit, why, error);
   }
   if (status != FREYJA_OK) return status;
   fj_segment *last = index->ranks[index->count - 1];

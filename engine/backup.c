@@ -209,7 +209,7 @@ static freyja_status claim_copies(const fj_backup *backup, const fj_manifest *ma
   freyja_status status = FREYJA_OK;
   fj_pool pool = {.dir = &backup->folder.dir};
   for (uint32_t i = 0, n = 0; n < made->count && status == FREYJA_OK; i++) {
-    const fj_segment *segment = db->index.ranks[i];
+    fj_segment *segment = db->index.ranks[i];
     bool poison = false;
     if (segment->id != made->entries[n].id) continue;
     uint64_t size = made->entries[n++].size;

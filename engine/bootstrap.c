@@ -184,6 +184,7 @@ static freyja_status take_over(fj_store *db, bool made, freyja_error *error) {
                   db->manifest.hash_bits);
   status = fj_recover(&db->index, &db->manifest, db->options.segment_size, &db->active,
                       &db->recovery, error);
+  fj_manifest_unsee(&db->dir, &db->manifest);
   if (status != FREYJA_OK) return status;
   fj_clock_raise(&db->index.clock, db->index.last_timestamp);
   if (db->active != NULL) return renew_manifest(db, error);

@@ -53,10 +53,10 @@ static void encode_header(uint8_t out[FJ_CHECKPOINT_HEADER], const fj_identity *
 
 static void encode_segment(uint8_t *p, const fj_checkpoint_segment *segment) {
   fj_put64(p, segment->id);
-  fj_put64(p + 8, segment->created);
-  fj_put64(p + 16, segment->size);
+  fj_put64(p + 8, segment->file.created);
+  fj_put64(p + 16, segment->file.size);
   fj_put32(p + 24, segment->slot);
-  fj_put32(p + 28, 0);
+  fj_put32(p + 28, (uint32_t)segment->file.kind);
   fj_put64(p + 32, segment->keys);
   fj_put64(p + 40, segment->tombstones);
   fj_put64(p + 48, segment->live_keys);
@@ -64,6 +64,8 @@ static void encode_segment(uint8_t *p, const fj_checkpoint_segment *segment) {
   fj_put64(p + 64, segment->oldest);
   fj_put64(p + 72, segment->newest);
   fj_put64(p + 80, segment->expires);
+  fj_put64(p + 88, segment->file.sign.number);
+  fj_put64(p + 96, segment->file.sign.changed);
 }
 
 void fj_checkpoint_encode(uint8_t *out, const fj_identity *identity,
@@ -223,8 +225,10 @@ fj_checkpoint_segment fj_checkpoint_get(const fj_checkpoint *c, uint32_t i) {
   const uint8_t *p = c->tables + (size_t)i * FJ_CHECKPOINT_SEGMENT;
   fj_checkpoint_segment segment = {
       .id = fj_get64(p),
-      .created = fj_get64(p + 8),
-      .size = fj_get64(p + 16),
+      .file = {.size = fj_get64(p + 16),
+               .created = fj_get64(p + 8),
+               .kind = (fj_segment_kind)fj_get32(p + 28),
+               .sign = {fj_get64(p + 88), fj_get64(p + 96)}},
       .slot = fj_get32(p + 24),
       .keys = fj_get64(p + 32),
       .tombstones = fj_get64(p + 40),

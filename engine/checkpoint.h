@@ -19,7 +19,7 @@
 
 /* On disk: never change. */
 #define FJ_CHECKPOINT_HEADER 128u  /* bytes */
-#define FJ_CHECKPOINT_SEGMENT 88u  /* bytes of a segment's entry */
+#define FJ_CHECKPOINT_SEGMENT 104u /* bytes of a segment's entry */
 #define FJ_CHECKPOINT_SHARD 16u    /* bytes of a shard's */
 #define FJ_CHECKPOINT_BLOCK 65536u /* bytes of slots that go into a check at a time */
 #define FJ_CHECKPOINT_LAST 4096u   /* bytes of the log, at most, by whose check it is known */
@@ -44,8 +44,8 @@ typedef struct fj_checkpoint_head {
 
 /* What it says of a segment. */
 typedef struct fj_checkpoint_segment {
-  uint64_t id, created;
-  uint64_t size; /* bytes of its log that are covered */
+  uint64_t id;
+  fj_known file; /* its size is that of what is covered */
   uint32_t slot; /* its number in positions */
   uint64_t keys, tombstones, live_keys, live_bytes, oldest, newest, expires;
 } fj_checkpoint_segment;

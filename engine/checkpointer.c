@@ -27,8 +27,7 @@ static freyja_status fail_os(const fj_checkpointer *w, int code, const char *doi
 
 static void describe_segment(const fj_segment *segment, fj_checkpoint_segment *out) {
   *out = (fj_checkpoint_segment){.id = segment->id,
-                                 .created = segment->created,
-                                 .size = segment->tail,
+                                 .file = fj_segment_note(segment),
                                  .slot = segment->slot,
                                  .keys = segment->keys,
                                  .tombstones = segment->tombstones,

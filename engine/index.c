@@ -156,6 +156,7 @@ freyja_status fj_index_fetch(fj_index *index, fj_found *found, size_t key_size, 
   uint64_t left = segment->tail - found->offset;
   const uint8_t *p = fj_segment_at(segment, found->offset);
   uint64_t readable = left;
+  found->copied = p == NULL;
   if (p == NULL) {
     fj_found_release(found);
     size_t count = 0;
@@ -191,8 +192,7 @@ freyja_status fj_index_examine(fj_index *index, fj_found *found, size_t key_size
                                freyja_error *error) {
   bool possible = false;
   freyja_status status = fj_index_fetch(index, found, key_size, false, &possible, error);
-  if (status == FREYJA_OK && possible && found->record.key_size != key_size &&
-      found->segment->map == NULL)
+  if (status == FREYJA_OK && possible && found->record.key_size != key_size && found->copied)
     status = fj_index_fetch(index, found, found->record.key_size, false, &possible, error);
   if (status != FREYJA_OK) return status;
   if (possible && is_whole(index, found)) return FREYJA_OK;

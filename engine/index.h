@@ -88,10 +88,11 @@ typedef struct fj_found {
   fj_segment *segment;
   uint64_t offset;
   fj_record record; /* its pointers borrow from the mapping or from `block` */
-  uint8_t *block;   /* syscall mode: owned; fj_found_release */
+  bool copied;      /* it is not the mapping that the record borrows from, but */
+  uint8_t *block;   /* this, which is owned (fj_found_release), */
   const fj_os *os;
   bool collides;      /* another live key, or the record itself, makes the next flagged */
-  uint8_t small[256]; /* syscall mode: takes short records without an allocation */
+  uint8_t small[256]; /* or this: short records take no allocation */
 } fj_found;
 
 /* An empty index; fj_index_destroy releases what it comes to own. */

@@ -118,16 +118,19 @@ static int visit_unnamed(void *argument, const char *name) {
   return visit->witness.id != 0 || visit->status != FREYJA_OK; /* one is enough */
 }
 
-/* Whether the sealed file goes on behind its end with records of its own. */
+/* Whether the sealed file goes on behind its end with records of its own. *seen gets what it
+ * is, zeros if there is none. */
 static freyja_status check_end(const fj_dir *dir, const fj_identity *identity,
-                               const fj_manifest_entry *entry, fj_witness *out,
-                               freyja_error *error) {
+                               const fj_manifest_entry *entry, fj_os_stat *seen,
+                               fj_witness *out, freyja_error *error) {
   char name[FJ_NAME_MAX];
   fj_os_stat st;
   bool found = false;
   fj_segment_name(name, entry->id);
+  memset(seen, 0, sizeof *seen);
   if (entry->size == 0) return FREYJA_OK;
   if (dir->os->examine(dir->os->context, dir->fd, name, &st) != 0) return FREYJA_OK;
+  *seen = st;
   if (!st.regular || st.size <= entry->size || st.size > FREYJA_SEGMENT_SIZE_MAX)
     return FREYJA_OK;
   freyja_status status =
@@ -154,8 +157,23 @@ static freyja_status count_missing(const fj_dir *dir, const fj_manifest *manifes
   return FREYJA_OK;
 }
 
-freyja_status fj_leftovers_find(const fj_dir *dir, const fj_manifest *manifest,
-                                fj_witness *out, freyja_error *error) {
+/* Looks at all files that the MANIFEST names. */
+static freyja_status check_ends(const fj_dir *dir, fj_manifest *manifest, fj_witness *out,
+                                freyja_error *error) {
+  const fj_os *os = dir->os;
+  freyja_status status = FREYJA_OK;
+  fj_manifest_unsee(dir, manifest);
+  fj_os_stat *seen = os->allocate(os->context, (manifest->count + 1) * sizeof *seen);
+  if (seen == NULL) return fj_fail_memory(error, "look at the data files");
+  for (uint32_t i = 0; i < manifest->count && out->id == 0 && status == FREYJA_OK; i++)
+    status = check_end(dir, &manifest->identity, &manifest->entries[i], &seen[i], out, error);
+  manifest->seen = seen;
+  if (status != FREYJA_OK || out->id != 0) fj_manifest_unsee(dir, manifest);
+  return status;
+}
+
+freyja_status fj_leftovers_find(const fj_dir *dir, fj_manifest *manifest, fj_witness *out,
+                                freyja_error *error) {
   memset(out, 0, sizeof *out);
   freyja_status status = count_missing(dir, manifest, out, error);
   if (status != FREYJA_OK || out->missing > 0) return status;
@@ -163,14 +181,11 @@ freyja_status fj_leftovers_find(const fj_dir *dir, const fj_manifest *manifest,
   int code = dir->os->list(dir->os->context, dir->fd, visit_unnamed, &visit);
   *out = visit.witness;
   if (code < 0) return fj_fail_os(error, code, dir, NULL, "list");
-  for (uint32_t i = 0; i < manifest->count && out->id == 0; i++) {
-    if (visit.status != FREYJA_OK) break;
-    visit.status = check_end(dir, &manifest->identity, &manifest->entries[i], out, error);
-  }
-  return visit.status;
+  if (visit.status != FREYJA_OK || out->id != 0) return visit.status;
+  return check_ends(dir, manifest, out, error);
 }
 
-freyja_status fj_leftovers_check(const fj_dir *dir, const fj_manifest *manifest, bool *litter,
+freyja_status fj_leftovers_check(const fj_dir *dir, fj_manifest *manifest, bool *litter,
                                  freyja_error *error) {
   fj_witness witness;
   freyja_status status = fj_leftovers_find(dir, manifest, &witness, error);

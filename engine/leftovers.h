@@ -34,14 +34,14 @@ typedef struct fj_witness {
  * entries must not take memory and time, as they do where some are: it may have been made up.
  * Then: a file that is begun and neither named nor retired; or one that is sealed at a place
  * behind which there are records of it. What is sealed is cut there before that is said. What
- * goes on from such a MANIFEST, an older one or a backup's, would lose records. Faults: IO,
- * MEMORY. */
-freyja_status fj_leftovers_find(const fj_dir *dir, const fj_manifest *manifest,
-                                fj_witness *out, freyja_error *error);
+ * goes on from such a MANIFEST, an older one or a backup's, would lose records. Where there is
+ * none, manifest->seen has what was seen. Faults: IO, MEMORY. */
+freyja_status fj_leftovers_find(const fj_dir *dir, fj_manifest *manifest, fj_witness *out,
+                                freyja_error *error);
 
 /* CORRUPT if there is one, or too many are missing. Faults: IO, MEMORY, too. *litter tells
  * whether fj_leftovers_clean may find something to remove: each look at a folder counts. */
-freyja_status fj_leftovers_check(const fj_dir *dir, const fj_manifest *manifest, bool *litter,
+freyja_status fj_leftovers_check(const fj_dir *dir, fj_manifest *manifest, bool *litter,
                                  freyja_error *error);
 
 /* After fj_leftovers_check has said OK: removes the temporary MANIFEST, temporary hints and

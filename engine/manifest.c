@@ -16,9 +16,15 @@ static const uint8_t magic[8] = {'f', 'r', 'e', 'y', 'j', 'a', 'M', 1};
 
 static size_t encoded_size(uint32_t count) { return HEADER + (size_t)count * ENTRY + CHECK; }
 
+void fj_manifest_unsee(const fj_dir *dir, fj_manifest *manifest) {
+  dir->os->release(dir->os->context, manifest->seen);
+  manifest->seen = NULL;
+}
+
 void fj_manifest_clear(const fj_dir *dir, fj_manifest *manifest) {
   dir->os->release(dir->os->context, manifest->entries);
   dir->os->release(dir->os->context, manifest->retired);
+  fj_manifest_unsee(dir, manifest);
   memset(manifest, 0, sizeof *manifest);
 }
 

@@ -22,6 +22,8 @@ typedef struct fj_manifest {
   fj_manifest_entry *entries; /* owned: fj_manifest_clear */
   uint32_t retired_count;
   uint64_t *retired; /* files that a merge has replaced and that may still be there; owned */
+  fj_os_stat *seen;  /* what there is by the names of the entries' files, zeros where there is
+                        nothing; owned; NULL: nobody has looked */
 } fj_manifest;
 
 /* Reads it. *found is false, and *out empty, if there is none. *out is empty
@@ -53,6 +55,9 @@ void fj_manifest_forget(fj_manifest *manifest, uint64_t id);
 /* Removes it from the directory, and what an interrupted write left of one: for a store that
  * was not made to its end. False if it may still be there. */
 bool fj_manifest_remove(const fj_dir *dir);
+
+/* What was seen of the files is no longer so. */
+void fj_manifest_unsee(const fj_dir *dir, fj_manifest *manifest);
 
 void fj_manifest_clear(const fj_dir *dir, fj_manifest *manifest);
 

@@ -165,6 +165,7 @@ static void describe(const struct stat *st, fj_os_stat *out) {
   out->device = (uint64_t)st->st_dev;
   out->number = (uint64_t)st->st_ino;
   out->links = (uint64_t)st->st_nlink;
+  out->changed = (uint64_t)st->st_ctim.tv_sec * 1000000000 + (uint64_t)st->st_ctim.tv_nsec;
 }
 
 static int os_stat(void *context, int file, fj_os_stat *out) {

@@ -22,7 +22,9 @@ typedef struct fj_os_stat {
   bool regular;    /* a regular file */
   uint64_t device; /* with `number`: what tells files and directories apart */
   uint64_t number;
-  uint64_t links; /* names that the file has */
+  uint64_t links;   /* names that the file has */
+  uint64_t changed; /* when its bytes or what else is known of it changed last: a number that
+                       nobody can set */
 } fj_os_stat;
 
 typedef struct fj_os fj_os;

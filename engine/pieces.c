@@ -143,7 +143,7 @@ static void *run(void *argument) {
 
 /* ---- all of them ------------------------------------------------------------------- */
 
-void fj_pieces_open(fj_pieces *pieces, const fj_index *index, const fj_segment *segment,
+void fj_pieces_open(fj_pieces *pieces, const fj_index *index, fj_segment *segment,
                     uint64_t from, uint64_t end) {
   memset(pieces, 0, sizeof *pieces);
   pieces->segment = segment;
@@ -154,7 +154,8 @@ void fj_pieces_open(fj_pieces *pieces, const fj_index *index, const fj_segment *
   pieces->newest = index->last_timestamp;
   pieces->average = AVERAGE;
   pieces->patience = end < from ? 0 : (end - from) / 2;
-  pieces->over = end < from || end - from < FJ_PIECES_MIN || segment->map == NULL ||
+  pieces->over = end < from || end - from < FJ_PIECES_MIN ||
+                 fj_segment_at(segment, 0) == NULL ||
                  (segment->followed && end > segment->tail);
 }
 

@@ -40,7 +40,7 @@ typedef struct fj_pieces {
 #define FJ_PIECES_MIN (UINT64_C(1) << 20)
 
 /* Begins with bytes [from, end) of the segment, which begin with a record. */
-void fj_pieces_open(fj_pieces *pieces, const fj_index *index, const fj_segment *segment,
+void fj_pieces_open(fj_pieces *pieces, const fj_index *index, fj_segment *segment,
                     uint64_t from, uint64_t end);
 
 /* Reads on, as far as there is room in the arena, at least that of the largest run: `from` is

@@ -160,7 +160,7 @@ freyja_status fj_store_get_view(fj_store *db, const void *key, size_t key_size,
   fj_found found;
   memset(view, 0, sizeof *view);
   freyja_status status = find(db, key, key_size, true, &found, error);
-  if (status == FREYJA_OK && found.segment->map == NULL) {
+  if (status == FREYJA_OK && found.copied) {
     status = copy_to_block(&found, view, error);
   } else if (status == FREYJA_OK) {
     view->data = found.record.value;

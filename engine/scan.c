@@ -13,7 +13,8 @@ void fj_scan_open(fj_scan *scan, fj_segment *segment, uint64_t offset, uint64_t 
   scan->segment = segment;
   scan->offset = offset;
   scan->end = end;
-  scan->by_calls = segment->map == NULL || (segment->followed && end > segment->tail);
+  scan->by_calls =
+      fj_segment_at(segment, 0) == NULL || (segment->followed && end > segment->tail);
 }
 
 void fj_scan_close(fj_scan *scan) {
@@ -120,7 +121,7 @@ freyja_status fj_scan_next(fj_scan *scan, fj_scan_found *found, fj_record *recor
 }
 
 bool fj_scan_peek(const fj_scan *scan, uint64_t *offset, uint64_t *key_hash) {
-  const fj_segment *segment = scan->segment;
+  fj_segment *segment = scan->segment;
   const uint8_t *p = NULL;
   uint64_t end = scan->end;
   if (!scan->by_calls) p = fj_segment_at(segment, *offset);

@@ -16,12 +16,13 @@ static fj_sought look_at(fj_index *index, uint64_t word, const void *key, size_t
   fj_segment *segment = fj_observe(&slots[fj_word_segment(word)]);
   uint64_t offset = fj_word_offset(word);
   *other = false;
-  if (segment == NULL || segment->map == NULL) return FJ_SOUGHT_UNSURE;
+  const uint8_t *map = segment == NULL ? NULL : fj_observe(&segment->map);
+  if (map == NULL) return FJ_SOUGHT_UNSURE;
   uint64_t tail = fj_observe(&segment->tail);
   *other = offset >= tail ? fj_observe(&index->placing) : fj_observe(&segment->hidden);
   if (offset >= tail || *other) return FJ_SOUGHT_UNSURE;
   uint64_t seed = fj_record_seed(segment->seed, offset);
-  if (!fj_record_parse(segment->map + offset, tail - offset, record)) return FJ_SOUGHT_UNSURE;
+  if (!fj_record_parse(map + offset, tail - offset, record)) return FJ_SOUGHT_UNSURE;
   if (record->key_size != key_size ||
       (key_size > 0 && memcmp(record->key, key, key_size) != 0)) {
     uint64_t its = fj_index_hash(index, record->key, record->key_size);

@@ -283,10 +283,11 @@ static int map_file(fj_segment *segment, uint64_t size, bool writable) {
   fj_pool *pool = segment->pool;
   if (pool->io != FREYJA_IO_MMAP || pool->maps >= MAPS_MAX) return 0;
   const fj_os *os = segment->os;
-  int code = os->map(os->context, segment->file, size, writable, &segment->map);
-  if (code == -ENOMEM) segment->map = NULL;
+  uint8_t *map = NULL;
+  int code = os->map(os->context, segment->file, size, writable, &map);
   if (code != 0) return code == -ENOMEM ? 0 : code;
   segment->map_size = size;
+  fj_publish(&segment->map, map);
   pool->maps++;
   return 0;
 }
@@ -419,6 +420,7 @@ static freyja_status open_file(fj_segment *segment, const char *name, uint64_t s
 
   if (st.size > FREYJA_SEGMENT_SIZE_MAX && sealed_size == 0)
     return mark_missing(segment, name, why, "the file is larger than a segment can be");
+  segment->sign = (fj_sign){st.number, st.changed};
   segment->sealed = sealed_size != 0;
   if (!segment->sealed) segment->unclaimed = false; /* a MANIFEST that no store has written */
   segment->reserved = segment->sealed ? st.size : end_for(pool, st.size);
@@ -474,6 +476,61 @@ freyja_status fj_segment_measure(fj_segment *segment, freyja_error *error) {
   return FREYJA_OK;
 }
 
+/* ---- recognizing ----------------------------------------------------------- */
+
+void fj_segment_sign(fj_segment *segment, int file) {
+  fj_os_stat st = {.size = 0};
+  if (segment->os->stat(segment->os->context, file, &st) != 0) memset(&st, 0, sizeof st);
+  segment->sign = (fj_sign){st.number, st.changed};
+}
+
+static bool is_same(const fj_sign *a, const fj_sign *b) {
+  return a->number == b->number && a->changed == b->changed;
+}
+
+freyja_status fj_segment_recognize(fj_pool *pool, uint64_t id, const fj_known *known,
+                                   const fj_os_stat *seen, fj_segment **out,
+                                   freyja_error *error) {
+  fj_sign sign = {seen->number, seen->changed};
+  *out = NULL;
+  if (pool->readonly || known->sign.changed == 0 || !seen->regular) return FREYJA_OK;
+  if (!is_same(&sign, &known->sign) || seen->size != known->size) return FREYJA_OK;
+  freyja_status status = segment_new(pool, id, known->size, out, error);
+  if (status != FREYJA_OK) return status;
+  fj_segment *segment = *out;
+  segment->sign = sign;
+  segment->kind = known->kind;
+  segment->created = known->created;
+  segment->reserved = seen->size;
+  segment->sealed = segment->unopened = true;
+  return FREYJA_OK;
+}
+
+fj_known fj_segment_note(const fj_segment *segment) {
+  const fj_os *os = segment->os;
+  char name[FJ_NAME_MAX];
+  fj_os_stat st;
+  fj_known known = {.size = segment->tail, .created = segment->created, .kind = segment->kind};
+  if (!segment->sealed || segment->unclaimed || segment->damaged) return known;
+  fj_segment_name(name, segment->id);
+  if (os->examine(os->context, segment->pool->dir->fd, name, &st) != 0) return known;
+  fj_sign sign = {st.number, st.changed};
+  if (st.regular && st.size == known.size && is_same(&sign, &segment->sign)) known.sign = sign;
+  return known;
+}
+
+/* Whether the file that was opened is the one that was recognized. */
+static freyja_status check_met(const fj_segment *segment, const char *name,
+                               freyja_error *error) {
+  const fj_os *os = segment->os;
+  fj_os_stat st;
+  int code = os->stat(os->context, segment->file, &st);
+  if (code != 0) return fj_fail_os(error, code, segment->pool->dir, name, "examine");
+  if (st.number == segment->sign.number && st.size >= segment->limit) return FREYJA_OK;
+  return fj_fail_at(error, FREYJA_CORRUPT, segment->pool->dir, name,
+                    "the file was replaced while the store was open");
+}
+
 /* Makes segment->file usable. */
 static freyja_status use_file(fj_segment *segment, freyja_error *error) {
   if (segment->file >= 0 && !segment->sealed) return FREYJA_OK;
@@ -490,8 +547,20 @@ static freyja_status use_file(fj_segment *segment, freyja_error *error) {
   while (pool->open_files >= FILES_MAX) (void)close_oldest(pool);
   int code = open_in(pool, name, 0, &segment->file);
   if (code != 0) return fj_fail_os(error, code, pool->dir, name, "open");
-  pool_link(segment);
-  return FREYJA_OK;
+  freyja_status status = FREYJA_OK;
+  if (segment->unopened) status = check_met(segment, name, error);
+  if (status == FREYJA_OK) pool_link(segment);
+  else close_file(segment);
+  return status;
+}
+
+void fj_segment_meet(fj_segment *segment) {
+  if (segment->pool == NULL || use_file(segment, NULL) != FREYJA_OK) return;
+  (void)map_file(segment, segment->limit, false); /* without it, it is read by calls */
+  segment->unopened = false;
+  if (segment->map == NULL) return;
+  pool_unlink(segment);
+  close_file(segment);
 }
 
 void fj_segment_detach(fj_segment *segment) {
@@ -547,7 +616,7 @@ static int open_to_claim(fj_pool *pool, const char *name, int *file, bool *marke
   return code;
 }
 
-freyja_status fj_segment_claim(const fj_segment *segment, fj_pool *pool, bool *poison,
+freyja_status fj_segment_claim(fj_segment *segment, fj_pool *pool, bool *poison,
                                freyja_error *error) {
   const fj_os *os = segment->os;
   char name[FJ_NAME_MAX];
@@ -564,6 +633,7 @@ freyja_status fj_segment_claim(const fj_segment *segment, fj_pool *pool, bool *p
       doing = "sync";
       *poison = (code = fj_sync(os, file)) != 0;
     }
+    if (pool == segment->pool) fj_segment_sign(segment, file);
     (void)os->close(os->context, file);
   }
   return code == 0 ? FREYJA_OK : fj_fail_os(error, code, pool->dir, name, doing);

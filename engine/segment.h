@@ -16,7 +16,10 @@
  * S5  A file that was made as a whole (FJ_SEGMENT_MERGED) has no mark until a MANIFEST that
  *     names it is durable; then it is claimed by two. So one without a mark may be of what
  *     did not come to its end, and one with a mark that no MANIFEST names shows that this is
- *     an older one. */
+ *     an older one.
+ * S6  A sealed file that is still as it was noted, by its number and the time of its last
+ *     change, is recognized without being opened: its header says what was noted, and it is
+ *     opened, and mapped, when something is first read of it. */
 #ifndef FJ_SEGMENT_H
 #define FJ_SEGMENT_H
 
@@ -34,6 +37,19 @@ typedef enum fj_segment_kind {
   FJ_SEGMENT_LOG = 0,    /* records in the order in which they were first written */
   FJ_SEGMENT_MERGED = 1, /* made as a whole, by a merge or a bulk load */
 } fj_segment_kind;
+
+/* By what a file is known again: where both are the same, it is the same file, and nobody has
+ * changed it since. Zeros: it is not known. */
+typedef struct fj_sign {
+  uint64_t number, changed; /* as fj_os_stat has them */
+} fj_sign;
+
+/* What was noted of a sealed file. */
+typedef struct fj_known {
+  uint64_t size, created;
+  fj_segment_kind kind;
+  fj_sign sign;
+} fj_known;
 
 /* What every file of a store shares. */
 typedef struct fj_identity {
@@ -56,7 +72,9 @@ typedef struct fj_segment {
   uint32_t pins; /* iterators, rewrites, hints being written: they may have to open the file
                     again */
   int file;      /* -1 when not open */
-  uint8_t *map;  /* NULL when there is no mapping (syscall mode, or no room for it) */
+  fj_sign sign;  /* of a sealed one, as it was when this store opened or changed it last */
+  uint8_t *map;  /* NULL when there is no mapping (syscall mode, no room for it, or S6); who
+                    reads without a lock may meet either: atomic.h */
   uint64_t map_size;
   uint64_t tail;         /* S1 */
   uint64_t reserved;     /* S2; end of the blocks that the file is known to have */
@@ -79,6 +97,7 @@ typedef struct fj_segment {
   bool surplus;       /* zeros are behind what is reserved: closing cuts them off */
   bool damaged;       /* some of its bytes fail verification */
   bool missing;       /* the file is not there or not ours: nothing to read */
+  bool unopened;      /* S6: it was recognized, and nothing was read of it since */
   bool unmarked;      /* its header is damaged, so that its mark is not believed */
   bool unclaimed;     /* S5: its marks are to be written yet */
   bool hinted;        /* it has a hint file that fits it, */
@@ -156,6 +175,21 @@ freyja_status fj_segment_create(fj_pool *pool, fj_segment_kind kind, uint64_t cr
 freyja_status fj_segment_open(fj_pool *pool, uint64_t id, uint64_t sealed_size, uint64_t limit,
                               fj_segment **out, freyja_error *why, freyja_error *error);
 
+/* Gives in *out the sealed segment `id` without opening its file, which is what was `seen`, if
+ * that is as it was noted (S6); NULL if it is not, or if a file may go that has not been
+ * opened: in a read-only store. Should it be replaced before it is opened, reading it is
+ * CORRUPT. Faults: MEMORY. */
+freyja_status fj_segment_recognize(fj_pool *pool, uint64_t id, const fj_known *known,
+                                   const fj_os_stat *seen, fj_segment **out,
+                                   freyja_error *error);
+
+/* Notes what file the segment's is, and how this store leaves it. */
+void fj_segment_sign(fj_segment *segment, int file);
+
+/* What is to be noted of the segment. Its sign is zeros if it is not sealed, or not claimed,
+ * or if its file is not as this store has left it. */
+fj_known fj_segment_note(const fj_segment *segment);
+
 /* For a file of which nothing is believed: a sealed segment of `size` bytes, for reading by
  * system calls. Its name is that of segment `id`, its records are those of segment
  * `written_as`. Looks at nothing. Faults: MEMORY. */
@@ -183,9 +217,15 @@ static inline void fj_segment_retain(fj_segment *segment) {
 /* Gives up a reference; the last one unmaps and closes. NULL is allowed. */
 void fj_segment_release(fj_segment *segment);
 
-/* The bytes [offset, offset + size) as a pointer into the mapping, or NULL in
- * syscall mode. The range must lie within the tail or what is being recovered. */
-static inline const uint8_t *fj_segment_at(const fj_segment *segment, uint64_t offset) {
+/* Opens and maps the file of a segment that was recognized; where that fails, reading it will
+ * say so. */
+void fj_segment_meet(fj_segment *segment);
+
+/* The bytes [offset, offset + size) as a pointer into the mapping, or NULL where there is
+ * none. The range must lie within the tail or what is being recovered. Only for who is in the
+ * store alone. */
+static inline const uint8_t *fj_segment_at(fj_segment *segment, uint64_t offset) {
+  if (segment->unopened) fj_segment_meet(segment);
   return segment->map == NULL ? NULL : segment->map + offset;
 }
 
@@ -219,7 +259,7 @@ bool fj_segment_is_unclaimed(const uint8_t *header);
  * where a durable MANIFEST names it: its marks are durable then. One that has them and that
  * may not be written to is only synced. After a fault they may be there or not; it can be
  * tried again. Faults: IO, FULL; *poison tells that a sync failed. */
-freyja_status fj_segment_claim(const fj_segment *segment, fj_pool *pool, bool *poison,
+freyja_status fj_segment_claim(fj_segment *segment, fj_pool *pool, bool *poison,
                                freyja_error *error);
 
 /* ---- appending: only to the active segment (append.c) ------------------ */

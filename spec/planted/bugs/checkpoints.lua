@@ -104,3 +104,42 @@ in_file "engine/recovery.c"
 
 bug("the_log_behind_the_keydir_is_not_read", "checkpoint",
   [[if (segment->tail >= end) return FREYJA_OK;]], [[if (segment->tail > 0) return FREYJA_OK;]])
+
+-- Recognizing data files ---------------------------------------------------------------------------
+
+in_file "engine/segment.c"
+
+bug("a_file_that_was_changed_is_recognized", "recognized",
+  [[return a->number == b->number && a->changed == b->changed;]],
+  [[return a->number == b->number;]])
+
+bug("any_file_is_noted_as_the_stores_own", "recognized",
+  [[if (st.regular && st.size == known.size && is_same(&sign, &segment->sign))]],
+  [[if (st.regular && st.size == known.size)]])
+
+bug("a_file_is_not_looked_at_when_it_is_opened_late", "recognized",
+  [[if (segment->unopened) status = check_met(segment, name, error);]],
+  [[if (segment->unopened && segment->missing) status = check_met(segment, name, error);]])
+
+bug("a_file_that_became_shorter_is_mapped", "recognized",
+  [[if (st.number == segment->sign.number && st.size >= segment->limit) return FREYJA_OK;]],
+  [[if (st.number == segment->sign.number) return FREYJA_OK;]])
+
+bug("a_read_only_store_opens_files_late", "recognized",
+  [[if (pool->readonly || known->sign.changed == 0 || !seen->regular) return FREYJA_OK;]],
+  [[if (known->sign.changed == 0 || !seen->regular) return FREYJA_OK;]])
+
+bug("the_sign_of_a_claimed_file_is_that_from_before", "recognized",
+  [[if (pool == segment->pool) fj_segment_sign(segment, file);]], [[]])
+
+in_file "engine/adopt.c"
+
+bug("headers_are_not_read_where_files_are_retired", "damage",
+  [[bool all = manifest->seen == NULL || manifest->retired_count > 0;]],
+  [[bool all = manifest->seen == NULL;]])
+
+in_file "engine/read.c"
+
+bug("a_view_is_of_memory_where_a_file_was_mapped_late", "recognized",
+  [[if (status == FREYJA_OK && found.copied) {]],
+  [[if (status == FREYJA_OK && found.segment->map == NULL) {]])

@@ -159,6 +159,7 @@ static void node_copy(sim_node *to, const sim_node *from, const sim_bytes *disk,
                       const sim_entries *durable) {
   to->parent = from->parent;
   to->lossy = from->lossy;
+  to->changed = from->changed;
   if (from->hole_pages > 0) to->holes = grow(NULL, 0, from->hole_pages);
   if (from->hole_pages > 0) memcpy(to->holes, from->holes, from->hole_pages);
   to->hole_pages = from->hole_pages;
@@ -173,6 +174,7 @@ static sim_disk *disk_new_like(const sim_disk *disk) {
   copy->clock = disk->clock;
   copy->jumped = disk->jumped;
   copy->no_reserve = disk->no_reserve;
+  copy->restless = disk->restless;
   copy->plain = disk->plain;
   copy->space = disk->space;
   copy->sample = disk->sample;
@@ -387,6 +389,7 @@ void sim_disk_put(sim_disk *disk, const char *path, const void *bytes, uint64_t 
   if (index == UINT32_MAX || disk->nodes[index].type != SIM_FILE)
     index = place(disk, path, SIM_FILE);
   sim_node *node = &disk->nodes[index];
+  node->changed++;
   sim_bytes_resize(&node->now, size);
   if (size > 0) memcpy(node->now.at, bytes, size);
   if (node->seen != NULL) node->seen = grow(node->seen, 0, node->now.room);

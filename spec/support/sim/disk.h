@@ -67,6 +67,7 @@ typedef struct sim_node {
   uint8_t *holes;      /* 1 for each page that has no block; NULL: none is a hole */
   uint64_t hole_pages; /* in `holes`; those behind have blocks */
   bool lossy;          /* a sync failed and its pages were taken for clean */
+  uint64_t changed;    /* how often it was put there from outside; see also `restless` */
   uint32_t maps;       /* mappings of it */
   uint32_t writers;    /* those that may be written to */
   sim_locks locks[SIM_LOCKS];
@@ -179,6 +180,9 @@ struct sim_disk {
   bool no_reserve; /* reserve says that the file system cannot */
   bool no_link;    /* link says so */
   bool plain;      /* see above; set it on an empty disk */
+  bool restless;   /* each look at a file finds that it was changed since the last; else only
+                      what comes from outside is told: an engine that takes its own changes
+                      for none is to notice no difference */
   uint64_t space;  /* bytes that all files together may take; 0: no limit */
   uint64_t clock;  /* microseconds since the epoch */
   uint64_t jumped; /* how far it was set, and not moved by time */

@@ -59,13 +59,15 @@ static uint64_t count_links(const sim_disk *disk, uint32_t number) {
   return links;
 }
 
-static void describe(const sim_disk *disk, uint32_t number, fj_os_stat *out) {
-  const sim_node *node = &disk->nodes[number];
+static void describe(sim_disk *disk, uint32_t number, fj_os_stat *out) {
+  sim_node *node = &disk->nodes[number];
+  if (disk->restless) node->changed++;
   out->device = 1;
   out->number = number;
   out->size = node->now.size;
   out->regular = node->type == SIM_FILE;
   out->links = count_links(disk, number);
+  out->changed = 1 + node->changed;
 }
 
 static int s_stat(void *context, int file, fj_os_stat *out) {

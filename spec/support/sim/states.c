@@ -80,12 +80,14 @@ static sim_disk *make(plan *p) {
   image->clock = from->clock;
   image->jumped = from->jumped;
   image->no_reserve = from->no_reserve;
+  image->restless = from->restless;
   image->sample = from->sample;
   for (uint32_t i = 0; i < from->node_count; i++) {
     const sim_node *node = &from->nodes[i];
     if (i > 0) (void)sim_node_new(image, node->type);
     sim_node *to = &image->nodes[i];
     to->parent = node->parent;
+    to->changed = node->changed;
     sim_bytes_resize(&to->now, node->disk.size);
     if (node->disk.size > 0) memcpy(to->now.at, node->disk.at, node->disk.size);
     for (uint32_t k = 0; k < node->durable.count; k++)

@@ -148,21 +148,11 @@ static void demand(bool condition, const plan *p, const char *what) {
   exit(1);
 }
 
-/* The files of the store, and nothing else, on a disk of their own. */
+/* The files of the store as they are now, the same files, on a disk of their own. */
 static sim_disk *extract(sim_disk *disk) {
-  sim_disk_look(disk);
-  sim_disk *copy = sim_disk_create(disk->seed);
+  sim_disk *copy = sim_disk_copy(disk);
   copy->clock = disk->clock + 1000000;
   copy->unchecked = true;
-  sim_disk_put_type(copy, "db", SIM_DIRECTORY);
-  const sim_entries *entries = &disk->nodes[sim_disk_find(disk, "db")].entries;
-  for (uint32_t i = 0; i < entries->count; i++) {
-    char path[IMG_PATH_MAX + SIM_NAME_MAX];
-    uint64_t size = 0;
-    (void)snprintf(path, sizeof path, "db/%s", entries->items[i].name);
-    const uint8_t *bytes = sim_disk_bytes(disk, path, &size);
-    sim_disk_put(copy, path, bytes, size);
-  }
   return copy;
 }
 
