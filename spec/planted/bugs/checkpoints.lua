@@ -114,8 +114,8 @@ bug("a_file_that_was_changed_is_recognized", "recognized",
   [[return a->number == b->number;]])
 
 bug("any_file_is_noted_as_the_stores_own", "recognized",
-  [[if (st.regular && st.size == known.size && is_same(&sign, &segment->sign))]],
-  [[if (st.regular && st.size == known.size)]])
+  [[if (st.regular && st.size == known.size && is_same(&sign, &segment->sign)) known.sign = sign;]],
+  [[if (st.regular && st.size == known.size) known.sign = sign;]])
 
 bug("a_file_is_not_looked_at_when_it_is_opened_late", "recognized",
   [[if (segment->unopened) status = check_met(segment, name, error);]],
@@ -134,12 +134,6 @@ bug("the_sign_of_a_claimed_file_is_that_from_before", "recognized",
 
 in_file "engine/adopt.c"
 
-bug("headers_are_not_read_where_files_are_retired", "damage",
+bug("headers_are_not_read_where_files_are_retired", "recognized",
   [[bool all = manifest->seen == NULL || manifest->retired_count > 0;]],
   [[bool all = manifest->seen == NULL;]])
-
-in_file "engine/read.c"
-
-bug("a_view_is_of_memory_where_a_file_was_mapped_late", "recognized",
-  [[if (status == FREYJA_OK && found.copied) {]],
-  [[if (status == FREYJA_OK && found.segment->map == NULL) {]])

@@ -174,7 +174,7 @@ static sim_disk *disk_new_like(const sim_disk *disk) {
   copy->clock = disk->clock;
   copy->jumped = disk->jumped;
   copy->no_reserve = disk->no_reserve;
-  copy->restless = disk->restless;
+  copy->changes = disk->changes;
   copy->plain = disk->plain;
   copy->space = disk->space;
   copy->sample = disk->sample;

@@ -67,7 +67,7 @@ typedef struct sim_node {
   uint8_t *holes;      /* 1 for each page that has no block; NULL: none is a hole */
   uint64_t hole_pages; /* in `holes`; those behind have blocks */
   bool lossy;          /* a sync failed and its pages were taken for clean */
-  uint64_t changed;    /* how often it was put there from outside; see also `restless` */
+  uint64_t changed;    /* a number that grows: sim_changes */
   uint32_t maps;       /* mappings of it */
   uint32_t writers;    /* those that may be written to */
   sim_locks locks[SIM_LOCKS];
@@ -102,6 +102,14 @@ typedef struct sim_handle {
   unsigned flags; /* of fj_os.open */
   enum { SIM_UNLOCKED, SIM_SHARED, SIM_EXCLUSIVE } locks[SIM_LOCKS];
 } sim_handle;
+
+/* When fj_os_stat.changed tells of another time. */
+typedef enum sim_changes {
+  SIM_FROM_OUTSIDE, /* of what comes from outside alone: an engine that takes its own changes
+                       for none is to notice no difference */
+  SIM_ALL,          /* of what programs write, too, but not by mappings */
+  SIM_ALWAYS        /* at each look */
+} sim_changes;
 
 /* What becomes of the pages when a sync fails. */
 typedef enum sim_loss {
@@ -180,9 +188,7 @@ struct sim_disk {
   bool no_reserve; /* reserve says that the file system cannot */
   bool no_link;    /* link says so */
   bool plain;      /* see above; set it on an empty disk */
-  bool restless;   /* each look at a file finds that it was changed since the last; else only
-                      what comes from outside is told: an engine that takes its own changes
-                      for none is to notice no difference */
+  sim_changes changes;
   uint64_t space;  /* bytes that all files together may take; 0: no limit */
   uint64_t clock;  /* microseconds since the epoch */
   uint64_t jumped; /* how far it was set, and not moved by time */

@@ -61,7 +61,7 @@ static uint64_t count_links(const sim_disk *disk, uint32_t number) {
 
 static void describe(sim_disk *disk, uint32_t number, fj_os_stat *out) {
   sim_node *node = &disk->nodes[number];
-  if (disk->restless) node->changed++;
+  if (disk->changes == SIM_ALWAYS) node->changed++;
   out->device = 1;
   out->number = number;
   out->size = node->now.size;
@@ -209,6 +209,7 @@ static int64_t s_write(void *context, int file, const freyja_slice *parts, size_
   fill_holes(&disk->nodes[index], offset, offset + done);
   write_bytes(disk, index, offset, bytes, done);
   free(bytes);
+  if (disk->changes == SIM_ALL) disk->nodes[index].changed++;
   if (done > 0) sim_record(disk, "write");
   if (code != 0) return -code;
   if (size > 0 && done == 0) return sim_failed(disk, "write", ENOSPC, index, NULL);

@@ -80,7 +80,7 @@ static sim_disk *make(plan *p) {
   image->clock = from->clock;
   image->jumped = from->jumped;
   image->no_reserve = from->no_reserve;
-  image->restless = from->restless;
+  image->changes = from->changes;
   image->sample = from->sample;
   for (uint32_t i = 0; i < from->node_count; i++) {
     const sim_node *node = &from->nodes[i];
