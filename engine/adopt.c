@@ -169,6 +169,7 @@ static freyja_status adopt_segment(fj_index *index, const fj_checkpoint_segment 
   segment->newest = covered->newest;
   segment->expires = covered->expires;
   segment->hint_unknown = segment->sealed;
+  if (segment->sealed && !segment->unopened) index->strangers = true;
   return FREYJA_OK;
 }
 
@@ -188,9 +189,9 @@ static freyja_status adopt_segments(fj_index *index, const fj_checkpoint *c,
   for (uint32_t i = 0; i < c->head.segments && status == FREYJA_OK; i++) {
     fj_checkpoint_segment covered = fj_checkpoint_get(c, i);
     /* What stands for retired files has to be whole: bootstrap.c looks at the headers. */
-    bool all = manifest->seen == NULL || manifest->retired_count > 0;
+    bool known = manifest->seen != NULL && covered.id < fj_manifest_oldest_retired(manifest);
     status = adopt_segment(index, &covered, &manifest->entries[i],
-                           all ? NULL : &manifest->seen[i], limit, why, error);
+                           known ? &manifest->seen[i] : NULL, limit, why, error);
   }
   if (status != FREYJA_OK) return status;
   fj_segment *last = index->ranks[index->count - 1];

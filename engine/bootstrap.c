@@ -121,9 +121,7 @@ static freyja_status load_manifest(fj_store *db, bool made, freyja_error *error)
 static bool doubt_claims(fj_store *db) {
   bool whole = true;
   const fj_manifest *manifest = &db->manifest;
-  uint64_t oldest = UINT64_MAX;
-  for (uint32_t i = 0; i < manifest->retired_count; i++)
-    if (manifest->retired[i] < oldest) oldest = manifest->retired[i];
+  uint64_t oldest = fj_manifest_oldest_retired(manifest);
   for (uint32_t i = 0; i < db->index.count; i++) {
     fj_segment *segment = db->index.ranks[i];
     bool damaged = segment->damaged || segment->limit < manifest->entries[i].size;

@@ -177,6 +177,7 @@ freyja_status fj_checkpoint_write(fj_index *index, uint64_t generation, freyja_e
     const fj_segment *last = index->ranks[index->count - 1];
     index->covered_id = last->id;
     index->covered_end = last->tail;
+    index->strangers = false;
   }
   os->release(os->context, w->room);
   os->release(os->context, w->segments);

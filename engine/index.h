@@ -68,6 +68,7 @@ typedef struct fj_index {
   /* Where in the log the KEYDIR on disk ends: the segment's id (0: there is none that can be
    * used), and the offset in it. */
   uint64_t covered_id, covered_end;
+  bool strangers; /* it did not know all files that it covers by their signs (S6) */
   uint64_t forks; /* os->forks when it was made */
 
   fj_damage *damage; /* damage_count, at most FJ_DAMAGE_MAX of them */

@@ -134,7 +134,8 @@ freyja_status fj_store_checkpoint(fj_store *db, freyja_error *error) {
     return fail_damaged(db, damaged, "a damaged store gets no checkpoint", error);
   status = fj_store_settle(db, error);
   if (status == FREYJA_OK) status = fj_store_sync(db, error); /* C2 */
-  if (status != FREYJA_OK || count_uncovered(index) == 0) return status;
+  bool covered = count_uncovered(index) == 0 && !index->strangers;
+  if (status != FREYJA_OK || covered) return status;
   status = confirm_mark(db, error);
   if (status != FREYJA_OK) return status;
   return fj_checkpoint_write(index, db->manifest.generation, error);

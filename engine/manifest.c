@@ -55,6 +55,13 @@ bool fj_manifest_has_retired(const fj_manifest *manifest, uint64_t id) {
   return false;
 }
 
+uint64_t fj_manifest_oldest_retired(const fj_manifest *manifest) {
+  uint64_t oldest = UINT64_MAX;
+  for (uint32_t i = 0; i < manifest->retired_count; i++)
+    if (manifest->retired[i] < oldest) oldest = manifest->retired[i];
+  return oldest;
+}
+
 void fj_manifest_forget(fj_manifest *manifest, uint64_t id) {
   uint32_t kept = 0;
   for (uint32_t i = 0; i < manifest->retired_count; i++)

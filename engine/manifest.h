@@ -48,6 +48,9 @@ freyja_status fj_manifest_grow(const fj_dir *dir, fj_manifest *manifest, uint32_
 bool fj_manifest_names(const fj_manifest *manifest, uint64_t id);
 bool fj_manifest_has_retired(const fj_manifest *manifest, uint64_t id);
 
+/* The lowest id of those; UINT64_MAX if there is none. */
+uint64_t fj_manifest_oldest_retired(const fj_manifest *manifest);
+
 /* Takes the id from those that were retired: its file is gone for good, which a sync of the
  * directory has made sure of. */
 void fj_manifest_forget(fj_manifest *manifest, uint64_t id);

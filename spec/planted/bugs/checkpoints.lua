@@ -32,13 +32,15 @@ bug("keydir_may_be_longer", "checkpoint",
 
 -- Writing ------------------------------------------------------------------------------------------
 
+in_file "engine/segment.c"
+
+bug("keydir_is_ahead_of_its_slots", "checkpoint",
+  [[.size = segment->tail, .created]], [[.size = segment->mark + 8, .created]])
+
 in_file "engine/checkpointer.c"
 
 bug("keydir_forgets_what_has_expired", "checkpoint",
   [[w->head.swept = index->swept;]], [[w->head.swept = 0;]])
-
-bug("keydir_is_ahead_of_its_slots", "checkpoint",
-  [[.size = segment->tail,]], [[.size = segment->mark + 8,]])
 
 bug("keydir_is_not_synced", "faults", [[code = fj_sync(os, w->file);]], [[code = 0;]])
 
@@ -135,5 +137,5 @@ bug("the_sign_of_a_claimed_file_is_that_from_before", "recognized",
 in_file "engine/adopt.c"
 
 bug("headers_are_not_read_where_files_are_retired", "recognized",
-  [[bool all = manifest->seen == NULL || manifest->retired_count > 0;]],
-  [[bool all = manifest->seen == NULL;]])
+  [[bool known = manifest->seen != NULL && covered.id < fj_manifest_oldest_retired(manifest);]],
+  [[bool known = manifest->seen != NULL;]])
