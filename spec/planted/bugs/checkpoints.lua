@@ -35,7 +35,8 @@ bug("keydir_may_be_longer", "checkpoint",
 in_file "engine/segment.c"
 
 bug("keydir_is_ahead_of_its_slots", "checkpoint",
-  [[.size = segment->tail, .created]], [[.size = segment->mark + 8, .created]])
+  [[fj_known known = {.size = segment->tail, .created = segment->created, .kind = segment->kind};]],
+  [[fj_known known = {.size = segment->mark + 8, .created = segment->created, .kind = segment->kind};]])
 
 in_file "engine/checkpointer.c"
 

@@ -251,6 +251,7 @@ static void test_changed(void) {
   make(&s);
   open_it(&s);
   sim_disk_put(s.disk, "db/2.data", twin, size);
+  put(&s, 'x', 0);
   cover(&s);
   open_it(&s);
   ok(!is_covered(&s) && recovery_of(&s).checkpoint.status == FREYJA_CORRUPT &&
