@@ -292,10 +292,8 @@ freyja_status fj_segment_trim(fj_segment *segment, bool *poison, freyja_error *e
 void fj_segment_seal(fj_segment *segment) {
   const fj_os *os = segment->os;
   if (segment->map != NULL) (void)os->protect(os->context, segment->map, segment->map_size);
-  if (segment->file >= 0) {
-    fj_segment_sign(segment, segment->file);
-    (void)os->close(os->context, segment->file);
-  }
+  if (segment->file >= 0) fj_segment_sign(segment, segment->file);
+  if (segment->file >= 0) (void)os->close(os->context, segment->file);
   segment->file = -1;
   segment->limit = segment->tail;
   segment->mapped_writes = false;

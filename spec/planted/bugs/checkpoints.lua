@@ -61,8 +61,8 @@ bug("keydir_is_written_at_each_close", "checkpoint",
   [[if (uncovered < WORTH) return;]], [[if (uncovered == 0) return;]])
 
 bug("keydir_is_not_renewed", "checkpoint",
-  [[if (status != FREYJA_OK || count_uncovered(index) == 0) return status;]],
-  [[if (status != FREYJA_OK || index->covered_id != 0) return status;]])
+  [[bool covered = count_uncovered(index) == 0 && !index->strangers;]],
+  [[bool covered = index->covered_id != 0 && !index->strangers;]])
 
 in_file "engine/swap.c"
 
@@ -78,8 +78,8 @@ bug("keydir_of_other_segments_is_used", "checkpoint",
   [[if (!is_prefix(c, manifest))]], [[if (c->head.segments > manifest->count)]])
 
 bug("keydir_ahead_of_the_log_is_used", "checkpoint",
-  [[return covered->size <= segment->mark && covered->size <= segment->reserved;]],
-  [[return covered->size <= segment->reserved;]])
+  [[return covered->file.size <= segment->mark && covered->file.size <= segment->reserved;]],
+  [[return covered->file.size <= segment->reserved;]])
 
 bug("keydir_of_another_log_is_used", "checkpoint",
   [[if (status == FREYJA_OK && check != c->head.last)]],
@@ -134,6 +134,12 @@ bug("a_read_only_store_opens_files_late", "recognized",
 
 bug("the_sign_of_a_claimed_file_is_that_from_before", "recognized",
   [[if (pool == segment->pool) fj_segment_sign(segment, file);]], [[]])
+
+in_file "engine/maintain.c"
+
+bug("keydir_that_knows_no_files_stays", "recognized",
+  [[bool covered = count_uncovered(index) == 0 && !index->strangers;]],
+  [[bool covered = count_uncovered(index) == 0;]])
 
 in_file "engine/adopt.c"
 
