@@ -431,7 +431,7 @@ static bool write_all(bool begun) {
 
 /* Where no thread can be had its owner writes, and keeps no block for it. */
 static void test_no_thread(void) {
-  char one[sizeof path], command[2 * sizeof path + 20];
+  char one[sizeof path], command[2 * sizeof path + 40];
   disk.stands = true;
   bool good = write_all(true);
   strcpy(one, path);
@@ -439,7 +439,8 @@ static void test_no_thread(void) {
   good = write_all(false) && good;
   disk.stands = disk.refuses = false;
   ok(good, "a load and a merge go on where no thread can be had");
-  (void)snprintf(command, sizeof command, "diff -r '%s' '%s'", one, path);
+  /* A KEYDIR knows each file by its inode. */
+  (void)snprintf(command, sizeof command, "diff -r -x KEYDIR '%s' '%s'", one, path);
   ok(system(command) == 0, "and the files are the same");
 }
 
