@@ -9,11 +9,13 @@
 #define ORDERED_MIN 8192u /* fewer entries are applied as they came */
 #define AHEAD 16u /* entries: how far ahead of its use the keydir's memory is asked for */
 
-/* Bytes of the arena: each time that it is full all of the keydir is gone through, so that it
- * is in proportion to that. But all that the log may hold is no more than so many. */
+/* Bytes of the arena, at first: each time that it is full all of the keydir is gone through,
+ * so that it is in proportion to that. But all that the log may hold is no more than so many.
+ */
 #define ARENA_MIN ((size_t)8 << 20)
 #define ARENA_MAX ((size_t)128 << 20)
-#define ARENA_KEY sizeof(fj_entry) /* for each key */
+#define ARENA_WIDE ((size_t)64 << 20) /* more of them at once is no faster */
+#define ARENA_KEY sizeof(fj_entry)    /* for each key */
 
 /* Entries that a thread takes at a time; the arena begins with room for those of all. */
 #define TAKEN 1024u
@@ -35,10 +37,37 @@ void fj_batch_destroy(fj_batch *batch) {
 
 /* ---- putting aside ---------------------------------------------------------------- */
 
+/* What the estimate asks of the runs: entries of the first ranges. */
+static void sample(const fj_batch *batch, fj_estimate *estimate) {
+  const uint32_t end = (uint32_t)(estimate->bound >> (64 - FJ_RANGE_BITS)) + 1;
+  for (const fj_run *r = batch->first; r != NULL; r = r->next)
+    for (const fj_entry *e = r->entries; e < r->entries + r->starts[end]; e++)
+      fj_estimate_note(estimate, e->hash, fj_entry_is_gone(e));
+}
+
+/* Keys of the runs that the keydir has not got, about; 0 if it has room for all of them, or
+ * there is no memory for the estimate. */
+static uint64_t count_new(const fj_batch *batch) {
+  fj_estimate estimate;
+  if (!fj_estimate_open(&estimate, &batch->index->keydir, batch->in_runs)) return 0;
+  sample(batch, &estimate);
+  return fj_estimate_close(&estimate);
+}
+
 /* Whether there is room for a run of the newest entries, whatever their number: so it is where
- * there are runs. */
-static bool has_room(const fj_batch *batch) {
-  return batch->arena.size - batch->arena.used >= fj_run_size(FJ_RUN_MAX);
+ * there are runs. An arena that is full of new keys is widened to twice as many: the keydir
+ * will grow for them, so that it may as well do so at once. Where fewer of its entries are new
+ * they are better applied first. */
+static bool has_room(fj_batch *batch) {
+  const size_t run = fj_run_size(FJ_RUN_MAX);
+  fj_arena *arena = &batch->arena;
+  if (arena->size - arena->used >= run) return true;
+  size_t most = arena->mapped < ARENA_WIDE ? arena->mapped : ARENA_WIDE;
+  if (arena->size >= most) return false;
+  uint64_t wanted = count_new(batch) * ARENA_KEY * 2;
+  if (wanted < arena->size / 2 * 3) return false;
+  arena->size = wanted < most ? (size_t)wanted : most;
+  return arena->size - arena->used >= run;
 }
 
 /* The largest arena that the batch will want, as far as is known. */
@@ -217,26 +246,12 @@ static freyja_status apply_course(fj_batch *batch, fj_course course, uint32_t sk
   return status;
 }
 
-/* What the estimate asks of the runs: entries of the first ranges. */
-static void sample(const fj_batch *batch, fj_estimate *estimate) {
-  const uint32_t end = (uint32_t)(estimate->bound >> (64 - FJ_RANGE_BITS)) + 1;
-  for (const fj_run *r = batch->first; r != NULL; r = r->next)
-    for (const fj_entry *e = r->entries; e < r->entries + r->starts[end]; e++)
-      fj_estimate_note(estimate, e->hash, fj_entry_is_gone(e));
-}
-
 /* Makes room in the keydir for the keys that are still to come: those of the batch, and of the
  * log's others, as many of them are likely to be new; but where these would make the keys more
  * than three times as many, no more than twice as many are believed in. */
 static void expect(const fj_batch *batch) {
   fj_keydir *keydir = &batch->index->keydir;
-  fj_estimate estimate;
-  if (!fj_estimate_open(&estimate, keydir, batch->in_runs)) {
-    fj_keydir_expect(keydir, 0);
-    return;
-  }
-  sample(batch, &estimate);
-  double here = (double)fj_estimate_close(&estimate);
+  double here = (double)count_new(batch);
   double all = here * (1 + (double)batch->left / (double)batch->bytes);
   double known = (double)keydir->count + here;
   if (here + known * 2 < all) all = here + known;

@@ -326,21 +326,6 @@ void fj_keydir_fit(fj_keydir *keydir) {
 
 /* ---- changing ------------------------------------------------------------ */
 
-/* K7 */
-static void set_slot(fj_slot *slot, uint64_t hash, uint64_t word) {
-  fj_publish(&slot->hash, hash);
-  fj_publish(&slot->word, word);
-}
-
-void fj_shard_insert(fj_place place, uint64_t hash, uint64_t word) {
-  assert(word != 0);            /* K3 */
-  assert(place.gap->word == 0); /* reserved, and nothing changed since */
-  for (fj_slot *slot = place.gap; slot != place.slot; slot--) /* K1 */
-    set_slot(slot, slot[-1].hash, slot[-1].word);
-  set_slot(place.slot, hash, word);
-  place.shard->count++;
-}
-
 void fj_keydir_insert(fj_keydir *keydir, fj_place place, uint64_t hash, uint64_t word) {
   fj_shard_insert(place, hash, word);
   keydir->count++;
@@ -357,7 +342,7 @@ void fj_shard_delete(fj_place place) {
   /* Pull back what was pushed, up to the first slot that is where it belongs (K2). */
   while (slot[1].word != 0 && fj_shard_home(place.shard, slot[1].hash) != slot + 1) {
     change_version(place.shard);
-    set_slot(slot, slot[1].hash, slot[1].word);
+    fj_slot_set(slot, slot[1].hash, slot[1].word);
     slot++;
   }
   change_version(place.shard);

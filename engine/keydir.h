@@ -39,6 +39,8 @@
 #ifndef FJ_KEYDIR_H
 #define FJ_KEYDIR_H
 
+#include <assert.h>
+
 #include "error.h"
 #include "guard.h"
 #include "record.h"
@@ -325,9 +327,24 @@ static inline bool fj_shard_find_gap(fj_place *place) {
   return gap + 1 < place->shard->slots + place->shard->limit; /* K4 */
 }
 
+/* K7 */
+static inline void fj_slot_set(fj_slot *slot, uint64_t hash, uint64_t word) {
+  fj_publish(&slot->hash, hash);
+  fj_publish(&slot->word, word);
+}
+
 /* fj_keydir_insert and fj_keydir_delete without counting for the keydir: for several threads
- * at once, each in shards of its own, and then somebody adds up. */
-void fj_shard_insert(fj_place place, uint64_t hash, uint64_t word);
+ * at once, each in shards of its own, and then somebody adds up. (Called instead of inlined,
+ * the place would go through memory for every key of a load.) */
+static inline void fj_shard_insert(fj_place place, uint64_t hash, uint64_t word) {
+  assert(word != 0);            /* K3 */
+  assert(place.gap->word == 0); /* reserved, and nothing changed since */
+  for (fj_slot *slot = place.gap; slot != place.slot; slot--) /* K1 */
+    fj_slot_set(slot, slot[-1].hash, slot[-1].word);
+  fj_slot_set(place.slot, hash, word);
+  place.shard->count++;
+}
+
 void fj_shard_delete(fj_place place);
 
 /* Points the slot at another record. */

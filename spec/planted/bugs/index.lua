@@ -63,6 +63,13 @@ bug("what_a_thread_leaves_is_not_applied", "pieces",
   [[status = apply_course(batch, errands[i].course, errands[i].done, error);]],
   [[if (errands[i].part == NULL) status = apply_course(batch, errands[i].course, errands[i].done, error);]])
 
+bug("new_keys_are_applied_in_small_lots", "batch", [[if (arena->size >= most) return false;]],
+  [[return false;]])
+
+bug("old_keys_are_taken_for_new", "batch",
+  [[uint64_t wanted = count_new(batch) * ARENA_KEY * 2;]],
+  [[uint64_t wanted = batch->in_runs * ARENA_KEY * 2;]])
+
 in_file "engine/pieces.c"
 
 bug("a_piece_begins_anywhere", "pieces",
@@ -129,6 +136,9 @@ in_file "engine/keydir.h"
 
 bug("sizes_are_rounded_down", "keydir", [[units = (units + 1) / 2;]], [[units = units / 2;]])
 
+bug("an_insert_overwrites_a_slot", "keydir",
+  [[fj_slot_set(slot, slot[-1].hash, slot[-1].word);]], [[(void)slot;]])
+
 in_file "engine/keydir.c"
 
 bug("a_stale_slot_is_kept", "keydir",
@@ -142,9 +152,6 @@ bug("what_was_expected_in_vain_is_kept", "batch",
 bug("slots_move_before_their_home", "keydir",
   [[while (slot[1].word != 0 && fj_shard_home(place.shard, slot[1].hash) != slot + 1) {]],
   [[while (slot[1].word != 0) {]])
-
-bug("an_insert_overwrites_a_slot", "keydir",
-  [[set_slot(slot, slot[-1].hash, slot[-1].word);]], [[(void)slot;]])
 
 bug("a_shard_has_no_end", "keydir",
   [[if (fj_shard_find_gap(place)) break;]], [[(void)fj_shard_find_gap(place); break;]])

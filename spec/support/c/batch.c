@@ -113,6 +113,27 @@ static void test_memory(void) {
   close_log(&log);
 }
 
+/* `records` of so many keys; then whether they are all still put aside. */
+static bool is_aside(uint64_t keys, uint64_t records) {
+  log_index log;
+  freyja_status status = FREYJA_OK;
+  open_log(&log, UINT64_C(1) << 30);
+  for (uint64_t i = 0; i < records && status == FREYJA_OK; i++) {
+    uint64_t key = next_random() % keys;
+    status = add(&log, FJ_KIND_PUT, fj_hash(&key, sizeof key, 0));
+  }
+  bool aside = status == FREYJA_OK && log.index.keydir.count == 0;
+  close_log(&log);
+  return aside;
+}
+
+/* The keydir has to grow for new keys, which go into it together; others would need more
+ * memory than it does. */
+static void test_aside(void) {
+  ok(is_aside(UINT64_C(1) << 40, 1500000), "new keys wait for each other");
+  ok(!is_aside(100000, 600000), "where there are few of them, records do not");
+}
+
 /* ---- what finding places may cost -------------------------------------------- */
 
 #define APPLIED 1000000u /* records */
@@ -170,6 +191,7 @@ int main(void) {
   test_order(3000, 100000, "many records of few keys");
   test_order(700000, 1500000, "more than are put aside at a time");
   test_memory();
+  test_aside();
   test_costs();
   test_estimate();
   return failures > 0;
