@@ -93,6 +93,7 @@ int main(int count, char **arguments) {
   threads_test_together();
   threads_test_flushes();
   threads_test_held();
+  threads_test_met();
   if (rounds > 0) threads_test_histories(seed, rounds);
   if (stops > 0) threads_test_second(seed, stops);
   if (stops > 0) threads_test_wholes(seed, stops);

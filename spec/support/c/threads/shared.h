@@ -52,6 +52,9 @@ void threads_test_second(uint64_t seed, long times);
 /* A reader and a writer that are held while they copy. */
 void threads_test_held(void);
 
+/* Files that nobody has opened yet are read by several threads at once. */
+void threads_test_met(void);
+
 /* All calls at once, for so many operations. */
 void threads_test_all(uint64_t seed, long operations);
 
